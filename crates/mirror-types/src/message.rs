@@ -1,0 +1,76 @@
+//! What travels through the channels between the stages, in the order of a record's way.
+
+use std::sync::Arc;
+
+use crate::{Credit, Gap, Lane, LaneId, Mark, Offset, RecordBatch, SourceLane, Stop};
+
+/// source-consumer → topic-rename: a piece of one lane, in offset order.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The lane it belongs to.
+    pub lane: Arc<SourceLane>,
+    /// The records; empty where only the position moves (nothing visible up to `next`).
+    pub batch: RecordBatch,
+    /// The lane's position once this piece is on the target.
+    pub next: Offset,
+    /// The bytes of the link's buffer that this piece holds until it is dropped.
+    pub credit: Credit,
+}
+
+/// topic-rename → pinned-producer: the same piece, and where it goes.
+#[derive(Debug)]
+pub struct Routed {
+    /// The lane, both halves.
+    pub lane: Lane,
+    /// The records.
+    pub batch: RecordBatch,
+    /// The lane's position once this piece is on the target.
+    pub next: Offset,
+    /// The bytes of the link's buffer that this piece holds until it is dropped.
+    pub credit: Credit,
+}
+
+/// pinned-producer → offset-marks: a piece that the target has acknowledged, whole and in order.
+#[derive(Debug)]
+pub struct Acked {
+    /// The lane.
+    pub lane: Lane,
+    /// Where each record lies now.
+    pub marks: Vec<Mark>,
+    /// The lane's position: every source offset before it is on the target or in a gap.
+    pub next: Offset,
+    /// Records in the piece.
+    pub records: u64,
+    /// Key, value and header bytes in the piece.
+    pub bytes: u64,
+    /// Their timestamps, in milliseconds since the epoch, in order.
+    pub timestamps: Vec<i64>,
+}
+
+/// Any stage → the supervisor: something happened to a lane that someone must hear of.
+#[derive(Debug)]
+pub enum LaneEvent {
+    /// The lane can't go on; the stage has let go of it.
+    Stopped {
+        /// Which run of which lane.
+        lane: LaneId,
+        /// Why.
+        stop: Stop,
+    },
+    /// Records were lost and, as the policy says, skipped; the lane goes on behind them.
+    Lost {
+        /// Which run of which lane.
+        lane: LaneId,
+        /// What is gone.
+        gap: Gap,
+    },
+    /// The target refused a record and, as the policy says, it was skipped; the lane goes on.
+    Skipped {
+        /// Which run of which lane.
+        lane: LaneId,
+        /// The record's source offset.
+        offset: Offset,
+        /// Why.
+        stop: Stop,
+    },
+}

@@ -1,0 +1,105 @@
+//! What the daemon says of itself: one value, for /status, /readyz, the page, the progress bar and `status`.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole link, at one moment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The link's name.
+    pub link: String,
+    /// isomirror's version.
+    pub version: String,
+    /// Seconds since the daemon started.
+    pub uptime_seconds: f64,
+    /// `starting`, `running`, `draining` or `stopped`.
+    pub phase: String,
+    /// Every lane is running, both clusters are reachable.
+    pub ready: bool,
+    /// Why it is not ready, a sentence each.
+    pub not_ready: Vec<String>,
+    /// The cluster that is read.
+    pub source: ClusterStatus,
+    /// The cluster that is written.
+    pub target: ClusterStatus,
+    /// All lanes together.
+    pub totals: Totals,
+    /// Every lane, by topic and partition.
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// One of the two clusters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// The name it has in the configuration.
+    pub name: String,
+    /// Its cluster id, once known.
+    pub cluster_id: Option<String>,
+    /// Whether the last request to it was answered.
+    pub reachable: bool,
+    /// Why not, if not.
+    pub error: Option<String>,
+}
+
+/// All lanes together.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// Lanes there are.
+    pub lanes: usize,
+    /// Lanes that run.
+    pub running: usize,
+    /// Lanes that stopped in trouble.
+    pub stopped: usize,
+    /// Records acknowledged by the target since the daemon started.
+    pub records: u64,
+    /// Their key, value and header bytes.
+    pub bytes: u64,
+    /// Records that the target lacks.
+    pub lag_records: u64,
+    /// Their bytes, estimated from what was mirrored.
+    pub lag_bytes: u64,
+    /// The oldest such record's age in seconds, over all lanes.
+    pub lag_seconds: f64,
+    /// Records acknowledged a second, over the last ten seconds.
+    pub records_per_second: f64,
+    /// Bytes acknowledged a second, over the last ten seconds.
+    pub bytes_per_second: f64,
+    /// Seconds until the target has all, at the present rates; none if it does not come nearer.
+    pub eta_seconds: Option<f64>,
+    /// Bytes of the link's buffer in use.
+    pub buffer_bytes: u64,
+    /// Bytes the link's buffer has.
+    pub buffer_limit_bytes: u64,
+}
+
+/// One lane.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// The source topic.
+    pub topic: String,
+    /// The target topic.
+    pub target_topic: String,
+    /// The partition, on both sides.
+    pub partition: i32,
+    /// `starting`, `running` or `stopped`.
+    pub state: String,
+    /// Why it stopped.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub fix: Option<String>,
+    /// The next source offset that the target lacks.
+    pub position: Option<i64>,
+    /// The source's log end offset.
+    pub source_end: Option<i64>,
+    /// The target's log end offset.
+    pub target_end: Option<i64>,
+    /// Records acknowledged since the daemon started.
+    pub records: u64,
+    /// Their key, value and header bytes.
+    pub bytes: u64,
+    /// Source offsets that the target lacks.
+    pub lag_records: u64,
+    /// Their bytes, estimated from what was mirrored.
+    pub lag_bytes: u64,
+    /// The age in seconds of the oldest record that the target lacks; 0 when there is none.
+    pub lag_seconds: f64,
+}

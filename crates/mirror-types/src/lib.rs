@@ -12,7 +12,7 @@ mod stop;
 pub use batch::{Header, Record, RecordBatch};
 pub use flow::{Budget, Credit, Denied, LaneCredit};
 pub use lane::{Lane, LaneId, Side, SourceLane, TopicPartition};
-pub use mark::{Gap, GapCause, Mark, Runs};
+pub use mark::{Gap, GapCause, Mark};
 pub use message::{Acked, Fetched, LaneEvent, Routed};
 pub use stop::{Stop, StopKind};
 

@@ -1,4 +1,4 @@
-//! Marks and gaps: how source offsets relate to target offsets, as runs.
+//! Marks and gaps: how source offsets relate to target offsets.
 
 use serde::Serialize;
 
@@ -52,35 +52,12 @@ pub struct Gap {
     pub cause: GapCause,
 }
 
-/// Ascending source offsets as runs of neighbours: one entry where there are no gaps, however many records.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Runs(Vec<(Offset, u64)>);
-
-impl Runs {
-    /// Adds the next offset, which must be higher than all before it.
-    pub fn push(&mut self, offset: Offset) {
-        match self.0.last_mut() {
-            Some((first, count)) if *first + *count as i64 == offset => *count += 1,
-            last => {
-                debug_assert!(last.is_none_or(|(first, count)| *first + (*count as i64) < offset));
-                self.0.push((offset, 1));
-            }
-        }
-    }
-
-    /// The offset at index `n`, counted over all runs.
-    pub fn nth(&self, mut n: u64) -> Option<Offset> {
-        for &(first, count) in &self.0 {
-            if n < count {
-                return Some(first + n as i64);
-            }
-            n -= count;
-        }
-        None
-    }
-
-    /// The runs, as (first offset, count).
-    pub fn iter(&self) -> impl Iterator<Item = (Offset, u64)> + '_ {
-        self.0.iter().copied()
+impl Mark {
+    /// Whether the pair (`source`, `target`) continues this run, which then is one longer.
+    pub fn extend(&mut self, source: Offset, target: Offset) -> bool {
+        let count = self.count as i64;
+        let next = self.source + count == source && self.target + count == target;
+        self.count += u64::from(next);
+        next
     }
 }

@@ -28,7 +28,8 @@ impl Process {
         let err = out.try_clone().context("failed to share the log file")?;
         command.stdin(Stdio::null()).stdout(out).stderr(err);
         let program = command.get_program().to_owned();
-        let child = reaper::spawn(command).with_context(|| format!("failed to start {}", program.display()))?;
+        let child =
+            reaper::spawn(command).with_context(|| format!("failed to start {}", program.display()))?;
         Ok(Self { child, log: log.to_owned() })
     }
 
@@ -60,7 +61,10 @@ impl Process {
         while self.ended().is_none() {
             if Instant::now() > end {
                 let tail = self.log_tail();
-                bail!("process {} did not end within {deadline:?} of SIGTERM; its output ends:\n{tail}", self.pid());
+                bail!(
+                    "process {} did not end within {deadline:?} of SIGTERM; its output ends:\n{tail}",
+                    self.pid()
+                );
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -103,7 +107,8 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
     // The command name may hold blanks; the fields after its closing bracket do not.
     let rest = text.rsplit_once(')').context("odd /proc stat line")?.1;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let ticks: u64 = fields.get(11..13).context("short /proc stat line")?.iter().flat_map(|f| f.parse::<u64>()).sum();
+    let ticks: u64 =
+        fields.get(11..13).context("short /proc stat line")?.iter().flat_map(|f| f.parse::<u64>()).sum();
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
@@ -111,7 +116,8 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
 pub fn status_bytes(pid: u32, name: &str) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))
         .with_context(|| format!("failed to read the status of process {pid}"))?;
-    let line = text.lines().find_map(|l| l.strip_prefix(name)).with_context(|| format!("no {name} for {pid}"))?;
+    let line =
+        text.lines().find_map(|l| l.strip_prefix(name)).with_context(|| format!("no {name} for {pid}"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("odd size in /proc")?;
     Ok(kib * 1024)
 }

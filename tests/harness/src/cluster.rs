@@ -40,6 +40,8 @@ pub struct Cluster {
     // Dropped in this order: processes before the directory that they write to.
     brokers: Vec<Member>,
     controller: Option<Member>,
+    /// Held for a combined node that is stopped and started again.
+    _controller_port: Port,
     security: Security,
     dist: Dist,
     dir: RunDir,
@@ -160,8 +162,14 @@ impl Builder {
         let roles = if self.brokers == 1 { "broker,controller" } else { "broker" };
         let brokers = (1..=self.brokers).map(|id| make(id, roles)).collect::<Result<Vec<_>>>()?;
         let controller = (self.brokers > 1).then(|| make(CONTROLLER_ID, "controller")).transpose()?;
-        let cluster = Cluster { brokers, controller, security: self.security, dist, dir };
-        // The controller's port needs no lock from here on: its process holds it until the end.
+        let cluster = Cluster {
+            brokers,
+            controller,
+            _controller_port: controller_port,
+            security: self.security,
+            dist,
+            dir,
+        };
         for member in cluster.controller.iter().chain(&cluster.brokers) {
             member.spawn()?;
         }

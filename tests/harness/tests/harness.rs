@@ -1,11 +1,12 @@
 //! What the harness promises to the tests that stand on it.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kafka_harness::client::{
-    Isolation, Load, ProduceOptions, TestRecord, TimestampType, Transaction, config, count, end_offsets,
-    load, produce, produce_with, read_all, read_each, value_number, watermarks,
+    Isolation, Load, ProduceOptions, TestRecord, TimestampType, Transaction, count, end_offsets, load,
+    produce, produce_with, read_all, read_each, value_number, watermarks,
 };
 use kafka_harness::shared::{pair, unique};
 use kafka_harness::{Cluster, NEW_VERSION, ReadRecord, Security, java};
@@ -131,4 +132,220 @@ fn a_load_is_numbered() {
     .expect("read");
     assert_eq!(seen, 200_000);
     eprintln!("200,000 records of 1 KiB: loaded in {loaded:.1?}, read in {:.1?}", begun.elapsed() - loaded);
+}
+
+/// Killing a leader (SIGKILL) loses nothing that was acknowledged, and the broker can come back.
+#[test]
+fn three_brokers_survive_the_loss_of_a_leader() {
+    let cluster = Cluster::builder().brokers(3).heap("256m").start().expect("cluster");
+    let (topic, props) = (unique("survivor"), cluster.client_properties(""));
+    cluster.create_topic(&topic, 1, 3, &[("min.insync.replicas", "2")]).expect("topic");
+    produce(&props, &topic, &vec![record(0, None, Some(b"before")); 100]).expect("produced");
+    let leader = cluster.leader(&topic, 0).expect("metadata").expect("a leader");
+    cluster.kill(leader).expect("killed");
+    assert!(cluster.pid(leader).is_err(), "a killed broker has no process");
+    produce(&props, &topic, &vec![record(0, None, Some(b"after")); 100])
+        .expect("produced without the old leader");
+    let next = cluster.wait_leader_other_than(&topic, 0, leader).expect("another leader");
+    assert_ne!(next, leader);
+    assert_eq!(count(&props, &topic, Isolation::Committed).expect("read")[&0], 200);
+    cluster.start(leader).expect("started again");
+    cluster.wait_isr(&topic, 3).expect("all replicas in sync");
+}
+
+/// A cluster with ACLs refuses a user until it is allowed, and a stranger altogether.
+#[test]
+fn scram_over_tls_lets_in_who_may() {
+    let cluster = Cluster::builder().security(Security::scram(&["alice"])).start().expect("cluster");
+    acls_hold(&cluster);
+    let mut stranger = cluster.client_properties("alice");
+    for (key, value) in &mut stranger {
+        if key == "sasl.password" {
+            "wrong".clone_into(value);
+        }
+    }
+    stranger.push(("message.timeout.ms".to_owned(), "2000".to_owned()));
+    produce(&stranger, "acls", &[record(0, None, Some(b"x"))]).expect_err("a wrong password");
+}
+
+/// The same with client certificates, whose common name is the user.
+#[test]
+fn mutual_tls_lets_in_who_may() {
+    let cluster = Cluster::builder().security(Security::mutual_tls(&["alice"])).start().expect("cluster");
+    acls_hold(&cluster);
+    let mut stranger = cluster.client_properties("alice");
+    stranger.retain(|(key, _)| key != "ssl.certificate.location" && key != "ssl.key.location");
+    stranger.push(("message.timeout.ms".to_owned(), "2000".to_owned()));
+    produce(&stranger, "acls", &[record(0, None, Some(b"x"))]).expect_err("no certificate");
+}
+
+/// The same with SASL/PLAIN, on the newer version.
+#[test]
+fn plain_on_the_newer_version_lets_in_who_may() {
+    let builder = Cluster::builder().version(NEW_VERSION).security(Security::plain(&["alice"]));
+    acls_hold(&builder.start().expect("cluster"));
+}
+
+fn acls_hold(cluster: &Cluster) {
+    let topic = "acls";
+    cluster.create_topic(topic, 1, 1, &[]).expect("topic");
+    let one = [record(0, None, Some(b"x"))];
+    let alice = cluster.client_properties("alice");
+    produce(&cluster.client_properties("admin"), topic, &one).expect("the admin may");
+    let denied = produce(&alice, topic, &one).expect_err("alice may not yet");
+    assert!(format!("{denied:#}").contains("authorization"), "{denied:#}");
+    let rights = ["--operation", "Write", "--operation", "Read", "--topic", topic];
+    cluster.acl_add("alice", &rights).expect("allowed");
+    produce(&alice, topic, &one).expect("alice may now");
+    let read = read_all(&alice, topic, Isolation::Uncommitted).expect("alice may read, too");
+    assert_eq!(read[&0].len(), 2);
+}
+
+/// The newer version serves, and a broker that was stopped returns on its port with its data.
+#[test]
+fn the_newer_version_stops_and_starts_again() {
+    let cluster = Cluster::builder().version(NEW_VERSION).start().expect("cluster");
+    let (topic, props) = (unique("newer"), cluster.client_properties(""));
+    cluster.create_topic(&topic, 1, 1, &[]).expect("topic");
+    produce(&props, &topic, &[record(0, None, Some(b"x"))]).expect("produced");
+    cluster.stop(1).expect("stopped");
+    assert!(cluster.stop(1).is_err(), "a stopped broker cannot be stopped");
+    cluster.start(1).expect("started again");
+    assert_eq!(count(&props, &topic, Isolation::Uncommitted).expect("read")[&0], 1);
+    assert!(cluster.cpu_seconds(1).expect("cpu") > 0.1);
+    assert!(cluster.rss(1).expect("rss") > 50_000_000);
+}
+
+/// Clients go through the proxy, which holds its rate, delays, cuts and swallows; the harness' own
+/// listener goes around it. A frozen broker answers no one until it is resumed.
+#[test]
+fn a_proxy_makes_the_network_bad() {
+    let cluster = Cluster::builder().proxied().start().expect("cluster");
+    let (topic, proxy) = (unique("proxied"), cluster.proxy(1));
+    let mut props = cluster.client_properties("");
+    props.push(("message.timeout.ms".to_owned(), "20000".to_owned()));
+    cluster.create_topic(&topic, 1, 1, &[]).expect("topic");
+    let noise = Load { count: 300, value_size: 10_000, ..Load::default() };
+
+    proxy.set_rate(1_000_000);
+    let begun = Instant::now();
+    load(&props, &topic, &noise).expect("loaded slowly");
+    let took = begun.elapsed().as_secs_f64();
+    assert!((2.8..4.5).contains(&took), "3 MB at 1 MB/s took {took:.2} s");
+    let begun = Instant::now();
+    load(&cluster.props(), &topic, &noise).expect("loaded around the proxy");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    proxy.set_rate(0);
+
+    proxy.set_latency(Duration::from_millis(300));
+    let begun = Instant::now();
+    end_offsets(&props, &topic).expect("slow offsets");
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
+    proxy.set_latency(Duration::ZERO);
+
+    let one = [record(0, None, Some(b"x"))];
+    let mut hasty = props.clone();
+    hasty.push(("message.timeout.ms".to_owned(), "1500".to_owned()));
+    let fails = |why: &str| assert!(produce(&hasty, &topic, &one).is_err(), "{why}");
+    proxy.set_black_hole(true);
+    fails("a black hole");
+    proxy.set_black_hole(false);
+    proxy.set_down(true);
+    fails("a dead network");
+    proxy.set_down(false);
+    cluster.pause(1).expect("paused");
+    fails("a frozen broker");
+    cluster.resume(1).expect("resumed");
+    produce(&props, &topic, &one).expect("all is well again");
+}
+
+/// A Java program can use Kafka's own client against a cluster.
+#[test]
+fn a_java_program_reads_metadata() {
+    let (source, _) = pair();
+    let topic = unique("java");
+    source.create_topic(&topic, 5, 1, &[]).expect("topic");
+    let program = r#"
+        import java.util.Properties;
+        import org.apache.kafka.clients.consumer.KafkaConsumer;
+        import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+        public class Partitions {
+            public static void main(String[] args) {
+                Properties p = new Properties();
+                p.put("bootstrap.servers", args[0]);
+                var d = new ByteArrayDeserializer();
+                try (var consumer = new KafkaConsumer<byte[], byte[]>(p, d, d)) {
+                    System.out.println(consumer.partitionsFor(args[1]).size());
+                }
+            }
+        }"#;
+    let output =
+        java::run(source.dist(), "Partitions", program, &[&source.bootstrap(), &topic]).expect("ran");
+    assert_eq!(output.trim(), "5");
+    let broken =
+        java::run(source.dist(), "Broken", "public class Broken { nonsense }", &[]).expect_err("not Java");
+    assert!(format!("{broken:#}").contains("nonsense"), "{broken:#}");
+}
+
+/// However a test process ends, its brokers end with it: here it is killed (SIGKILL).
+#[test]
+fn brokers_do_not_outlive_a_killed_test() {
+    const CHILD: &str = "KAFKA_HARNESS_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let cluster = Cluster::builder().start().expect("cluster");
+        println!("\nbroker-pid {}", cluster.pid(1).expect("running"));
+        std::thread::sleep(Duration::from_secs(600));
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().expect("a path"))
+        .args(["--exact", "brokers_do_not_outlive_a_killed_test", "--nocapture"])
+        .env(CHILD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this binary starts again");
+    let output = BufReader::new(child.stdout.take().expect("piped"));
+    let pid =
+        output.lines().map_while(Result::ok).find_map(|l| l.strip_prefix("broker-pid ")?.parse::<u32>().ok());
+    let pid = pid.expect("the child tells its broker");
+    assert!(runs(pid), "the broker runs");
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let end = Instant::now() + Duration::from_secs(5);
+    while runs(pid) {
+        assert!(Instant::now() < end, "broker {pid} outlived its test");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a process is there and not merely waiting to be reaped.
+fn runs(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|s| s.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')))
+}
+
+/// A broker that cannot start says why, from its own output.
+#[test]
+fn a_failed_start_shows_the_brokers_reason() {
+    let started = Cluster::builder().broker_config("log.cleaner.threads", "many").start();
+    let error = format!("{:#}", started.expect_err("no number"));
+    assert!(error.contains("Invalid value many for configuration log.cleaner.threads"), "{error}");
+}
+
+/// Without Maven or a JDK there is an error that names the Debian packages, not a skip.
+#[test]
+fn a_missing_tool_is_named_with_its_package() {
+    const CHILD: &str = "KAFKA_HARNESS_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        println!("\nerror: {:#}", Cluster::builder().start().expect_err("no java on this path"));
+        return;
+    }
+    let output = Command::new(std::env::current_exe().expect("a path"))
+        .args(["--exact", "a_missing_tool_is_named_with_its_package", "--nocapture"])
+        .env(CHILD, "1")
+        .env("PATH", "/nonexistent")
+        .env_remove("JAVA_HOME")
+        .output()
+        .expect("this binary starts again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("apt-get install -y maven openjdk-17-jdk-headless"), "{text}");
 }

@@ -1,1 +1,24 @@
-//! cluster-admin
+//! One cluster's administration: topics, configs, rights, offsets, and the offsets of groups.
+//!
+//! Owns one librdkafka client for a cluster (and one for each group whose offsets it commits), and turns
+//! every failure into an [`Error`] that says which cluster, what was being done, and why. Must never know
+//! of links, lanes or the other cluster.
+//!
+//! No call here blocks the runtime: librdkafka is waited for on tokio's blocking threads, each time for no
+//! longer than the timeout given at [`Cluster::connect`].
+
+mod client;
+mod configs;
+mod error;
+mod groups;
+mod offsets;
+mod rights;
+mod topics;
+
+pub use client::Cluster;
+pub use configs::{BrokerConfigs, ConfigSource, ConfigValue, TopicConfigs};
+pub use error::Error;
+pub use kafka_rd::AclOperation;
+pub use offsets::{Isolation, Offsets};
+pub use rights::Rights;
+pub use topics::{TopicInfo, Topics};

@@ -3,8 +3,15 @@
 //!
 //! Owns the only unsafe code of the workspace (`raw`). Must never know of lanes, links or mirroring.
 
+mod context;
 mod properties;
 mod raw;
+mod raw_admin;
 
+pub use context::{ConnectionError, LogContext, is_authentication};
 pub use properties::{Properties, PropertyError, is_secret};
 pub use raw::{Delivery, FetchQueue, Message, Outgoing, PinnedSender, Polled, TopicHandle};
+pub use raw_admin::{
+    AclOperation, Admin, AdminError, ClusterDescription, ConfigEntry, ConfigResource, Listed, NewTopic,
+    OffsetSpec, describe,
+};

@@ -1,0 +1,179 @@
+//! Where logs start and end. One request to each broker, however many partitions it leads.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use kafka_rd::{AdminError, Listed, OffsetSpec};
+use mirror_types::{Offset, TopicPartition};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use tokio::time::sleep;
+
+use crate::{Cluster, Error, client::lock, error::is_passing};
+
+/// Partitions a call to librdkafka: it merges the brokers' answers in quadratic time.
+const CHUNK: usize = 2000;
+/// How often to ask again after a leader has moved, and how long to wait before.
+const RETRIES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
+
+/// Which records count as the end of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// Those of finished transactions: up to the last stable offset.
+    #[default]
+    Committed,
+    /// All: up to the high watermark.
+    Uncommitted,
+}
+
+/// An offset for each partition that was asked for, or why there is none.
+pub type Offsets = HashMap<TopicPartition, Result<Offset, Error>>;
+
+impl Cluster {
+    /// The offset after the last record of each partition.
+    pub async fn end_offsets(
+        &self,
+        partitions: &[TopicPartition],
+        isolation: Isolation,
+    ) -> Result<Offsets, Error> {
+        self.list(partitions, OffsetSpec::End, isolation).await
+    }
+
+    /// The offset of the first record of each partition (the next to be written, where it is empty).
+    pub async fn start_offsets(&self, partitions: &[TopicPartition]) -> Result<Offsets, Error> {
+        self.list(partitions, OffsetSpec::Start, Isolation::Uncommitted).await
+    }
+
+    /// The first offset of each partition whose record is not older than `timestamp_ms` (milliseconds
+    /// since the epoch); none where all records are older.
+    pub async fn offsets_at(
+        &self,
+        partitions: &[TopicPartition],
+        timestamp_ms: i64,
+    ) -> Result<HashMap<TopicPartition, Result<Option<Offset>, Error>>, Error> {
+        let found =
+            self.list(partitions, OffsetSpec::Time(timestamp_ms.max(0)), Isolation::Uncommitted).await?;
+        let present = |offset: Offset| (offset >= 0).then_some(offset);
+        Ok(found.into_iter().map(|(partition, offset)| (partition, offset.map(present))).collect())
+    }
+
+    async fn list(
+        &self,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<Offsets, Error> {
+        let what = match spec {
+            OffsetSpec::Start => "start",
+            OffsetSpec::End => "end",
+            OffsetSpec::Time(_) => "timestamp",
+        };
+        let doing = format!("list {what} offsets");
+        let all: Vec<_> = partitions.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut found = HashMap::with_capacity(all.len());
+        for chunk in all.chunks(CHUNK) {
+            let listed = self.list_leading(&doing, chunk.to_vec(), spec, isolation).await?;
+            found.extend(listed.into_iter().map(|(partition, offset)| {
+                let offset = offset
+                    .map_err(|error| self.error(&format!("get the {what} offset of {partition}"), error));
+                (partition, offset)
+            }));
+        }
+        Ok(found)
+    }
+
+    /// As librdkafka does, except that a partition without a leader fails alone and at once: there the
+    /// whole request would wait for that leader, and fail with all its partitions.
+    async fn list_leading(
+        &self,
+        doing: &str,
+        partitions: Vec<TopicPartition>,
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<HashMap<TopicPartition, Result<Offset, AdminError>>, Error> {
+        if self.any_leaderless(&partitions) {
+            self.topics().await?;
+        }
+        let mut looked = false;
+        loop {
+            let (lacking, leading): (Vec<_>, Vec<_>) = {
+                let leaderless = lock(&self.inner.leaderless);
+                partitions.iter().cloned().partition(|partition| leaderless.contains(partition))
+            };
+            let lacking = lacking.into_iter().map(|p| (p, Err(AdminError::new(Code::LeaderNotAvailable))));
+            match self.list_retrying(doing, leading.clone(), spec, isolation).await {
+                Ok(listed) => return Ok(listed.into_iter().chain(lacking).collect()),
+                Err(error) if error.code == Code::OperationTimedOut && !looked => {
+                    looked = true;
+                    self.topics().await.map_err(|_| error.clone())?;
+                    if !self.any_leaderless(&leading) {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn any_leaderless(&self, partitions: &[TopicPartition]) -> bool {
+        let leaderless = lock(&self.inner.leaderless);
+        !leaderless.is_empty() && partitions.iter().any(|partition| leaderless.contains(partition))
+    }
+
+    /// Asks again for partitions whose leader was another one than librdkafka believed.
+    async fn list_retrying(
+        &self,
+        doing: &str,
+        partitions: Vec<TopicPartition>,
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<HashMap<TopicPartition, Result<Offset, AdminError>>, Error> {
+        let mut found = HashMap::with_capacity(partitions.len());
+        let mut asked = partitions;
+        for wait in RETRIES.into_iter().map(Some).chain([None]) {
+            let listed = self.list_once(doing, &asked, spec, isolation).await?;
+            let passing =
+                |offset: &Result<_, AdminError>| matches!(offset, Err(error) if is_passing(error.code));
+            let again: Vec<_> = asked
+                .iter()
+                .zip(&listed)
+                .filter(|(_, offset)| passing(offset))
+                .map(|(p, _)| p.clone())
+                .collect();
+            found.extend(asked.into_iter().zip(listed));
+            match wait {
+                Some(wait) if !again.is_empty() => sleep(wait).await,
+                _ => break,
+            }
+            asked = again;
+        }
+        Ok(found)
+    }
+
+    async fn list_once(
+        &self,
+        doing: &str,
+        partitions: &[TopicPartition],
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<Listed, Error> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: Vec<(Arc<str>, i32)> = partitions.iter().map(|p| (p.topic.clone(), p.partition)).collect();
+        let count = asked.len();
+        self.admin(doing, move |admin| {
+            match admin.list_offsets(&asked, spec, isolation == Isolation::Committed) {
+                // None of the partitions has ever had a leader: there are no such topics.
+                Err(error) if error.code == Code::NoEnt => {
+                    Ok((0..count).map(|_| Err(AdminError::new(Code::UnknownTopicOrPartition))).collect())
+                }
+                listed => listed,
+            }
+        })
+        .await
+    }
+}

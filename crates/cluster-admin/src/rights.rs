@@ -1,0 +1,71 @@
+//! What this principal may do: to topics, to the cluster, to a group. Asked of the brokers, never guessed.
+//!
+//! A cluster without an authorizer grants every operation, and says so. An operation on something that
+//! this principal may not even describe can't be asked about: a topic or group is then an error ("not
+//! authorized"), the cluster an empty set of rights.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_rd::{AclOperation, AdminError};
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use crate::{Cluster, Error};
+
+/// The operations that this principal is allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights(pub BTreeSet<AclOperation>);
+
+impl Rights {
+    /// Whether this operation is allowed.
+    pub fn may(&self, operation: AclOperation) -> bool {
+        self.0.contains(&operation)
+    }
+}
+
+impl FromIterator<AclOperation> for Rights {
+    fn from_iter<I: IntoIterator<Item = AclOperation>>(operations: I) -> Self {
+        Self(operations.into_iter().collect())
+    }
+}
+
+impl Cluster {
+    /// What this principal may do to each topic. An error for a topic that there is not, or that it may
+    /// not describe; none where the broker is too old to say.
+    pub async fn topic_rights(
+        &self,
+        topics: &[String],
+    ) -> Result<BTreeMap<String, Result<Option<Rights>, Error>>, Error> {
+        if topics.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let asked = topics.to_vec();
+        let found = self.admin("describe topics", move |admin| {
+            let names: Vec<&str> = asked.iter().map(String::as_str).collect();
+            admin.topic_operations(&names)
+        });
+        let mut found = found.await?;
+        let context = |name: &String| {
+            let doing = format!("get the rights on topic {name}");
+            let rights =
+                found.remove(name).unwrap_or_else(|| Err(AdminError::new(Code::UnknownTopicOrPartition)));
+            (name.clone(), rights.map(rights_of).map_err(|error| self.error(&doing, error)))
+        };
+        Ok(topics.iter().map(context).collect())
+    }
+
+    /// What this principal may do to the cluster as a whole. Empty where it may not describe the cluster,
+    /// even if it may do something else to it; none where the broker is too old to say.
+    pub async fn cluster_rights(&self) -> Result<Option<Rights>, Error> {
+        Ok(rights_of(self.describe("get the rights on the cluster").await?.operations))
+    }
+
+    /// What this principal may do to a consumer group, whether there is such a group or not.
+    pub async fn group_rights(&self, group: &str) -> Result<Option<Rights>, Error> {
+        let (doing, group) = (format!("get the rights on group {group}"), group.to_owned());
+        Ok(rights_of(self.admin(&doing, move |admin| admin.group_operations(&group)).await?))
+    }
+}
+
+fn rights_of(operations: Option<Vec<AclOperation>>) -> Option<Rights> {
+    operations.map(Rights::from_iter)
+}

@@ -1,0 +1,143 @@
+//! What librdkafka says on its own: its logs to `tracing`, and the last connection trouble kept for the
+//! error message of whoever waits on that connection.
+//!
+//! Never logs a secret (librdkafka's own lines hold none), and never decides what to do about an error.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use rdkafka::{
+    ClientContext, Statistics, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+
+/// Facilities that speak at every attempt to connect, or of properties that this kind of client ignores.
+/// What they say of connections comes again, with an error code, through [`ClientContext::error`].
+const CHATTY: [&str; 7] =
+    ["FAIL", "ERROR", "CONFWARN", "REQTMOUT", "SESSTMOUT", "MAXPOLL", "GETSUBSCRIPTIONS"];
+
+/// What is wrong with the connections of one client.
+#[derive(Debug, Clone)]
+pub struct ConnectionError {
+    /// librdkafka's code for it.
+    pub code: RDKafkaErrorCode,
+    /// librdkafka's words: which broker, and what happened there.
+    pub reason: String,
+    /// When it was reported.
+    pub at: Instant,
+}
+
+impl ConnectionError {
+    /// Whether the broker was reached and would not let this client in, or this client would not trust it.
+    pub fn is_authentication(&self) -> bool {
+        is_authentication(self.code)
+    }
+}
+
+/// Whether this code means that credentials or certificates were refused, by either end.
+pub fn is_authentication(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as E;
+    matches!(
+        code,
+        E::Authentication
+            | E::SSL
+            | E::SaslAuthenticationFailed
+            | E::UnsupportedSASLMechanism
+            | E::IllegalSASLState
+            | E::SecurityDisabled
+    )
+}
+
+/// The context of every librdkafka client of this program. Clones share what they remember, so that
+/// several clients of one cluster tell one story.
+#[derive(Debug, Clone)]
+pub struct LogContext {
+    cluster: Arc<str>,
+    last: Arc<Mutex<Option<ConnectionError>>>,
+}
+
+impl LogContext {
+    /// A context whose log lines name `cluster` (for people: "target cluster dc2").
+    pub fn new(cluster: impl Into<Arc<str>>) -> Self {
+        Self { cluster: cluster.into(), last: Arc::default() }
+    }
+
+    /// The last thing that was wrong with the connections, since the last [`Self::clear`].
+    pub fn last_error(&self) -> Option<ConnectionError> {
+        self.last().clone()
+    }
+
+    /// Forgets what was wrong: call it when the cluster has answered.
+    pub fn clear(&self) {
+        *self.last() = None;
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<ConnectionError>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of an error. "All brokers are down" follows every other failure and says less than it.
+    fn note(&self, code: RDKafkaErrorCode, reason: &str) {
+        let mut last = self.last();
+        if code != RDKafkaErrorCode::AllBrokersDown || last.is_none() {
+            *last = Some(ConnectionError { code, reason: reason.to_owned(), at: Instant::now() });
+        }
+    }
+}
+
+impl ClientContext for LogContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let cluster = &*self.cluster;
+        match level {
+            _ if CHATTY.contains(&facility) => {
+                tracing::debug!(target: "librdkafka", cluster, facility, "{message}");
+            }
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
+                tracing::error!(target: "librdkafka", cluster, facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", cluster, facility, "{message}"),
+            RDKafkaLogLevel::Notice => tracing::info!(target: "librdkafka", cluster, facility, "{message}"),
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!(target: "librdkafka", cluster, facility, "{message}");
+            }
+        }
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", cluster = &*self.cluster, "{error}: {reason}");
+        if let Some(code) = error.rdkafka_error_code() {
+            self.note(code, reason);
+        }
+    }
+}
+
+impl ConsumerContext for LogContext {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_survives_the_news_that_all_brokers_are_down() {
+        let context = LogContext::new("target cluster dc2");
+        let clone = context.clone();
+        let report = |code, reason| context.error(KafkaError::Global(code), reason);
+        report(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        assert_eq!(clone.last_error().unwrap().reason, "1/1 brokers are down");
+        report(RDKafkaErrorCode::Authentication, "wrong password");
+        report(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
+        let last = clone.last_error().unwrap();
+        assert_eq!((last.reason.as_str(), last.is_authentication()), ("wrong password", true));
+        clone.clear();
+        assert!(context.last_error().is_none());
+    }
+}

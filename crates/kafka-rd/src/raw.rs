@@ -15,10 +15,13 @@ use std::{
 
 use rdkafka::{
     bindings as sys,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
-    producer::{BaseProducer, Producer, ProducerContext},
+    client::ClientContext,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext},
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
+
+use crate::LogContext;
 
 fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
@@ -44,15 +47,15 @@ unsafe fn bytes_of<'a>(data: *const c_void, len: usize) -> Option<&'a [u8]> {
 // === reading ===
 
 /// The queue of a consumer, polled many messages at a time.
-pub struct FetchQueue<C: ConsumerContext + 'static> {
+pub struct FetchQueue {
     queue: NonNull<sys::rd_kafka_queue_t>,
     slots: Vec<*mut sys::rd_kafka_message_t>,
     /// Kept alive for the queue's sake, and handed out for everything that is not hot.
-    consumer: Arc<BaseConsumer<C>>,
+    consumer: Arc<BaseConsumer<LogContext>>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread; `slots` is empty between polls.
-unsafe impl<C: ConsumerContext + 'static> Send for FetchQueue<C> {}
+unsafe impl Send for FetchQueue {}
 
 /// One thing that a poll brought.
 pub enum Polled<'a> {
@@ -86,9 +89,9 @@ pub enum Polled<'a> {
 /// A record in librdkafka's memory; gone when the callback that got it returns.
 pub struct Message<'a>(&'a sys::rd_kafka_message_t);
 
-impl<C: ConsumerContext + 'static> FetchQueue<C> {
+impl FetchQueue {
     /// The queue of `consumer`, which must have a `group.id` and which nobody else polls.
-    pub fn new(consumer: Arc<BaseConsumer<C>>) -> Self {
+    pub fn new(consumer: Arc<BaseConsumer<LogContext>>) -> Self {
         // SAFETY: the client is alive; the queue reference is released in drop, before the client's Arc.
         let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).expect("a consumer with a group.id has a queue");
@@ -96,7 +99,7 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
     }
 
     /// The consumer behind the queue.
-    pub fn consumer(&self) -> &BaseConsumer<C> {
+    pub fn consumer(&self) -> &BaseConsumer<LogContext> {
         &self.consumer
     }
 
@@ -141,7 +144,7 @@ impl<C: ConsumerContext + 'static> FetchQueue<C> {
     }
 }
 
-impl<C: ConsumerContext + 'static> Drop for FetchQueue<C> {
+impl Drop for FetchQueue {
     fn drop(&mut self) {
         // SAFETY: our reference, released once; the client is still alive.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) };
@@ -233,21 +236,21 @@ impl<'a> Message<'a> {
 
 /// A producer whose records are sent to pinned partitions by topic handle, and whose delivery reports come
 /// by the array.
-pub struct PinnedSender<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> {
-    producer: BaseProducer<C>,
+pub struct PinnedSender {
+    producer: BaseProducer<LogContext>,
 }
 
 /// A topic of a sender, looked up once.
-pub struct TopicHandle<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> {
+pub struct TopicHandle {
     topic: NonNull<sys::rd_kafka_topic_t>,
     /// Kept alive for the handle's sake.
-    _sender: Arc<PinnedSender<C>>,
+    _sender: Arc<PinnedSender>,
 }
 
 // SAFETY: librdkafka's topic handles may be used from any thread.
-unsafe impl<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> Send for TopicHandle<C> {}
+unsafe impl Send for TopicHandle {}
 // SAFETY: as above; it has no interior state of ours.
-unsafe impl<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> Sync for TopicHandle<C> {}
+unsafe impl Sync for TopicHandle {}
 
 /// A record to send. Everything is copied before `send` returns.
 pub struct Outgoing<'a, H> {
@@ -265,6 +268,14 @@ pub struct Outgoing<'a, H> {
     pub token: u64,
 }
 
+impl ProducerContext<NoCustomPartitioner> for LogContext {
+    /// Tokens are not pointers, and the safe client must not take them for such: it sees none.
+    type DeliveryOpaque = ();
+
+    /// Only what is purged as the client is dropped comes this way.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
 /// What became of one record.
 #[derive(Debug)]
 pub struct Delivery<'a> {
@@ -274,14 +285,14 @@ pub struct Delivery<'a> {
     pub result: Result<i64, (RDKafkaErrorCode, &'a str)>,
 }
 
-impl<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> PinnedSender<C> {
+impl PinnedSender {
     /// Takes over `producer`; its own poll must not be used.
-    pub fn new(producer: BaseProducer<C>) -> Arc<Self> {
+    pub fn new(producer: BaseProducer<LogContext>) -> Arc<Self> {
         Arc::new(Self { producer })
     }
 
     /// The client, for everything that is not hot.
-    pub fn producer(&self) -> &BaseProducer<C> {
+    pub fn producer(&self) -> &BaseProducer<LogContext> {
         &self.producer
     }
 
@@ -290,7 +301,7 @@ impl<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> Pinne
     }
 
     /// A handle of `topic`. No I/O: whether it exists shows when records are sent.
-    pub fn topic(self: &Arc<Self>, topic: &str) -> Option<TopicHandle<C>> {
+    pub fn topic(self: &Arc<Self>, topic: &str) -> Option<TopicHandle> {
         let name = CString::new(topic).ok()?;
         // SAFETY: the client is alive, the name is copied, no configuration is passed.
         let handle = unsafe { sys::rd_kafka_topic_new(self.native(), name.as_ptr(), ptr::null_mut()) };
@@ -298,7 +309,7 @@ impl<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> Pinne
     }
 
     /// Queues a record. An error is of this record alone, and nothing of it was queued.
-    pub fn send<'h, H>(&self, topic: &TopicHandle<C>, record: Outgoing<'_, H>) -> Result<(), RDKafkaErrorCode>
+    pub fn send<'h, H>(&self, topic: &TopicHandle, record: Outgoing<'_, H>) -> Result<(), RDKafkaErrorCode>
     where
         H: ExactSizeIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
     {
@@ -394,7 +405,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-impl<C: ProducerContext<rdkafka::producer::NoCustomPartitioner> + 'static> Drop for TopicHandle<C> {
+impl Drop for TopicHandle {
     fn drop(&mut self) {
         // SAFETY: our reference, released once; the client is still alive.
         unsafe { sys::rd_kafka_topic_destroy(self.topic.as_ptr()) };

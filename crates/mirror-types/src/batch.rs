@@ -157,6 +157,14 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Its key, value and header bytes.
+    pub fn bytes(&self) -> u64 {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len) as u64;
+        len(self.key())
+            + len(self.value())
+            + self.headers().map(|h| h.name.len() as u64 + len(h.value)).sum::<u64>()
+    }
+
     /// The exact size of an uncompressed record batch (message format 2) that holds this record alone:
     /// what the target compares with `max.message.bytes`.
     pub fn batch_size(&self) -> u64 {

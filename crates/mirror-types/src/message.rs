@@ -31,7 +31,7 @@ pub struct Routed {
 }
 
 /// pinned-producer → offset-marks: a piece that the target has acknowledged, whole and in order.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Acked {
     /// The lane.
     pub lane: Lane,

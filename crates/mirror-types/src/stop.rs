@@ -16,6 +16,8 @@ pub enum StopKind {
     Unreadable,
     /// Source records were gone before they could be read (retention).
     Lost,
+    /// A client of ours failed; nothing is wrong with the lane, and it starts again at once.
+    Interrupted,
     /// Source and target no longer tell the same story (truncated or recreated source).
     Diverged,
 }

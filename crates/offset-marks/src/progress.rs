@@ -1,0 +1,81 @@
+//! How far each lane is, for whoever wants to look: status, lag, `--until-caught-up`.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use mirror_types::{LaneId, Offset};
+
+/// One lane's progress since it was started.
+#[derive(Debug)]
+pub struct LaneProgress {
+    position: AtomicI64,
+    last_timestamp: AtomicI64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl LaneProgress {
+    /// A lane that starts at `position`.
+    pub fn starting_at(position: Offset) -> Arc<Self> {
+        Arc::new(Self {
+            position: AtomicI64::new(position),
+            last_timestamp: AtomicI64::new(-1),
+            records: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// The next source offset that the target lacks.
+    pub fn position(&self) -> Offset {
+        self.position.load(Relaxed)
+    }
+
+    /// The timestamp of the last acknowledged record, in milliseconds since the epoch.
+    pub fn last_timestamp(&self) -> Option<i64> {
+        Some(self.last_timestamp.load(Relaxed)).filter(|t| *t >= 0)
+    }
+
+    /// Records acknowledged.
+    pub fn records(&self) -> u64 {
+        self.records.load(Relaxed)
+    }
+
+    /// Their key, value and header bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    pub(crate) fn advance(&self, next: Offset, records: u64, bytes: u64, last_timestamp: Option<i64>) {
+        self.position.store(next, Relaxed);
+        self.records.fetch_add(records, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        if let Some(timestamp) = last_timestamp {
+            self.last_timestamp.store(timestamp, Relaxed);
+        }
+    }
+}
+
+/// Every lane's progress, by the lane's run.
+#[derive(Debug, Clone, Default)]
+pub struct ProgressBoard(Arc<RwLock<HashMap<LaneId, Arc<LaneProgress>>>>);
+
+impl ProgressBoard {
+    /// Puts a lane on the board, before its first record is read.
+    pub fn add(&self, lane: LaneId, progress: Arc<LaneProgress>) {
+        self.0.write().expect("nothing panics under this lock").insert(lane, progress);
+    }
+
+    /// Takes a lane off the board.
+    pub fn remove(&self, lane: LaneId) {
+        self.0.write().expect("nothing panics under this lock").remove(&lane);
+    }
+
+    pub(crate) fn get(&self, lane: LaneId) -> Option<Arc<LaneProgress>> {
+        self.0.read().expect("nothing panics under this lock").get(&lane).cloned()
+    }
+}

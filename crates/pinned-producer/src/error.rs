@@ -1,0 +1,27 @@
+//! What can end the stage as a whole. One lane's trouble is an event, not an error.
+
+use rdkafka::error::KafkaError;
+
+/// Why the stage can't start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The properties make no client.
+    #[error("failed to make the target producer: {0}")]
+    Client(#[source] KafkaError),
+    /// A property that isomirror has to set itself.
+    #[error("target.kafka: `{property}` can't be set to `{value}`: {why}; remove it")]
+    Forced {
+        /// The property.
+        property: &'static str,
+        /// What the user set it to.
+        value: String,
+        /// Why isomirror sets it.
+        why: &'static str,
+    },
+    /// A thread could not be started.
+    #[error("failed to start the producer's thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// A thread ended by a panic.
+    #[error("the producer's thread panicked")]
+    Panicked,
+}

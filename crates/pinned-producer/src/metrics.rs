@@ -1,0 +1,35 @@
+//! What the stage counts.
+
+use mirror_types::Lane;
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+/// Counters of the pinned-producer.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    refused: IntCounterVec,
+}
+
+impl Metrics {
+    /// Registers the counters with `registry`.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let refused = IntCounterVec::new(
+            Opts::new(
+                "isomirror_refused_records_total",
+                "Records that the target refused: the lane stopped there, or they were skipped (policy.refused).",
+            ),
+            &["topic", "target_topic", "partition"],
+        )?;
+        registry.register(Box::new(refused.clone()))?;
+        Ok(Self { refused })
+    }
+
+    pub(crate) fn refused(&self, lane: &Lane) -> IntCounter {
+        let partition = lane.target.partition.to_string();
+        self.refused.with_label_values(&[&*lane.source.at.topic, &*lane.target.topic, &partition])
+    }
+
+    /// Forgets a lane that is gone.
+    pub fn remove(&self, topic: &str, target_topic: &str, partition: i32) {
+        let _ = self.refused.remove_label_values(&[topic, target_topic, &partition.to_string()]);
+    }
+}

@@ -1,0 +1,435 @@
+//! The stage: one thread that polls one source client.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use kafka_rd::{FetchQueue, LogContext, Message, Polled, Properties};
+use mirror_types::{
+    Budget, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
+    SourceLane, Stop, StopKind,
+};
+use rdkafka::{
+    TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    topic_partition_list,
+    types::RDKafkaErrorCode as Code,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::{
+    Error, Metrics, Throttle,
+    lanes::{LaneState, Lanes, Reading},
+    properties,
+};
+
+/// How long a poll waits for a first record: also how soon a command or a shutdown is heard.
+const POLL: Duration = Duration::from_millis(100);
+/// Records a poll takes at the most.
+const POLL_RECORDS: usize = 2000;
+/// A piece is handed on when it has cost this much of the buffer, or the lane's part of it if that is less.
+const PIECE: u64 = 256 * 1024;
+/// How soon to ask again where a partition begins and ends.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What to do when records are gone before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LossPolicy {
+    /// Stop the lane.
+    Stop,
+    /// Record the loss and go on behind it.
+    Skip,
+}
+
+/// How to read.
+pub struct Config {
+    /// The source's librdkafka properties, as the user gave them, with a `group.id`.
+    pub properties: Properties,
+    /// Where the client's logs go.
+    pub context: LogContext,
+    /// Bytes this consumer may prefetch, beside the link's budget.
+    pub prefetch: u64,
+    /// What to do about lost records.
+    pub loss: LossPolicy,
+}
+
+/// What the supervisor tells the consumer.
+#[derive(Debug)]
+pub enum Command {
+    /// Read this lane from this offset on.
+    Start {
+        /// The lane.
+        lane: Arc<SourceLane>,
+        /// Its position.
+        from: Offset,
+        /// What gaps in this topic are put down to.
+        gap_cause: GapCause,
+    },
+    /// Read this lane no more.
+    Stop(LaneId),
+}
+
+/// The stage.
+pub struct SourceConsumer {
+    queue: FetchQueue,
+    reader: Reader,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// Everything but the queue, so that it can be lent to the poll.
+struct Reader {
+    consumer: Arc<BaseConsumer<LogContext>>,
+    lanes: Lanes,
+    piece: Option<Piece>,
+    budget: Arc<Budget>,
+    throttle: Option<Arc<Throttle>>,
+    loss: LossPolicy,
+    output: mpsc::Sender<Fetched>,
+    events: mpsc::Sender<LaneEvent>,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+}
+
+/// Records of one lane, on their way to be handed on.
+struct Piece {
+    lane: Arc<SourceLane>,
+    first: Offset,
+    next: Offset,
+    batch: RecordBatch,
+    limit: u64,
+}
+
+impl SourceConsumer {
+    /// Makes the client; no I/O is done before `run`.
+    pub fn new(
+        config: Config,
+        budget: Arc<Budget>,
+        throttle: Option<Arc<Throttle>>,
+        commands: mpsc::UnboundedReceiver<Command>,
+        output: mpsc::Sender<Fetched>,
+        events: mpsc::Sender<LaneEvent>,
+        metrics: Metrics,
+    ) -> Result<Self, Error> {
+        let properties = properties::complete(config.properties, config.prefetch)?;
+        let consumer: BaseConsumer<LogContext> =
+            properties.client_config().create_with_context(config.context).map_err(Error::Client)?;
+        let consumer = Arc::new(consumer);
+        let reader = Reader {
+            consumer: consumer.clone(),
+            lanes: Lanes::default(),
+            piece: None,
+            budget,
+            throttle,
+            loss: config.loss,
+            output,
+            events,
+            metrics,
+            shutdown: CancellationToken::new(),
+        };
+        Ok(Self { queue: FetchQueue::new(consumer), reader, commands })
+    }
+
+    /// Reads until `shutdown`, then lets go of the output, which ends the stages behind it in turn.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let (done, ended) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new()
+            .name("source-consumer".into())
+            .spawn(move || {
+                self.read(shutdown);
+                let _ = done.send(());
+            })
+            .map_err(Error::Thread)?;
+        ended.await.map_err(|_| Error::Panicked)
+    }
+
+    fn read(mut self, shutdown: CancellationToken) {
+        self.reader.shutdown = shutdown;
+        while !self.reader.shutdown.is_cancelled() && !self.reader.output.is_closed() {
+            self.reader.obey(std::iter::from_fn(|| self.commands.try_recv().ok()));
+            self.reader.take_up_again();
+            let reader = &mut self.reader;
+            self.queue.poll(POLL, POLL_RECORDS, |polled| match polled {
+                Polled::Message(message) => reader.on_message(&message),
+                Polled::End { topic, partition, offset } => reader.on_end(topic, partition, offset),
+                Polled::Error { topic, partition, code, text, .. } => {
+                    reader.on_error(topic, partition, code, text)
+                }
+            });
+            self.reader.hand_on();
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn obey(&mut self, commands: impl Iterator<Item = Command>) {
+        let mut assign = Vec::new();
+        for command in commands {
+            match command {
+                Command::Start { lane, from, gap_cause } => {
+                    debug!(lane = %lane.at, from, "reading");
+                    self.metrics.lane_started(&lane.at);
+                    assign.push((lane.clone(), from));
+                    self.lanes.insert(LaneState::new(lane, from, gap_cause));
+                }
+                Command::Stop(id) => {
+                    self.assign(std::mem::take(&mut assign));
+                    if let Some(state) = self.lanes.remove(id) {
+                        self.unassign(&state.lane);
+                    }
+                }
+            }
+        }
+        self.assign(assign);
+    }
+
+    /// Reads lanes again whose credit has come back, or about which the source has to be asked.
+    fn take_up_again(&mut self) {
+        let mut assign = Vec::new();
+        let mut ask = Vec::new();
+        let now = Instant::now();
+        for state in self.lanes.iter_mut() {
+            match state.reading {
+                Reading::PutAside if state.lane.credit.used() == 0 => {
+                    state.reading = Reading::Assigned;
+                    assign.push((state.lane.clone(), state.next));
+                }
+                Reading::Asking { again } if again <= now => ask.push(state.lane.clone()),
+                _ => {}
+            }
+        }
+        self.assign(assign);
+        for lane in ask {
+            self.ask_where_it_stands(&lane);
+        }
+    }
+
+    fn on_message(&mut self, message: &Message<'_>) {
+        let (topic, partition) = (message.topic(), message.partition());
+        let same = |p: &Piece| p.lane.at.partition == partition && *p.lane.at.topic == *topic;
+        if !self.piece.as_ref().is_some_and(|p| same(p) && p.batch.cost() < p.limit) {
+            self.hand_on();
+            let Some(state) = self.lanes.get(topic, partition) else { return };
+            if state.reading != Reading::Assigned {
+                return;
+            }
+            let limit = PIECE.min(self.budget.part()).max(4096);
+            let batch = RecordBatch::with_capacity(64, 16 * 1024);
+            self.piece =
+                Some(Piece { lane: state.lane.clone(), first: state.next, next: state.next, batch, limit });
+        }
+        let piece = self.piece.as_mut().expect("made above");
+        let offset = message.offset();
+        if offset != piece.next {
+            if offset < piece.next {
+                // Left over from before a seek; librdkafka drops these itself, as a rule.
+                return;
+            }
+            let gap = (offset - piece.next) as u64;
+            if let Some(state) = self.lanes.get(topic, partition) {
+                self.metrics.gap(&state.lane.at, state.gap_cause, gap);
+            }
+        }
+        let headers = message.headers().map(|(name, value)| Header { name, value });
+        piece.batch.push(offset, message.timestamp(), message.key(), message.value(), headers);
+        piece.next = offset + 1;
+    }
+
+    fn on_end(&mut self, topic: &str, partition: i32, end: Offset) {
+        self.hand_on();
+        let Some(state) = self.lanes.get(topic, partition) else { return };
+        if state.reading != Reading::Assigned || end <= state.next {
+            return;
+        }
+        // Nothing visible up to the end: only the position moves.
+        let (lane, first, cause) = (state.lane.clone(), state.next, state.gap_cause);
+        self.metrics.gap(&lane.at, cause, (end - first) as u64);
+        self.piece = Some(Piece { lane, first, next: end, batch: RecordBatch::default(), limit: 0 });
+        self.hand_on();
+    }
+
+    fn on_error(&mut self, topic: &str, partition: i32, code: Code, text: &str) {
+        self.hand_on();
+        let Some(state) = self.lanes.get(topic, partition) else {
+            debug!(topic, partition, %code, text, "source client");
+            return;
+        };
+        let lane = state.lane.clone();
+        let next = state.next;
+        match code {
+            Code::AutoOffsetReset | Code::OffsetOutOfRange => self.ask_where_it_stands(&lane),
+            Code::TopicAuthorizationFailed => self.stop(
+                &lane,
+                Stop::new(
+                    StopKind::Unreadable,
+                    format!("{}: the source does not let us read it at offset {next} ({text})", lane.at),
+                    format!("grant READ and DESCRIBE on topic {topic} on the source; the lane is tried again by itself"),
+                ),
+            ),
+            Code::BadMessage | Code::InvalidMessage => self.stop(
+                &lane,
+                Stop::new(
+                    StopKind::Diverged,
+                    format!("{}: a corrupt batch at or after offset {next} ({text}); it was not forwarded", lane.at),
+                    "check the source broker's disk; if the records are beyond repair, delete up to them on the \
+                     source (kafka-delete-records.sh) and set policy.loss = \"skip\""
+                        .to_owned(),
+                ),
+            ),
+            // A topic that is gone is the supervisor's to notice; everything else librdkafka tries again.
+            _ => debug!(lane = %lane.at, %code, text, "source partition"),
+        }
+    }
+
+    /// The position is outside of the partition: find out which end was overrun.
+    fn ask_where_it_stands(&mut self, lane: &Arc<SourceLane>) {
+        let at = &lane.at;
+        let Some(next) = self.lanes.get(&at.topic, at.partition).map(|s| s.next) else { return };
+        let (low, high) =
+            match self.consumer.fetch_watermarks(&at.topic, at.partition, Duration::from_secs(5)) {
+                Ok(range) => range,
+                Err(error) => {
+                    debug!(lane = %at, %error, "asking where the partition stands");
+                    self.unassign(lane);
+                    if let Some(state) = self.lanes.get(&at.topic, at.partition) {
+                        state.reading = Reading::Asking { again: Instant::now() + ASK_AGAIN };
+                    }
+                    return;
+                }
+            };
+        if next < low {
+            self.lost(lane, Gap { from: next, to: low, cause: GapCause::Retention });
+        } else if next > high {
+            self.stop(
+                lane,
+                Stop::new(
+                    StopKind::Diverged,
+                    format!(
+                        "{at}: the source ends at offset {high}, but the lane stands at {next}: the source was \
+                         truncated or recreated"
+                    ),
+                    "find out what happened to the source topic; to mirror what it holds now, delete the lane's \
+                     recorded position (kafka-consumer-groups.sh --delete-offsets) and clear the target topic",
+                ),
+            );
+        } else {
+            self.unassign(lane);
+            self.assign(vec![(lane.clone(), next)]);
+            if let Some(state) = self.lanes.get(&at.topic, at.partition) {
+                state.reading = Reading::Assigned;
+            }
+        }
+    }
+
+    fn lost(&mut self, lane: &Arc<SourceLane>, gap: Gap) {
+        let at = &lane.at;
+        let count = (gap.to - gap.from) as u64;
+        self.metrics.gap(at, gap.cause, count);
+        if self.loss == LossPolicy::Stop {
+            let reason = format!(
+                "{at}: {count} source offsets, {} to {}, were deleted (retention) before they were read",
+                gap.from,
+                gap.to - 1
+            );
+            let fix = "to go on behind the loss set policy.loss = \"skip\" and restart; then raise the source's \
+                       retention or the mirror's throughput";
+            return self.stop(lane, Stop::new(StopKind::Lost, reason, fix));
+        }
+        warn!(lane = %at, from = gap.from, to = gap.to, count, "source records lost to retention; skipped");
+        let _ = self.events.blocking_send(LaneEvent::Lost { lane: lane.id, gap });
+        self.unassign(lane);
+        self.assign(vec![(lane.clone(), gap.to)]);
+        if let Some(state) = self.lanes.get(&at.topic, at.partition) {
+            state.next = gap.to;
+            state.reading = Reading::Assigned;
+        }
+    }
+
+    fn stop(&mut self, lane: &Arc<SourceLane>, stop: Stop) {
+        self.lanes.remove(lane.id);
+        self.unassign(lane);
+        let _ = self.events.blocking_send(LaneEvent::Stopped { lane: lane.id, stop });
+    }
+
+    /// Hands the piece on, as soon as the throttle and the buffer let it.
+    fn hand_on(&mut self) {
+        let Some(piece) = self.piece.take() else { return };
+        if piece.first == piece.next {
+            return;
+        }
+        let Some(credit) = self.allowed(&piece) else { return };
+        let Piece { lane, next, batch, .. } = piece;
+        if let Some(state) = self.lanes.get(&lane.at.topic, lane.at.partition) {
+            state.next = next;
+        }
+        // The channel is bounded in pieces; what they hold is bounded by the credit.
+        let _ = self.output.blocking_send(Fetched { lane, batch, next, credit });
+    }
+
+    /// Waits for throttle and credit. `None`: the piece must be dropped, and will be read again.
+    fn allowed(&mut self, piece: &Piece) -> Option<Credit> {
+        if let Some(throttle) = &self.throttle {
+            let until = Instant::now() + throttle.delay(piece.batch.bytes());
+            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            {
+                if self.shutdown.is_cancelled() {
+                    return None;
+                }
+                std::thread::sleep(left.min(POLL));
+            }
+        }
+        let since = Instant::now();
+        loop {
+            let denied = match piece.lane.credit.take(piece.batch.cost()) {
+                Ok(credit) => return Some(credit),
+                Err(denied) => denied,
+            };
+            if self.shutdown.is_cancelled() || self.output.is_closed() {
+                return None;
+            }
+            if denied == Denied::LaneFull && self.put_aside_if_impatient(piece, since) {
+                return None;
+            }
+            self.budget.wait(POLL);
+        }
+    }
+
+    /// A lane that holds its share and gets none of it acknowledged must not keep the others waiting.
+    fn put_aside_if_impatient(&mut self, piece: &Piece, since: Instant) -> bool {
+        let at = &piece.lane.at;
+        let Some(state) = self.lanes.get(&at.topic, at.partition) else { return true };
+        if since.elapsed() < state.patience() {
+            return false;
+        }
+        debug!(lane = %at, next = piece.first, "put aside: the target does not take its records");
+        state.put_aside(piece.first);
+        self.unassign(&piece.lane);
+        true
+    }
+
+    fn assign(&self, lanes: Vec<(Arc<SourceLane>, Offset)>) {
+        if lanes.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(lanes.len());
+        for (lane, from) in &lanes {
+            let offset = topic_partition_list::Offset::Offset(*from);
+            list.add_partition_offset(&lane.at.topic, lane.at.partition, offset).expect("never negative");
+        }
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            warn!(lanes = lanes.len(), first = %lanes[0].0.at, %error, "can't be assigned to the source client");
+        }
+    }
+
+    fn unassign(&self, lane: &SourceLane) {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition(&lane.at.topic, lane.at.partition);
+        if let Err(error) = self.consumer.incremental_unassign(&list) {
+            info!(lane = %lane.at, %error, "was not assigned to the source client");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The page for people at `/`: one status as plain HTML that needs no JavaScript and reloads itself.
+//!
+//! Owns markup and wording. Everything that came from a cluster or the configuration is escaped: nothing is
+//! ever written into the page but through `Text`.
+
+use std::fmt::{self, Display, Formatter, Write as _};
+
+use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus};
+
+use super::lanes::{is_stopped, worst_first};
+use crate::human;
+
+/// Lanes in no trouble that the page shows, so that it stays light at a thousand lanes.
+const LANES_SHOWN: usize = 200;
+const STYLE: &str = include_str!("page.css");
+
+/// The whole page.
+pub fn render(status: &LinkStatus) -> String {
+    let mut out = String::with_capacity(8 * 1024);
+    // Writing to a String cannot fail.
+    let _ = write_page(&mut out, status);
+    out
+}
+
+fn write_page(out: &mut String, status: &LinkStatus) -> fmt::Result {
+    let link = Text(&status.link);
+    write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta http-equiv=\"refresh\" content=\"5\"><title>{link} – isomirror</title>\n\
+         <style>\n{STYLE}</style></head><body>\n"
+    )?;
+    write_head(out, status)?;
+    write_totals(out, status)?;
+    write_lanes(out, status)?;
+    write!(
+        out,
+        "<p class=\"dim\">isomirror {}, up {}. As data: <a href=\"/status\">/status</a>, \
+         <a href=\"/metrics\">/metrics</a>, <a href=\"/readyz\">/readyz</a></p>\n</body></html>\n",
+        Text(&status.version),
+        human::duration(status.uptime_seconds)
+    )
+}
+
+fn write_head(out: &mut String, status: &LinkStatus) -> fmt::Result {
+    let (class, word) = if status.ready { ("good", "ready") } else { ("bad", "not ready") };
+    writeln!(
+        out,
+        "<h1>{}: {} <span class=\"{class}\">{word}</span></h1>",
+        Text(&status.link),
+        Text(&status.phase)
+    )?;
+    if !status.not_ready.is_empty() {
+        out.push_str("<ul class=\"bad\">");
+        for reason in &status.not_ready {
+            write!(out, "<li>{}</li>", Text(reason))?;
+        }
+        out.push_str("</ul>\n");
+    }
+    out.push_str("<div class=\"cards\">\n");
+    write_cluster(out, "from", &status.source)?;
+    write_cluster(out, "to", &status.target)?;
+    out.push_str("</div>\n");
+    Ok(())
+}
+
+fn write_cluster(out: &mut String, side: &str, cluster: &ClusterStatus) -> fmt::Result {
+    let (class, word) = if cluster.reachable { ("good", "reachable") } else { ("bad", "unreachable") };
+    write!(
+        out,
+        "<div class=\"card\">{side}<b>{}</b><span class=\"{class}\">{word}</span>",
+        Text(&cluster.name)
+    )?;
+    if let Some(id) = &cluster.cluster_id {
+        write!(out, " <span class=\"dim\">{}</span>", Text(id))?;
+    }
+    if let Some(error) = &cluster.error {
+        write!(out, "<br>{}", Text(error))?;
+    }
+    out.push_str("</div>\n");
+    Ok(())
+}
+
+fn write_totals(out: &mut String, status: &LinkStatus) -> fmt::Result {
+    let totals = &status.totals;
+    let cards = [
+        ("lag", format!("{} records", human::count(totals.lag_records)), human::bytes(totals.lag_bytes)),
+        ("oldest missing record", human::duration(totals.lag_seconds), "old".to_owned()),
+        ("rate", human::records_rate(totals.records_per_second), human::bytes_rate(totals.bytes_per_second)),
+        ("caught up in", human::eta(totals.eta_seconds), "at this rate".to_owned()),
+        ("mirrored", format!("{} records", human::count(totals.records)), human::bytes(totals.bytes)),
+        (
+            "buffer",
+            human::bytes(totals.buffer_bytes),
+            format!("of {}", human::bytes(totals.buffer_limit_bytes)),
+        ),
+    ];
+    out.push_str("<h2>All lanes together</h2>\n<div class=\"cards\">\n");
+    for (name, value, more) in cards {
+        writeln!(
+            out,
+            "<div class=\"card\">{}<b>{}</b><span class=\"dim\">{}</span></div>",
+            Text(name),
+            Text(&value),
+            Text(&more)
+        )?;
+    }
+    out.push_str("</div>\n");
+    Ok(())
+}
+
+fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
+    let totals = &status.totals;
+    write!(out, "<h2>{}", human::plural(totals.lanes, "lane", "lanes"))?;
+    write!(out, ", {} running", human::count(totals.running as u64))?;
+    if totals.stopped > 0 {
+        write!(out, ", <span class=\"bad\">{} stopped</span>", human::count(totals.stopped as u64))?;
+    }
+    out.push_str("</h2>\n");
+    if status.lanes.is_empty() {
+        out.push_str("<p>No lane yet: no topic was found that the link's rules take.</p>\n");
+        return Ok(());
+    }
+    out.push_str(
+        "<table><thead><tr><th>topic</th><th class=\"n\"><abbr title=\"partition\">p</abbr></th><th>state</th>\
+         <th class=\"n\">lag</th><th class=\"n wide\">bytes</th><th class=\"n\">age</th>\
+         <th class=\"n wide\">position</th><th class=\"n wide\">source end</th><th class=\"n wide\">mirrored</th>\
+         </tr></thead><tbody>\n",
+    );
+    let shown = worst_first(&status.lanes, LANES_SHOWN);
+    for lane in &shown.lanes {
+        write_lane(out, lane)?;
+    }
+    out.push_str("</tbody></table>\n");
+    if shown.left_out > 0 {
+        writeln!(
+            out,
+            "<p>{} with less lag left out; <a href=\"/status\">/status</a> has all.</p>",
+            human::plural(shown.left_out, "lane", "lanes")
+        )?;
+    }
+    Ok(())
+}
+
+fn write_lane(out: &mut String, lane: &LaneStatus) -> fmt::Result {
+    let stopped = is_stopped(lane);
+    let (row, state) = if stopped { (" class=\"stopped\"", " class=\"bad\"") } else { ("", "") };
+    write!(out, "<tr{row}><td>{}", Text(&lane.topic))?;
+    if lane.target_topic != lane.topic {
+        write!(out, " <span class=\"dim\">→ {}</span>", Text(&lane.target_topic))?;
+    }
+    writeln!(
+        out,
+        "</td><td class=\"n\">{}</td><td{state}>{}</td><td class=\"n\">{}</td><td class=\"n wide\">{}</td>\
+         <td class=\"n\">{}</td><td class=\"n wide\">{}</td><td class=\"n wide\">{}</td>\
+         <td class=\"n wide\">{}</td></tr>",
+        lane.partition,
+        Text(&lane.state),
+        human::count(lane.lag_records),
+        human::bytes(lane.lag_bytes),
+        human::duration(lane.lag_seconds),
+        human::offset(lane.position),
+        human::offset(lane.source_end),
+        human::count(lane.records)
+    )?;
+    if stopped || lane.reason.is_some() {
+        let reason = lane.reason.as_deref().unwrap_or("no reason is known");
+        write!(out, "<tr class=\"why\"><td colspan=\"9\">{}", Text(reason))?;
+        if let Some(fix) = &lane.fix {
+            write!(out, "<br><b>What to do:</b> {}", Text(fix))?;
+        }
+        out.push_str("</td></tr>\n");
+    }
+    Ok(())
+}
+
+/// Text that stays text, in an element or an attribute.
+struct Text<'a>(&'a str);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}

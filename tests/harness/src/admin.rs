@@ -23,7 +23,7 @@ use crate::dist::{missing, text};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// Creates a topic and waits until every partition has a leader.
+    /// Creates a topic and waits until every partition serves.
     pub fn create_topic(
         &self,
         name: &str,
@@ -40,7 +40,7 @@ impl Cluster {
         self.wait_partitions(name, partitions)
     }
 
-    /// Grows a topic to `total` partitions and waits for their leaders.
+    /// Grows a topic to `total` partitions and waits until they serve.
     pub fn add_partitions(&self, name: &str, total: i32) -> Result<()> {
         let new = NewPartitions::new(name, usize::try_from(total)?);
         let results = block_on(self.admin()?.create_partitions([&new], &options()))?;
@@ -183,7 +183,9 @@ impl Cluster {
                 let led = t.partitions().iter().filter(|p| p.leader() >= 0 && p.error().is_none()).count();
                 i32::try_from(led) == Ok(n)
             })
-        })
+        })?;
+        // The metadata runs ahead of the brokers' logs; this waits for them, too.
+        crate::client::end_offsets(&self.props(), topic).map(drop)
     }
 
     fn wait(&self, what: &str, mut done: impl FnMut(&Metadata) -> bool) -> Result<()> {

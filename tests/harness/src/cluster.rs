@@ -1,239 +1,54 @@
-//! A running Kafka cluster: builder, start and stop of its brokers, addresses.
+//! A running Kafka cluster: start and stop of its brokers, addresses.
 //!
 //! One broker is a combined node (broker and controller). More brokers get a controller process of
 //! their own, which no test touches: any broker, or all, can be killed and metadata lives on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
-use crate::broker::{self, DEADLINE, Node, Properties};
-use crate::dist::{Dist, target_dir};
+use crate::Props;
+use crate::broker::{self, DEADLINE, Node};
+use crate::builder::Builder;
+use crate::dist::Dist;
 use crate::ports::Port;
 use crate::process::Process;
 use crate::proxy::Proxy;
+use crate::rundir::RunDir;
 use crate::security::Security;
-use crate::{MAIN_VERSION, Props};
-
-const CONTROLLER_ID: u32 = 100;
-
-/// What to start; see [`Cluster::builder`].
-#[derive(Debug, Clone)]
-pub struct Builder {
-    version: String,
-    brokers: u32,
-    config: Vec<(String, String)>,
-    security: Security,
-    proxied: bool,
-    heap: String,
-    full_jit: bool,
-    jvm_flags: Vec<String>,
-}
 
 /// A cluster of broker processes; gone when dropped, and when this process ends in any way.
 #[derive(Debug)]
 pub struct Cluster {
     // Dropped in this order: processes before the directory that they write to.
-    brokers: Vec<Member>,
-    controller: Option<Member>,
+    pub(crate) brokers: Vec<Member>,
+    pub(crate) controller: Option<Member>,
     /// Held for a combined node that is stopped and started again.
-    _controller_port: Port,
-    security: Security,
-    dist: Dist,
-    dir: RunDir,
+    pub(crate) _controller_port: Port,
+    pub(crate) security: Security,
+    pub(crate) dist: Dist,
+    pub(crate) dir: RunDir,
 }
 
 #[derive(Debug)]
-struct Member {
-    id: u32,
-    node: Node,
-    process: Mutex<Option<Process>>,
-    client: Port,
-    internal: Port,
-    proxy: Option<Proxy>,
-}
-
-// === impl Builder ===
-
-impl Builder {
-    /// The Kafka version; [`MAIN_VERSION`] unless set.
-    #[must_use]
-    pub fn version(mut self, version: &str) -> Self {
-        version.clone_into(&mut self.version);
-        self
-    }
-
-    /// How many brokers, with ids from 1; one unless set.
-    #[must_use]
-    pub fn brokers(mut self, brokers: u32) -> Self {
-        self.brokers = brokers;
-        self
-    }
-
-    /// One broker property, over the harness' own.
-    #[must_use]
-    pub fn broker_config(mut self, key: &str, value: &str) -> Self {
-        self.config.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// How clients get in; plaintext unless set.
-    #[must_use]
-    pub fn security(mut self, security: Security) -> Self {
-        self.security = security;
-        self
-    }
-
-    /// Puts a [`Proxy`] before every broker: clients are told the proxy's address.
-    #[must_use]
-    pub fn proxied(mut self) -> Self {
-        self.proxied = true;
-        self
-    }
-
-    /// The JVM heap of each broker, as `-Xmx` takes it; `512m` unless set.
-    #[must_use]
-    pub fn heap(mut self, heap: &str) -> Self {
-        heap.clone_into(&mut self.heap);
-        self
-    }
-
-    /// All of the JVM's compilers and its default collector: slower to start, faster to run. For
-    /// benchmarks.
-    #[must_use]
-    pub fn full_jit(mut self) -> Self {
-        self.full_jit = true;
-        self
-    }
-
-    /// One more JVM flag.
-    #[must_use]
-    pub fn jvm_flag(mut self, flag: &str) -> Self {
-        self.jvm_flags.push(flag.to_owned());
-        self
-    }
-
-    /// Fetches Kafka if need be, starts the brokers and waits until all of them serve clients.
-    pub fn start(self) -> Result<Cluster> {
-        if self.brokers == 0 || self.brokers >= CONTROLLER_ID {
-            bail!("{} brokers make no cluster", self.brokers);
-        }
-        let dist = Dist::get(&self.version)?;
-        let dir = RunDir::create()?;
-        self.security.prepare(&dir.0)?;
-        let checkpoint = dist.bootstrap_checkpoint(&self.security.scram_users())?;
-        let cluster_id = broker::random_id()?;
-        let controller_port = Port::reserve()?;
-        let voter = if self.brokers == 1 { 1 } else { CONTROLLER_ID };
-        let voters = format!("{voter}@127.0.0.1:{}", controller_port.number());
-
-        let make = |id: u32, roles: &str| -> Result<Member> {
-            let (client, internal) = (Port::reserve()?, Port::reserve()?);
-            let proxied = self.proxied && roles.contains("broker");
-            let proxy = proxied.then(|| Proxy::start(client.number())).transpose()?;
-            let advertised = proxy.as_ref().map_or(client.number(), Proxy::port);
-            let mut properties = self.common_properties(&dir.0);
-            properties.set("process.roles", roles).set("controller.quorum.voters", voters.as_str());
-            let mut listeners = Vec::new();
-            if roles.contains("broker") {
-                listeners.push(format!("CLIENT://127.0.0.1:{}", client.number()));
-                listeners.push(format!("INTERNAL://127.0.0.1:{}", internal.number()));
-                properties.set("inter.broker.listener.name", "INTERNAL").set(
-                    "advertised.listeners",
-                    format!("CLIENT://127.0.0.1:{advertised},INTERNAL://127.0.0.1:{}", internal.number()),
-                );
-            }
-            if roles.contains("controller") {
-                listeners.push(format!("CONTROLLER://127.0.0.1:{}", controller_port.number()));
-            }
-            properties.set("listeners", listeners.join(","));
-            for (key, value) in &self.config {
-                properties.set(key, value);
-            }
-            let node_dir = dir.0.join(format!("node-{id}"));
-            let node =
-                Node::create(&dist, &node_dir, id, &cluster_id, &checkpoint, properties, &self.flags())?;
-            Ok(Member { id, node, process: Mutex::new(None), client, internal, proxy })
-        };
-        let roles = if self.brokers == 1 { "broker,controller" } else { "broker" };
-        let brokers = (1..=self.brokers).map(|id| make(id, roles)).collect::<Result<Vec<_>>>()?;
-        let controller = (self.brokers > 1).then(|| make(CONTROLLER_ID, "controller")).transpose()?;
-        let cluster = Cluster {
-            brokers,
-            controller,
-            _controller_port: controller_port,
-            security: self.security,
-            dist,
-            dir,
-        };
-        for member in cluster.controller.iter().chain(&cluster.brokers) {
-            member.spawn()?;
-        }
-        for member in &cluster.brokers {
-            member.wait_port()?;
-        }
-        cluster.wait_brokers(cluster.brokers.len())?;
-        Ok(cluster)
-    }
-
-    fn common_properties(&self, dir: &Path) -> Properties {
-        let replicas = self.brokers.min(3).to_string();
-        let map = format!("CLIENT:{},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT", self.security.protocol());
-        let mut properties = Properties::default();
-        properties
-            .set("listener.security.protocol.map", map)
-            .set("controller.listener.names", "CONTROLLER")
-            .set("auto.create.topics.enable", "false")
-            .set("group.initial.rebalance.delay.ms", "0")
-            .set("offsets.topic.num.partitions", "4")
-            .set("offsets.topic.replication.factor", replicas.as_str())
-            .set("transaction.state.log.num.partitions", "4")
-            .set("transaction.state.log.replication.factor", replicas.as_str())
-            .set("transaction.state.log.min.isr", if self.brokers >= 3 { "2" } else { "1" })
-            .set("log.cleaner.dedupe.buffer.size", "33554432");
-        if self.version.starts_with('4') {
-            properties
-                .set("share.coordinator.state.topic.num.partitions", "1")
-                .set("share.coordinator.state.topic.replication.factor", replicas.as_str())
-                .set("share.coordinator.state.topic.min.isr", "1");
-        }
-        if self.brokers > 1 {
-            // A killed broker is noticed by its silence: default 9 s.
-            properties.set("broker.session.timeout.ms", "4000").set("broker.heartbeat.interval.ms", "500");
-        }
-        self.security.broker_properties(dir, &mut properties);
-        properties
-    }
-
-    fn flags(&self) -> Vec<String> {
-        let mut flags = vec![format!("-Xmx{}", self.heap)];
-        if !self.full_jit {
-            flags.extend(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned));
-        }
-        flags.extend(self.jvm_flags.iter().cloned());
-        flags
-    }
+pub(crate) struct Member {
+    pub(crate) id: u32,
+    pub(crate) node: Node,
+    pub(crate) process: Mutex<Option<Process>>,
+    pub(crate) client: Port,
+    pub(crate) internal: Port,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 // === impl Cluster ===
 
 impl Cluster {
-    /// One plaintext broker of [`MAIN_VERSION`], unless told otherwise.
+    /// One plaintext broker of [`crate::MAIN_VERSION`], unless told otherwise.
     pub fn builder() -> Builder {
-        Builder {
-            version: MAIN_VERSION.to_owned(),
-            brokers: 1,
-            config: Vec::new(),
-            security: Security::Plaintext,
-            proxied: false,
-            heap: "512m".to_owned(),
-            full_jit: false,
-            jvm_flags: Vec::new(),
-        }
+        Builder::default()
     }
 
     /// Where clients connect (through the proxies, if there are any).
@@ -260,13 +75,13 @@ impl Cluster {
     /// security the user does not matter.
     pub fn client_properties(&self, user: &str) -> Props {
         let mut props = vec![("bootstrap.servers".to_owned(), self.bootstrap())];
-        props.extend(self.security.client_properties(&self.dir.0, user));
+        props.extend(self.security.client_properties(self.dir.path(), user));
         props
     }
 
     /// The directory of this cluster: logs, data, certificates.
     pub fn dir(&self) -> &Path {
-        &self.dir.0
+        self.dir.path()
     }
 
     /// The log directory of one broker.
@@ -383,7 +198,7 @@ impl Member {
         self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn spawn(&self) -> Result<()> {
+    pub(crate) fn spawn(&self) -> Result<()> {
         let mut process = self.lock();
         if process.is_some() {
             bail!("node {} is already running", self.id);
@@ -392,49 +207,11 @@ impl Member {
         Ok(())
     }
 
-    fn wait_port(&self) -> Result<()> {
+    pub(crate) fn wait_port(&self) -> Result<()> {
         let mut process = self.lock();
         let process = process.as_mut().context("not started")?;
         broker::wait_port(process, self.client.number(), Instant::now() + DEADLINE)
             .with_context(|| format!("broker {}", self.id))
-    }
-}
-
-// === impl RunDir ===
-
-/// `<target>/harness/<pid>-<n>`, removed when dropped unless a test has failed.
-#[derive(Debug)]
-struct RunDir(PathBuf);
-
-impl RunDir {
-    fn create() -> Result<Self> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let root = target_dir().join("harness");
-        remove_stale(&root);
-        let dir = root.join(format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-        let _ = std::fs::remove_dir_all(&dir); // of an earlier process with our id
-        std::fs::create_dir_all(&dir).with_context(|| format!("failed to create {}", dir.display()))?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for RunDir {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-}
-
-/// Removes what processes that are gone have left behind.
-fn remove_stale(root: &Path) {
-    let Ok(entries) = std::fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|n| n.split('-').next()).and_then(|p| p.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
 }
 

@@ -13,7 +13,8 @@
 //! ever skipped.
 
 pub mod admin;
-pub mod broker;
+mod broker;
+mod builder;
 pub mod client;
 pub mod cluster;
 pub mod dist;
@@ -22,11 +23,13 @@ mod ports;
 pub mod process;
 pub mod proxy;
 mod reaper;
+mod rundir;
 pub mod security;
 pub mod shared;
 
+pub use builder::Builder;
 pub use client::{ReadRecord, TestRecord};
-pub use cluster::{Builder, Cluster};
+pub use cluster::Cluster;
 pub use proxy::Proxy;
 pub use security::Security;
 

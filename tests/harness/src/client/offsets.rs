@@ -1,13 +1,15 @@
 //! Where partitions begin and end, with one request a broker however many there are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Isolation, config};
+use crate::cluster::POLL;
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,14 +64,37 @@ pub(super) fn query(consumer: &BaseConsumer, topic: &str, at: Offset) -> Result<
     for partition in found.partitions() {
         list.add_partition_offset(topic, partition.id(), at)?;
     }
-    let answer = consumer.offsets_for_times(list, TIMEOUT).context("failed to get offsets")?;
+    let end = Instant::now() + TIMEOUT;
+    loop {
+        match ask(consumer, list.clone()) {
+            Err(error) if settling(&error) && Instant::now() < end => std::thread::sleep(POLL),
+            answer => return answer.with_context(|| format!("failed to get offsets of {topic}")),
+        }
+    }
+}
+
+fn ask(consumer: &BaseConsumer, list: TopicPartitionList) -> Result<BTreeMap<i32, i64>, KafkaError> {
     let mut offsets = BTreeMap::new();
-    for element in answer.elements() {
-        element.error().with_context(|| format!("no offset of {topic}-{}", element.partition()))?;
+    for element in consumer.offsets_for_times(list, TIMEOUT)?.elements() {
+        element.error()?;
         let Offset::Offset(offset) = element.offset() else {
-            bail!("no offset of {topic}-{}: {:?}", element.partition(), element.offset());
+            return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::InvalidTimestamp));
         };
         offsets.insert(element.partition(), offset);
     }
     Ok(offsets)
+}
+
+/// Whether a partition is about to be led: a new one is in the metadata before its leader has made
+/// its log, which takes seconds for a thousand of them.
+fn settling(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::ReplicaNotAvailable
+                | RDKafkaErrorCode::BrokerTransportFailure
+        )
+    )
 }

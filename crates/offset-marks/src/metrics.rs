@@ -1,6 +1,6 @@
 //! What the target has acknowledged, as metrics.
 
-use mirror_types::{Acked, Lane};
+use mirror_types::{Acked, Offset, TopicPartition};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
@@ -58,9 +58,9 @@ impl Metrics {
         Ok(metrics)
     }
 
-    pub(crate) fn lane(&self, lane: &Lane) -> LaneMetrics {
-        let partition = lane.target.partition.to_string();
-        let labels: [&str; 3] = [&lane.source.at.topic, &lane.target.topic, &partition];
+    pub(crate) fn lane(&self, at: &TopicPartition, target_topic: &str) -> LaneMetrics {
+        let partition = at.partition.to_string();
+        let labels: [&str; 3] = [&at.topic, target_topic, &partition];
         LaneMetrics {
             records: self.records.with_label_values(&labels),
             bytes: self.bytes.with_label_values(&labels),
@@ -71,22 +71,20 @@ impl Metrics {
     }
 
     /// Shows a lane's series from its start, before anything is acknowledged.
-    pub fn lane_started(&self, lane: &Lane, position: i64) {
-        self.lane(lane).position.set(position);
+    pub fn lane_started(&self, at: &TopicPartition, target_topic: &str, position: Offset) {
+        self.lane(at, target_topic).position.set(position);
     }
 
     /// The target's log end offset, when it was asked for.
-    pub fn target_end(&self, lane: &Lane, offset: i64) {
-        let partition = lane.target.partition.to_string();
-        self.target_end
-            .with_label_values(&[&*lane.source.at.topic, &lane.target.topic, &partition])
-            .set(offset);
+    pub fn target_end(&self, at: &TopicPartition, target_topic: &str, offset: Offset) {
+        let partition = at.partition.to_string();
+        self.target_end.with_label_values(&[&*at.topic, target_topic, &partition]).set(offset);
     }
 
     /// Forgets a lane that is gone; with the last of a topic, the topic too.
-    pub fn remove(&self, topic: &str, target_topic: &str, partition: i32, last: bool) {
-        let partition = partition.to_string();
-        let labels = [topic, target_topic, &partition];
+    pub fn remove(&self, at: &TopicPartition, target_topic: &str, last: bool) {
+        let partition = at.partition.to_string();
+        let labels = [&at.topic, target_topic, &partition];
         let _ = self.records.remove_label_values(&labels);
         let _ = self.bytes.remove_label_values(&labels);
         let _ = self.position.remove_label_values(&labels);

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use mirror_types::{LaneId, Offset};
+use mirror_types::{LaneId, Offset, SourceLane, TopicPartition};
 
 /// One lane's progress since it was started.
 #[derive(Debug)]
@@ -62,12 +62,13 @@ impl LaneProgress {
 
 /// Every lane's progress, by the lane's run.
 #[derive(Debug, Clone, Default)]
-pub struct ProgressBoard(Arc<RwLock<HashMap<LaneId, Arc<LaneProgress>>>>);
+pub struct ProgressBoard(Arc<RwLock<HashMap<LaneId, (TopicPartition, Arc<LaneProgress>)>>>);
 
 impl ProgressBoard {
     /// Puts a lane on the board, before its first record is read.
-    pub fn add(&self, lane: LaneId, progress: Arc<LaneProgress>) {
-        self.0.write().expect("nothing panics under this lock").insert(lane, progress);
+    pub fn add(&self, lane: &SourceLane, progress: Arc<LaneProgress>) {
+        let mut board = self.0.write().expect("nothing panics under this lock");
+        board.insert(lane.id, (lane.at.clone(), progress));
     }
 
     /// Takes a lane off the board.
@@ -76,6 +77,15 @@ impl ProgressBoard {
     }
 
     pub(crate) fn get(&self, lane: LaneId) -> Option<Arc<LaneProgress>> {
-        self.0.read().expect("nothing panics under this lock").get(&lane).cloned()
+        self.0
+            .read()
+            .expect("nothing panics under this lock")
+            .get(&lane)
+            .map(|(_, progress)| progress.clone())
+    }
+
+    pub(crate) fn positions(&self) -> Vec<(TopicPartition, Offset)> {
+        let board = self.0.read().expect("nothing panics under this lock");
+        board.values().map(|(at, progress)| (at.clone(), progress.position())).collect()
     }
 }

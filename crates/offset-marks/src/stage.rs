@@ -20,6 +20,9 @@ use crate::{
 pub struct Config {
     /// Time between two records of positions: what a kill -9 may make the mirror send again.
     pub interval: Duration,
+    /// How often every lane's position is recorded again, moved or not. Kafka forgets the offsets of a group
+    /// that commits nothing for `offsets.retention.minutes` (7 days by default).
+    pub renewal: Duration,
     /// How long the last record may take when the daemon stops.
     pub last: Duration,
 }
@@ -65,6 +68,8 @@ impl<S: PositionStore> OffsetMarks<S> {
     pub async fn run(mut self) -> Result<(), StoreError> {
         let mut tick = interval(self.config.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewal = interval(self.config.renewal);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut recording: Option<Recording> = None;
         loop {
             tokio::select! {
@@ -75,6 +80,11 @@ impl<S: PositionStore> OffsetMarks<S> {
                 }
                 _ = tick.tick(), if recording.is_none() && !self.due.is_empty() => {
                     recording = Some(self.start_recording());
+                }
+                _ = renewal.tick() => {
+                    for (at, position) in self.board.positions() {
+                        self.due.entry(at).or_insert(position);
+                    }
                 }
                 acked = self.input.recv() => match acked {
                     Some(acked) => self.take(acked),
@@ -90,7 +100,8 @@ impl<S: PositionStore> OffsetMarks<S> {
         if !self.lanes.contains_key(&id) {
             let Some(progress) = self.board.get(id) else { return };
             self.lanes.retain(|id, _| self.board.get(*id).is_some());
-            self.lanes.insert(id, (progress, self.metrics.lane(&acked.lane)));
+            self.lanes
+                .insert(id, (progress, self.metrics.lane(&acked.lane.source.at, &acked.lane.target.topic)));
         }
         let (progress, metrics) = &self.lanes[&id];
         metrics.acked(&acked, now_ms());

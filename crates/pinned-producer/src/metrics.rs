@@ -1,6 +1,6 @@
 //! What the stage counts.
 
-use mirror_types::Lane;
+use mirror_types::{Lane, TopicPartition};
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
 /// Counters of the pinned-producer.
@@ -29,7 +29,7 @@ impl Metrics {
     }
 
     /// Forgets a lane that is gone.
-    pub fn remove(&self, topic: &str, target_topic: &str, partition: i32) {
-        let _ = self.refused.remove_label_values(&[topic, target_topic, &partition.to_string()]);
+    pub fn remove(&self, at: &TopicPartition, target_topic: &str) {
+        let _ = self.refused.remove_label_values(&[&*at.topic, target_topic, &at.partition.to_string()]);
     }
 }

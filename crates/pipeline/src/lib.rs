@@ -1,3 +1,23 @@
-//! pipeline
+//! One link, from end to end: every stage, every channel between them, and who looks after them.
+//!
+//! `wire` makes the channels, in the order of a record's way. `Link` runs the stages and the three tasks
+//! that look after them: `topics` (which lanes there are), `ends` (how far they are) and `events` (what
+//! happened to them). All three keep one `Book`, which is what status, readiness and metrics show.
 
+mod book;
+mod decide;
+mod ends;
+mod error;
+mod events;
+mod link;
+mod metrics;
+mod positions;
 pub mod status;
+mod topics;
+mod wire;
+
+pub use decide::{Decision, TARGET_IGNORES, decide, topic_configs_for_target};
+pub use error::Error;
+pub use link::{Endpoint, Link, LinkConfig, Outcome, SettingsOf, Start, StatusHandle, TopicSettings};
+pub use pinned_producer::RefusedPolicy;
+pub use source_consumer::LossPolicy;

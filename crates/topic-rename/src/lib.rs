@@ -7,9 +7,11 @@ mod error;
 mod name;
 mod pattern;
 mod rules;
+mod stage;
 mod template;
 
 pub use error::{Clash, Error, IllegalTarget, Problem, RouteError, RuleRef};
 pub use name::{NameError, check_name, is_internal};
 pub use pattern::{Pattern, PatternError};
 pub use rules::{Rules, RulesConfig};
+pub use stage::TopicRename;

@@ -1,0 +1,350 @@
+//! The book: every lane and both clusters, as the link's tasks know them now. Plain data; no I/O.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use mirror_types::{Budget, LaneId, Offset, Side, Stop, StopKind, TopicPartition};
+use offset_marks::LaneProgress;
+use tracing::{info, warn};
+
+use crate::{
+    link::LinkConfig,
+    status::{ClusterStatus, LaneStatus, LinkStatus, Totals},
+};
+
+/// Rates are over this long.
+const RATE_WINDOW: Duration = Duration::from_secs(10);
+/// A keeper that has not turned round for this long is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Whether a lane runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LaneState {
+    /// Known, but its position is not.
+    Starting,
+    /// Being mirrored.
+    Running,
+    /// In trouble.
+    Stopped { stop: Stop, at: Instant },
+}
+
+impl LaneState {
+    pub(crate) const ALL: [&'static str; 3] = ["starting", "running", "stopped"];
+
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            LaneState::Starting => "starting",
+            LaneState::Running => "running",
+            LaneState::Stopped { .. } => "stopped",
+        }
+    }
+}
+
+/// One lane.
+#[derive(Debug)]
+pub(crate) struct LaneEntry {
+    pub(crate) id: LaneId,
+    pub(crate) target: TopicPartition,
+    pub(crate) state: LaneState,
+    pub(crate) progress: Option<Arc<LaneProgress>>,
+    /// Why its last run stopped, for not saying so twice.
+    pub(crate) last_stop: Option<Stop>,
+    /// Of earlier runs of the lane in this process.
+    pub(crate) earlier: (u64, u64),
+    pub(crate) source_end: Option<Offset>,
+    pub(crate) target_end: Option<Offset>,
+    /// The source's end when the lane was started, for `until_caught_up`.
+    pub(crate) goal: Option<Offset>,
+    /// Wall clock at which nothing was missing, or the lane was started; milliseconds since the epoch.
+    current_at: i64,
+}
+
+impl LaneEntry {
+    pub(crate) fn new(id: LaneId, target: TopicPartition) -> Self {
+        Self {
+            id,
+            target,
+            state: LaneState::Starting,
+            progress: None,
+            last_stop: None,
+            earlier: (0, 0),
+            source_end: None,
+            target_end: None,
+            goal: None,
+            current_at: now_ms(),
+        }
+    }
+
+    pub(crate) fn position(&self) -> Option<Offset> {
+        self.progress.as_ref().map(|p| p.position())
+    }
+
+    /// Source offsets that the target lacks.
+    pub(crate) fn lag(&self) -> u64 {
+        let lag = self.source_end.zip(self.position()).map_or(0, |(end, position)| end - position);
+        u64::try_from(lag).unwrap_or(0)
+    }
+
+    /// Their bytes, if they are like those already mirrored.
+    pub(crate) fn lag_bytes(&self) -> u64 {
+        let (records, bytes) = self.moved();
+        if records == 0 { 0 } else { (self.lag() as f64 * (bytes as f64 / records as f64)) as u64 }
+    }
+
+    /// The age of the oldest record that the target lacks. It came after the last one that was
+    /// acknowledged, and after the last time that none was missing; the later of the two bounds its age.
+    pub(crate) fn lag_seconds(&self) -> f64 {
+        if self.lag() == 0 {
+            return 0.0;
+        }
+        let last = self.progress.as_ref().and_then(|p| p.last_timestamp()).unwrap_or(i64::MIN);
+        (now_ms() - last.max(self.current_at)).max(0) as f64 / 1000.0
+    }
+
+    /// Notes the time at which nothing was missing; called when the ends have just been asked for.
+    pub(crate) fn note_if_current(&mut self) {
+        if self.lag() == 0 && self.source_end.is_some() && self.progress.is_some() {
+            self.current_at = now_ms();
+        }
+    }
+
+    pub(crate) fn moved(&self) -> (u64, u64) {
+        let now = self.progress.as_ref().map_or((0, 0), |p| (p.records(), p.bytes()));
+        (self.earlier.0 + now.0, self.earlier.1 + now.1)
+    }
+
+    pub(crate) fn has_arrived(&self) -> bool {
+        match &self.state {
+            LaneState::Stopped { stop, .. } => stop.kind != StopKind::Interrupted,
+            LaneState::Starting => false,
+            LaneState::Running => self.goal.zip(self.position()).is_some_and(|(goal, at)| at >= goal),
+        }
+    }
+}
+
+/// One cluster.
+#[derive(Debug, Default)]
+pub(crate) struct ClusterEntry {
+    pub(crate) id: Option<String>,
+    /// `None` until the first answer or failure.
+    pub(crate) up: Option<bool>,
+    pub(crate) error: Option<String>,
+    pub(crate) down_since: Option<Instant>,
+}
+
+/// Everything that is known of the link.
+pub(crate) struct Book {
+    pub(crate) lanes: BTreeMap<TopicPartition, LaneEntry>,
+    pub(crate) source: ClusterEntry,
+    pub(crate) target: ClusterEntry,
+    /// Whether the topics of both clusters have been seen, and all lanes there are have been started.
+    pub(crate) first_look_done: bool,
+    /// Why the last look at the topics failed, other than a cluster being down.
+    pub(crate) look_trouble: Option<String>,
+    phase: &'static str,
+    started: Instant,
+    turned: Instant,
+    samples: VecDeque<(Instant, u64, u64)>,
+    /// Moved by lanes that are gone.
+    gone: (u64, u64),
+}
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Self {
+            lanes: BTreeMap::new(),
+            source: ClusterEntry::default(),
+            target: ClusterEntry::default(),
+            first_look_done: false,
+            look_trouble: None,
+            phase: "starting",
+            started: Instant::now(),
+            turned: Instant::now(),
+            samples: VecDeque::new(),
+            gone: (0, 0),
+        }
+    }
+
+    pub(crate) fn set_phase(&mut self, phase: &'static str) {
+        self.phase = phase;
+    }
+
+    /// The keepers have turned round.
+    pub(crate) fn turn(&mut self) {
+        self.turned = Instant::now();
+        let (records, bytes) = self.moved();
+        self.samples.push_back((self.turned, records, bytes));
+        while self.samples.len() > 2 && self.samples[1].0 + RATE_WINDOW < self.turned {
+            self.samples.pop_front();
+        }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.turned.elapsed() < STUCK
+    }
+
+    pub(crate) fn cluster(&mut self, side: Side) -> &mut ClusterEntry {
+        match side {
+            Side::Source => &mut self.source,
+            Side::Target => &mut self.target,
+        }
+    }
+
+    /// Notes whether a cluster answered, and tells the operator when that has changed.
+    pub(crate) fn answered(&mut self, side: Side, name: &str, error: Option<String>) {
+        let cluster = self.cluster(side);
+        let up = error.is_none();
+        if cluster.up != Some(up) {
+            match (&error, cluster.down_since.take()) {
+                (Some(error), _) => {
+                    cluster.down_since = Some(Instant::now());
+                    warn!("{side} {name} is not reachable, trying until it is: {error}");
+                }
+                (None, Some(since)) => {
+                    info!("{side} {name} is reachable again, after {:.0?}", since.elapsed())
+                }
+                (None, None) => info!("{side} {name} is reachable"),
+            }
+        }
+        cluster.up = Some(up);
+        cluster.error = error;
+    }
+
+    /// Takes a lane out.
+    pub(crate) fn remove(&mut self, at: &TopicPartition) -> Option<LaneEntry> {
+        let lane = self.lanes.remove(at)?;
+        let (records, bytes) = lane.moved();
+        self.gone = (self.gone.0 + records, self.gone.1 + bytes);
+        Some(lane)
+    }
+
+    /// Why each stopped lane stopped.
+    pub(crate) fn stops(&self) -> Vec<(String, Stop)> {
+        let stop = |lane: &LaneEntry| match &lane.state {
+            LaneState::Stopped { stop, .. } => Some(stop.clone()),
+            _ => None,
+        };
+        self.lanes.iter().filter_map(|(at, lane)| Some((at.to_string(), stop(lane)?))).collect()
+    }
+
+    fn moved(&self) -> (u64, u64) {
+        self.lanes.values().map(LaneEntry::moved).fold(self.gone, |a, b| (a.0 + b.0, a.1 + b.1))
+    }
+
+    fn rates(&self) -> (f64, f64) {
+        let now = (Instant::now(), self.moved());
+        let Some(first) = self.samples.iter().find(|s| s.0 + RATE_WINDOW >= now.0) else { return (0.0, 0.0) };
+        let seconds = (now.0 - first.0).as_secs_f64().max(0.001);
+        ((now.1.0 - first.1) as f64 / seconds, (now.1.1 - first.2) as f64 / seconds)
+    }
+
+    pub(crate) fn report(&self, config: &LinkConfig, budget: &Budget, trouble: Option<String>) -> LinkStatus {
+        let lanes: Vec<LaneStatus> = self.lanes.iter().map(|(at, lane)| lane_status(at, lane)).collect();
+        let count = |state| lanes.iter().filter(|l| l.state == state).count();
+        let (records, bytes) = self.moved();
+        let (records_per_second, bytes_per_second) = self.rates();
+        let lag_records = lanes.iter().map(|l| l.lag_records).sum();
+        let totals = Totals {
+            lanes: lanes.len(),
+            running: count("running"),
+            stopped: count("stopped"),
+            records,
+            bytes,
+            lag_records,
+            lag_bytes: lanes.iter().map(|l| l.lag_bytes).sum(),
+            lag_seconds: lanes.iter().map(|l| l.lag_seconds).fold(0.0, f64::max),
+            records_per_second,
+            bytes_per_second,
+            eta_seconds: eta(lag_records, records_per_second),
+            buffer_bytes: budget.used(),
+            buffer_limit_bytes: config.buffer,
+        };
+        let not_ready = self.not_ready(config, &lanes, trouble);
+        LinkStatus {
+            link: config.link.clone(),
+            version: config.version.to_owned(),
+            uptime_seconds: self.started.elapsed().as_secs_f64(),
+            phase: self.phase.to_owned(),
+            ready: not_ready.is_empty(),
+            not_ready,
+            source: cluster_status(&config.source.name, &self.source),
+            target: cluster_status(&config.target.name, &self.target),
+            totals,
+            lanes,
+        }
+    }
+
+    fn not_ready(&self, config: &LinkConfig, lanes: &[LaneStatus], trouble: Option<String>) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for (side, name, cluster) in
+            [("source", &config.source.name, &self.source), ("target", &config.target.name, &self.target)]
+        {
+            match (cluster.up, &cluster.error) {
+                (Some(false), Some(error)) => {
+                    reasons.push(format!("{side} {name} is not reachable: {error}"))
+                }
+                (None, _) => reasons.push(format!("{side} {name} has not answered yet")),
+                _ => {}
+            }
+        }
+        if self.phase != "running" {
+            reasons.push(format!("the link is {}", self.phase));
+        } else if !self.first_look_done && reasons.is_empty() {
+            reasons.push("the topics are being looked at for the first time".to_owned());
+        }
+        reasons.extend(self.look_trouble.clone());
+        reasons.extend(trouble.map(|trouble| format!("positions can't be recorded: {trouble}")));
+        for lane in lanes.iter().filter(|l| l.state != "running") {
+            let why = lane.reason.as_deref().unwrap_or("its position is not known yet");
+            reasons.push(format!("{}[{}] is {}: {why}", lane.topic, lane.partition, lane.state));
+        }
+        reasons
+    }
+}
+
+fn eta(lag: u64, rate: f64) -> Option<f64> {
+    match lag {
+        0 => Some(0.0),
+        lag => (rate > 0.0).then(|| lag as f64 / rate),
+    }
+}
+
+fn cluster_status(name: &str, entry: &ClusterEntry) -> ClusterStatus {
+    ClusterStatus {
+        name: name.to_owned(),
+        cluster_id: entry.id.clone(),
+        reachable: entry.up == Some(true),
+        error: entry.error.clone(),
+    }
+}
+
+fn lane_status(at: &TopicPartition, lane: &LaneEntry) -> LaneStatus {
+    let (records, bytes) = lane.moved();
+    let stop = match &lane.state {
+        LaneState::Stopped { stop, .. } => Some(stop),
+        _ => None,
+    };
+    LaneStatus {
+        topic: at.topic.to_string(),
+        target_topic: lane.target.topic.to_string(),
+        partition: at.partition,
+        state: lane.state.as_str().to_owned(),
+        reason: stop.map(|s| s.reason.clone()),
+        fix: stop.map(|s| s.fix.clone()),
+        position: lane.position(),
+        source_end: lane.source_end.max(lane.position()),
+        target_end: lane.target_end,
+        records,
+        bytes,
+        lag_records: lane.lag(),
+        lag_bytes: lane.lag_bytes(),
+        lag_seconds: lane.lag_seconds(),
+    }
+}
+
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,131 @@
+//! What to do about a topic, from what both clusters show of it. Pure.
+
+use cluster_admin::{ConfigSource, TopicConfigs, TopicInfo};
+use mirror_types::{Stop, StopKind};
+
+use crate::TopicSettings;
+
+/// What has to be done before a topic's lanes can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing: the target has a partition for each of the source's.
+    Ready,
+    /// Create the target topic.
+    Create,
+    /// Add partitions to the target topic.
+    Grow,
+    /// Don't mirror it; the words say why, and what mends it.
+    Refuse(Stop),
+}
+
+/// Decides for one topic. `mirrored`: this link has mirrored it before, so that the target topic is its own
+/// work, and growing it with the source is part of the job.
+pub fn decide(
+    topic: &str,
+    source: &TopicInfo,
+    target_topic: &str,
+    target: Option<&TopicInfo>,
+    settings: &TopicSettings,
+    mirrored: bool,
+) -> Decision {
+    let refuse = |reason, fix| Decision::Refuse(Stop::new(StopKind::Precondition, reason, fix));
+    let partitions = source.partitions;
+    match target {
+        None if mirrored => Decision::Refuse(Stop::new(
+            StopKind::Diverged,
+            format!("{topic}: target topic {target_topic} is gone, but this link has mirrored to it before"),
+            format!(
+                "to mirror {topic} again from its start, delete its recorded positions (kafka-consumer-groups.sh \
+                 --delete-offsets on the source, for this link's group); to go on where it stopped, create \
+                 {target_topic} with {partitions} partitions on the target"
+            ),
+        )),
+        None if settings.create => Decision::Create,
+        None => refuse(
+            format!("{topic}: target topic {target_topic} does not exist, and topics.create = false"),
+            format!(
+                "kafka-topics.sh --create --topic {target_topic} --partitions {partitions} on the target, or \
+                 topics.create = true"
+            ),
+        ),
+        Some(target) if target.partitions >= partitions => Decision::Ready,
+        Some(_) if mirrored && settings.create => Decision::Grow,
+        Some(target) => refuse(
+            format!(
+                "{topic}: target topic {target_topic} has {} partitions, the source has {partitions}",
+                target.partitions
+            ),
+            format!("kafka-topics.sh --alter --topic {target_topic} --partitions {partitions} on the target"),
+        ),
+    }
+}
+
+/// Topic configs that a target topic does not take over from its source, and why.
+pub const TARGET_IGNORES: [(&str, &str); 11] = [
+    ("message.timestamp.type", "always CreateTime, so that timestamps arrive as they were"),
+    ("message.timestamp.difference.max.ms", "would refuse old records"),
+    ("message.timestamp.before.max.ms", "would refuse old records"),
+    ("message.timestamp.after.max.ms", "would refuse records from clocks that run ahead"),
+    ("message.format.version", "obsolete"),
+    ("unclean.leader.election.enable", "the target cluster's own choice between availability and loss"),
+    ("leader.replication.throttled.replicas", "names brokers of the source"),
+    ("follower.replication.throttled.replicas", "names brokers of the source"),
+    ("remote.storage.enable", "the target may have no tiered storage"),
+    ("local.retention.ms", "of tiered storage"),
+    ("local.retention.bytes", "of tiered storage"),
+];
+
+/// The configs to create a target topic with: what was set on the source topic, less what makes no sense
+/// there (`min.insync.replicas` goes over where there are at least so many replicas).
+pub fn topic_configs_for_target(source: &TopicConfigs, replication: i32) -> Vec<(String, String)> {
+    let fits = |key: &str, value: &str| match key {
+        "min.insync.replicas" => replication > 0 && value.parse().is_ok_and(|min: i32| min <= replication),
+        _ => TARGET_IGNORES.iter().all(|(ignored, _)| *ignored != key),
+    };
+    let mut configs: Vec<(String, String)> = source
+        .set_on_topic()
+        .filter(|(key, value)| fits(key, value))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    configs.push(("message.timestamp.type".to_owned(), "CreateTime".to_owned()));
+    // Whatever the source takes must fit, also where its brokers' default says so and not the topic.
+    if let Some(max) = source.get("max.message.bytes")
+        && max.source == ConfigSource::Broker
+        && let Some(value) = &max.value
+    {
+        configs.push(("max.message.bytes".to_owned(), value.clone()));
+    }
+    configs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Start;
+
+    fn info(partitions: i32) -> TopicInfo {
+        TopicInfo { partitions, replication: 1, leaderless: Vec::new() }
+    }
+
+    fn decision(source: i32, target: Option<i32>, create: bool, mirrored: bool) -> Decision {
+        let settings = TopicSettings { create, replication: -1, start: Start::Earliest };
+        decide("a", &info(source), "b", target.map(info).as_ref(), &settings, mirrored)
+    }
+
+    #[test]
+    fn a_missing_topic_is_created_unless_it_must_not_or_was_there_before() {
+        assert_eq!(decision(3, None, true, false), Decision::Create);
+        for (create, mirrored) in [(false, false), (true, true)] {
+            assert!(matches!(decision(3, None, create, mirrored), Decision::Refuse(_)));
+        }
+    }
+
+    #[test]
+    fn only_a_topic_of_our_own_making_is_grown() {
+        assert_eq!(decision(3, Some(3), true, false), Decision::Ready);
+        assert_eq!(decision(3, Some(5), true, false), Decision::Ready);
+        assert_eq!(decision(3, Some(2), true, true), Decision::Grow);
+        let Decision::Refuse(stop) = decision(3, Some(2), true, false) else { panic!("must be refused") };
+        assert!(stop.fix.contains("kafka-topics.sh --alter --topic b --partitions 3"), "{}", stop.fix);
+    }
+}

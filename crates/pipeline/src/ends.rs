@@ -1,0 +1,132 @@
+//! Where source and target end: lag, caught up or not, reachable or not.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use cluster_admin::{Isolation, Offsets};
+use mirror_types::{Offset, Side, TopicPartition};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Error, book::LaneEntry, link::Control};
+
+/// How often the source is asked where its partitions end.
+const SOURCE_EVERY: Duration = Duration::from_secs(1);
+/// How often the target is: its end also comes with every acknowledgement.
+const TARGET_EVERY: Duration = Duration::from_secs(5);
+/// How often the gauges are brought up to date, and arrival is checked.
+const TURN: Duration = Duration::from_millis(250);
+
+/// Keeps the ends in the book.
+pub(crate) struct Ends {
+    control: Arc<Control>,
+}
+
+impl Ends {
+    pub(crate) fn new(control: Arc<Control>) -> Self {
+        Self { control }
+    }
+
+    /// Runs until `shutdown`; with `until_caught_up`, until every lane has arrived.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let control = &self.control;
+        let mut turn = interval(TURN);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut source_at = Instant::now();
+        let mut target_at = Instant::now();
+        let mut waiting_since = Instant::now();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                _ = turn.tick() => {}
+            }
+            if source_at <= Instant::now() {
+                self.ask(Side::Source).await;
+                source_at = Instant::now() + SOURCE_EVERY;
+            }
+            if target_at <= Instant::now() {
+                self.ask(Side::Target).await;
+                target_at = Instant::now() + TARGET_EVERY;
+            }
+            let mut book = control.book();
+            book.lanes.values_mut().for_each(LaneEntry::note_if_current);
+            book.turn();
+            control.metrics.show(&book, &control.budget);
+            let Some(patience) = control.config.until_caught_up else { continue };
+            if book.first_look_done && book.lanes.values().all(LaneEntry::has_arrived) {
+                return Ok(());
+            }
+            match [&book.source, &book.target].into_iter().find_map(|cluster| cluster.error.clone()) {
+                None => waiting_since = Instant::now(),
+                Some(reason) if waiting_since.elapsed() >= patience => {
+                    return Err(Error::Unreachable { after: patience, reason });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Asks one side for the ends of all its lanes; that it answers shows that it is there.
+    async fn ask(&self, side: Side) {
+        let control = &self.control;
+        let (cluster, isolation) = match side {
+            Side::Source => (&control.source, control.config.isolation()),
+            Side::Target => (&control.target, Isolation::Uncommitted),
+        };
+        let partitions = self.partitions(side);
+        let answer = if partitions.is_empty() {
+            cluster.cluster_id().await.map(|_| Offsets::new())
+        } else {
+            cluster.end_offsets(&partitions, isolation).await
+        };
+        match answer {
+            Err(error) => {
+                control.book().answered(side, cluster.name(), Some(error.to_string()));
+            }
+            Ok(ends) => {
+                let any = ends.values().any(Result::is_ok) || ends.is_empty();
+                let error = ends.values().find_map(|end| end.as_ref().err().filter(|e| e.is_unreachable()));
+                let error = error.filter(|_| !any).map(ToString::to_string);
+                let ends = ends.into_iter().filter_map(|(at, end)| Some((at, end.ok()?))).collect();
+                let mut book = control.book();
+                book.answered(side, cluster.name(), error);
+                self.note(&mut book.lanes, side, &ends);
+            }
+        }
+    }
+
+    fn partitions(&self, side: Side) -> Vec<TopicPartition> {
+        let book = self.control.book();
+        let known = book.lanes.iter().filter(|(_, lane)| lane.progress.is_some());
+        match side {
+            Side::Source => known.map(|(at, _)| at.clone()).collect(),
+            Side::Target => known.map(|(_, lane)| lane.target.clone()).collect(),
+        }
+    }
+
+    fn note(
+        &self,
+        lanes: &mut BTreeMap<TopicPartition, LaneEntry>,
+        side: Side,
+        ends: &HashMap<TopicPartition, Offset>,
+    ) {
+        for (at, lane) in lanes {
+            match side {
+                Side::Source => {
+                    if let Some(end) = ends.get(at) {
+                        lane.source_end = Some(*end);
+                    }
+                }
+                Side::Target => {
+                    if let Some(end) = ends.get(&lane.target) {
+                        lane.target_end = Some(*end);
+                        self.control.stage_metrics.marks.target_end(at, &lane.target.topic, *end);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What keeps a link from starting, or ends it.
+
+use topic_rename::RouteError;
+
+/// Why the link can't start or go on. One lane's trouble is in the status, not here.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A client of one of the clusters could not be made.
+    #[error(transparent)]
+    Cluster(#[from] cluster_admin::Error),
+    /// The source-consumer failed.
+    #[error(transparent)]
+    Source(#[from] source_consumer::Error),
+    /// The pinned-producer failed.
+    #[error(transparent)]
+    Target(#[from] pinned_producer::Error),
+    /// Metrics of one name were registered twice.
+    #[error("failed to register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The topics there are can't be mirrored under the rules there are.
+    #[error("the link is refused: {0}")]
+    Routes(RouteError),
+    /// A cluster that `run --until-caught-up` waited for in vain.
+    #[error("gave up after {after:?}: {reason}")]
+    Unreachable {
+        /// How long it was waited for.
+        after: std::time::Duration,
+        /// What was wrong with it at last.
+        reason: String,
+    },
+    /// No topic matches, so `run --until-caught-up` has nothing to do.
+    #[error("no topic on the source matches topics.include; fix: see `isomirror check`")]
+    NoTopics,
+    /// A stage ended by a panic: a fault of isomirror.
+    #[error("a stage of the data path panicked; this is a fault of isomirror, report it: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,147 @@
+//! Every channel of the data path, in the order of a record's way.
+//!
+//! ```text
+//! source ─► SourceConsumer × consumers
+//!              │ Fetched            a piece of one lane, with the credit it holds
+//!              ▼
+//!           TopicRename
+//!              │ Routed             the same piece, and where it goes
+//!              ▼
+//!           PinnedProducer ─► target
+//!              │ Acked              what the target has, in order
+//!              ▼
+//!           OffsetMarks ─► positions
+//! ```
+//!
+//! The channels bound how many pieces wait; the `Credit` in each piece bounds how many bytes. A shutdown
+//! goes the same way: the consumers stop, and each stage ends when the one before it has let go.
+
+use std::{sync::Arc, time::Duration};
+
+use mirror_types::{Budget, LaneEvent};
+use offset_marks::{OffsetMarks, ProgressBoard};
+use pinned_producer::{Limits, PinnedProducer};
+use prometheus::Registry;
+use source_consumer::{Command, SourceConsumer, Throttle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use topic_rename::TopicRename;
+
+use crate::{Error, link::LinkConfig, positions::GroupOffsets};
+
+/// Pieces that may wait between two stages.
+const PIECES: usize = 256;
+/// Events that may wait for the supervisor.
+const EVENTS: usize = 1024;
+
+/// The stages, ready to run, and what their supervisor holds of them.
+pub(crate) struct Wired {
+    pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
+    pub(crate) events: mpsc::Receiver<LaneEvent>,
+    pub(crate) metrics: StageMetrics,
+    consumers: Vec<SourceConsumer>,
+    rename: TopicRename,
+    producer: PinnedProducer,
+    marks: OffsetMarks<GroupOffsets>,
+}
+
+/// The stages' metrics, for forgetting lanes that are gone.
+#[derive(Clone)]
+pub(crate) struct StageMetrics {
+    pub(crate) source: source_consumer::Metrics,
+    pub(crate) target: pinned_producer::Metrics,
+    pub(crate) marks: offset_marks::Metrics,
+}
+
+/// What the stages share with their supervisor.
+pub(crate) struct Shared {
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) board: ProgressBoard,
+    pub(crate) limits: Limits,
+    pub(crate) positions: GroupOffsets,
+    pub(crate) positions_trouble: watch::Sender<Option<String>>,
+}
+
+pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> Result<Wired, Error> {
+    let metrics = StageMetrics {
+        source: source_consumer::Metrics::new(registry)?,
+        target: pinned_producer::Metrics::new(registry)?,
+        marks: offset_marks::Metrics::new(registry)?,
+    };
+    let throttle = config.throttle.map(|rate| Arc::new(Throttle::new(rate)));
+
+    let (fetched, to_rename) = mpsc::channel(PIECES);
+    let (routed, to_producer) = mpsc::channel(PIECES);
+    let (acked, to_marks) = mpsc::channel(PIECES);
+    let (event, events) = mpsc::channel(EVENTS);
+
+    let mut commands = Vec::new();
+    let mut consumers = Vec::new();
+    for _ in 0..config.consumers.max(1) {
+        let (command, orders) = mpsc::unbounded_channel();
+        commands.push(command);
+        consumers.push(SourceConsumer::new(
+            config.source_consumer(),
+            shared.budget.clone(),
+            throttle.clone(),
+            orders,
+            fetched.clone(),
+            event.clone(),
+            metrics.source.clone(),
+        )?);
+    }
+    let rename = TopicRename::new(config.rules.clone(), to_rename, routed, event.clone());
+    let producer = PinnedProducer::new(
+        config.pinned_producer(),
+        shared.limits,
+        to_producer,
+        acked,
+        event,
+        metrics.target.clone(),
+    )?;
+    let marks = OffsetMarks::new(
+        offset_marks::Config {
+            interval: Duration::from_secs(1),
+            renewal: Duration::from_secs(3600),
+            last: Duration::from_secs(10),
+        },
+        shared.positions,
+        shared.board,
+        metrics.marks.clone(),
+        to_marks,
+        shared.positions_trouble,
+    );
+    Ok(Wired { commands, events, metrics, consumers, rename, producer, marks })
+}
+
+impl Wired {
+    /// Starts the stages. They end, in the same order, after `shutdown`; the producer waits for the target
+    /// until `give_up`.
+    pub(crate) fn start(
+        self,
+        shutdown: &CancellationToken,
+        give_up: &CancellationToken,
+    ) -> (JoinSet<Result<(), Error>>, mpsc::Receiver<LaneEvent>) {
+        let mut stages = JoinSet::new();
+        for consumer in self.consumers {
+            let shutdown = shutdown.clone();
+            stages.spawn(async move { Ok(consumer.run(shutdown).await?) });
+        }
+        stages.spawn(async move {
+            self.rename.run().await;
+            Ok(())
+        });
+        let give_up = give_up.clone();
+        stages.spawn(async move { Ok(self.producer.run(give_up).await?) });
+        stages.spawn(async move {
+            if let Err(error) = self.marks.run().await {
+                tracing::warn!(%error, "the last positions could not be recorded: some records will be sent again");
+            }
+            Ok(())
+        });
+        (stages, self.events)
+    }
+}

@@ -8,6 +8,11 @@
 //!                                       ▲ at most 256, each with a deadline           └─ LinkStatus (the rest)
 //! ```
 
+#![cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "`run`, which starts the server, is not built yet")
+)]
+
 mod lanes;
 mod page;
 mod routes;
@@ -21,7 +26,7 @@ use std::sync::Arc;
 
 use pipeline::status::LinkStatus;
 
-pub use lanes::{Shown, worst_first};
+pub use lanes::worst_first;
 pub use server::Server;
 
 /// Gives the link's present status. It must return soon and never wait for the data path.

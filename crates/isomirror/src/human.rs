@@ -68,10 +68,6 @@ pub fn duration(seconds: f64) -> String {
 }
 
 /// A duration that may not be known, or never end: a dash then.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the admin server's page uses it, and `run` is not built yet")
-)]
 pub fn eta(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| NONE.to_owned(), duration)
 }

@@ -1,1 +1,49 @@
-fn main() {}
+//! isomirror: mirrors Kafka topics from one cluster to another, partition for partition.
+//!
+//! Owns the command line, the configuration and the exit codes. Never owns what a crate beside it should.
+
+mod admin;
+mod cli;
+mod commands;
+mod config;
+mod exit;
+mod human;
+mod link;
+mod logging;
+mod progress;
+mod systemd;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+use cli::{Cli, Command, ConfigArg};
+use config::Config;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    // clap ends the process itself on --help (0) and on what it can't read (2).
+    let cli = Cli::parse();
+    let exit = dispatch(cli).unwrap_or_else(|error| {
+        // Nobody may be left to read it; the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        Exit::of(&error)
+    });
+    exit.into()
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
+    let Cli { command, common } = cli;
+    logging::init(&common)?;
+    match command {
+        Command::Run(args) => commands::run::run(load(&args.config)?, &args, &common),
+        Command::Demo => commands::demo::run(&common),
+        Command::Check(args) => commands::check::run(load(&args)?, &common),
+        Command::Config(args) => commands::config::run(&load(&args)?, &common),
+        Command::Status(args) => commands::status(&args, &common),
+    }
+}
+
+fn load(args: &ConfigArg) -> anyhow::Result<Config> {
+    Ok(Config::load_here(args.config.as_deref())?)
+}

@@ -144,6 +144,8 @@ pub(crate) struct Book {
     pub(crate) first_look_done: bool,
     /// Why the last look at the topics failed, other than a cluster being down.
     pub(crate) look_trouble: Option<String>,
+    /// Source offsets lost and skipped.
+    pub(crate) lost: u64,
     phase: &'static str,
     started: Instant,
     turned: Instant,
@@ -160,6 +162,7 @@ impl Book {
             target: ClusterEntry::default(),
             first_look_done: false,
             look_trouble: None,
+            lost: 0,
             phase: "starting",
             started: Instant::now(),
             turned: Instant::now(),

@@ -26,6 +26,7 @@ impl Events {
                 LaneEvent::Stopped { lane, stop } => self.stopped(lane, stop),
                 LaneEvent::Lost { lane, gap } => {
                     let lane = self.name(lane);
+                    self.control.book().lost += (gap.to - gap.from) as u64;
                     warn!(
                         lane,
                         from = gap.from,

@@ -133,6 +133,8 @@ impl LinkConfig {
 pub struct Outcome {
     /// Lanes that had stopped in trouble, and why.
     pub stopped: Vec<(String, Stop)>,
+    /// Source records that were lost, and skipped as the policy says.
+    pub lost: u64,
     /// Whether all that was in flight got to the target before the deadline.
     pub drained: bool,
     /// Whether `until_caught_up` was reached by every lane that did not stop.
@@ -259,7 +261,10 @@ impl Link {
         control.book().set_phase("stopped");
         match failure {
             Some(error) => Err(error),
-            None => Ok(Outcome { stopped: control.book().stops(), drained, caught_up }),
+            None => {
+                let book = control.book();
+                Ok(Outcome { stopped: book.stops(), lost: book.lost, drained, caught_up })
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod broker;
 mod builder;
 pub mod client;
 pub mod cluster;
+pub mod daemon;
 pub mod dist;
 pub mod java;
 mod ports;

@@ -8,11 +8,6 @@
 //!                                       ▲ at most 256, each with a deadline           └─ LinkStatus (the rest)
 //! ```
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "`run`, which starts the server, is not built yet")
-)]
-
 mod lanes;
 mod page;
 mod routes;
@@ -64,6 +59,6 @@ fn fix(address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => {
             "this user may not use that port: set admin.listen to a port above 1023, such as 9464".to_owned()
         }
-        _ => "set admin.listen to an address and port of this machine".to_owned(),
+        _ => format!("{error}: set admin.listen to an address and port of this machine"),
     }
 }

@@ -95,8 +95,13 @@ fn fetch(url: &str) -> Result<(String, LinkStatus), Error> {
         .build()
         .into();
     let foreign = |cause: String| Error::Foreign { url: url.to_owned(), cause };
-    let unreachable =
-        |cause: ureq::Error| Error::Unreachable { url: url.to_owned(), cause: cause.to_string() };
+    let unreachable = |error: ureq::Error| {
+        let cause = match error {
+            ureq::Error::Io(cause) => cause.to_string(),
+            cause => cause.to_string(),
+        };
+        Error::Unreachable { url: url.to_owned(), cause }
+    };
     let mut response = agent.get(format!("{url}/status")).call().map_err(|error| match error {
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
             Error::Target(format!("{url} is no address ({error})\n  fix: write it as http://127.0.0.1:9464"))

@@ -1,0 +1,128 @@
+//! The command line: what can be asked for. Owns the words and their help; does nothing.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 checked and refused; 4 cluster unreachable; \
+5 diverged or data lost; 130 interrupted.
+
+Without a configuration file the container's variables are read: SOURCE, DESTINATION, GROUP_ID, \
+FROM_TOPIC_TO_TOPIC or WHITE_LIST, USERNAME, PASSWORD or PASSWORD_FILE, SASL_MECHANISM, CONSUMER_COUNT. \
+With a file they are ignored. ISOMIRROR__SECTION__KEY variables are laid over either.";
+
+/// Mirrors Kafka topics from one cluster to another, partition for partition.
+#[derive(Debug, Parser)]
+#[command(name = "isomirror", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// How results are written: a table for people, JSON for scripts.
+    #[arg(long, global = true, value_enum, default_value_t, env = "ISOMIRROR_OUTPUT")]
+    pub output: Output,
+    /// How logs are written (always to standard error).
+    #[arg(long, global = true, value_enum, default_value_t, env = "ISOMIRROR_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// What is logged: error, warn, info, debug or trace, also by module, as in "info,librdkafka=debug".
+    #[arg(long, global = true, value_name = "LEVEL", env = "ISOMIRROR_LOG_LEVEL")]
+    pub log_level: Option<String>,
+    /// Log more: -v for debug, -vv for trace.
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "log_level")]
+    pub verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon: mirror the link until it is told to stop.
+    Run(RunArgs),
+    /// Mirror between two clusters made for it in this process; needs no set-up.
+    Demo,
+    /// Check every precondition; exit 0 only if the link would run as asked.
+    Check(ConfigArg),
+    /// Show the effective configuration, secrets hidden.
+    Config(ConfigArg),
+    /// Show a running daemon's lanes, lag and rates.
+    Status(StatusArgs),
+}
+
+/// Which configuration.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArg {
+    /// The link's TOML file; without it the container's variables are read.
+    #[arg(value_name = "CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Stop, with exit code 0, once the source's end as it is now is on the target.
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// With --until-caught-up: give up, with exit code 4, on a cluster that can't be reached for this long.
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration, requires = "until_caught_up")]
+    pub give_up_after: Duration,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// The daemon's address, as http://127.0.0.1:9464, or its configuration file, which says where it listens.
+    #[arg(value_name = "CONFIG|URL")]
+    pub target: Option<String>,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For scripts.
+    Json,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line an event, coloured on a terminal.
+    #[default]
+    Text,
+    /// One JSON object an event.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_behind_the_command() {
+        for line in ["isomirror --output json config a.toml", "isomirror config a.toml --output json"] {
+            let cli = Cli::parse_from(line.split(' '));
+            assert_eq!(cli.common.output, Output::Json);
+            assert!(matches!(cli.command, Command::Config(ConfigArg { config: Some(_) })));
+        }
+    }
+}

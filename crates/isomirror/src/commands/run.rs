@@ -1,0 +1,155 @@
+//! `isomirror run`: the daemon.
+
+use std::{process, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use mirror_types::StopKind;
+use pipeline::{Error, Link, Outcome};
+use prometheus::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    admin,
+    cli::{Common, Output, RunArgs},
+    config::{Config, Engine, Offsets},
+    exit::{Exit, Failure},
+    human, link, progress, systemd,
+};
+
+/// Mirrors until a signal, or until caught up.
+pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let exit = runtime.block_on(mirror(config, args, common));
+    // A request to a cluster that is down may still be waiting for its timeout.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    exit
+}
+
+async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
+    let labels = [("link".to_owned(), config.link.clone())].into();
+    let registry = Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
+    let patience = args.until_caught_up.then_some(args.give_up_after);
+    let link = Link::new(link::config(&config, patience), &registry).map_err(failure)?;
+    let status = link.status();
+
+    let shutdown = CancellationToken::new();
+    let interrupted = on_signals(shutdown.clone())?;
+    let answer = status.clone();
+    let server = config
+        .admin
+        .listen
+        .map(|listen| admin::Server::start(listen, registry, Arc::new(move || answer.report())))
+        .transpose()
+        .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    say_what_runs(&config, server.as_ref());
+    systemd::ready();
+
+    let outcome = tokio::select! {
+        outcome = link.run(shutdown) => outcome,
+        () = systemd::keep_alive(status.clone()) => unreachable!("it goes on for ever"),
+        () = progress::draw(status.clone()), if args.until_caught_up => unreachable!("it goes on for ever"),
+    };
+    let report = status.report();
+    if let Some(server) = server {
+        server.shutdown();
+    }
+    let outcome = outcome.map_err(failure)?;
+    info!(
+        "stopped: {} records, {} mirrored; {}",
+        human::count(report.totals.records),
+        human::bytes(report.totals.bytes),
+        if outcome.drained {
+            "all that was in flight is on the target"
+        } else {
+            "some in flight will be sent again"
+        },
+    );
+    if args.until_caught_up && common.output == Output::Json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    }
+    Ok(if !args.until_caught_up {
+        Exit::Done
+    } else if interrupted.is_cancelled() {
+        Exit::Interrupted
+    } else {
+        caught_up(&outcome)
+    })
+}
+
+fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
+    let engine = match config.engine {
+        Engine::Auto => "records (auto: this version has no other)",
+        _ => "records",
+    };
+    info!(
+        link = config.link,
+        source = config.source.name,
+        target = config.target.name,
+        group = config.group(),
+        engine,
+        "mirroring",
+    );
+    if let Some(server) = server {
+        info!("status at http://{}/", server.local_addr());
+    }
+    if config.topics.defaults.offsets == Offsets::Identical {
+        warn!(
+            "offsets = \"identical\" is not guaranteed by this version: gaps in the source (transactions, \
+             compaction) and a kill -9 shift the target's offsets"
+        );
+    }
+}
+
+/// How a run that was to catch up ended: the worst of what stopped lanes.
+fn caught_up(outcome: &Outcome) -> Exit {
+    let worst = outcome.stopped.iter().map(|(_, stop)| match stop.kind {
+        StopKind::Lost | StopKind::Diverged => (3, Exit::Diverged),
+        StopKind::Precondition => (1, Exit::Refused),
+        StopKind::Refused | StopKind::Unreadable | StopKind::Interrupted => (2, Exit::Failed),
+    });
+    let lost = (outcome.lost > 0).then_some((3, Exit::Diverged));
+    worst.chain(lost).max_by_key(|(rank, _)| *rank).map_or(Exit::Done, |(_, exit)| exit)
+}
+
+fn failure(error: Error) -> Failure {
+    let exit = match &error {
+        Error::Cluster(_) | Error::Source(_) | Error::Target(_) => Exit::Usage,
+        Error::Routes(_) | Error::NoTopics => Exit::Refused,
+        Error::Unreachable { .. } => Exit::Unreachable,
+        Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// The first SIGTERM or SIGINT stops the link, the second the process. The token that is returned says
+/// whether there was a first.
+fn on_signals(shutdown: CancellationToken) -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen to SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen to SIGINT")?;
+    let heard = CancellationToken::new();
+    let first = heard.clone();
+    tokio::spawn(async move {
+        let name = next(&mut terminate, &mut interrupt).await;
+        info!("{name}: stopping; a second signal stops at once");
+        systemd::stopping();
+        first.cancel();
+        shutdown.cancel();
+        let name = next(&mut terminate, &mut interrupt).await;
+        warn!("{name} again: stopping at once; what is in flight will be sent again");
+        process::exit(Exit::Interrupted as i32);
+    });
+    Ok(heard)
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

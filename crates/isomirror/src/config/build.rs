@@ -1,0 +1,236 @@
+//! From the tree to the [`Config`]: defaults, ranges, and what must hold between keys.
+
+use std::{
+    cell::RefCell, collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration,
+};
+
+use super::{
+    Admin, Cluster, Config, Limits, Policy, container, env,
+    error::Problems,
+    kafka::{self, Kafka, Lookup},
+    section::Section,
+    topics::{self, Topics},
+    tree::{self, Located, Table},
+    units::ByteSize,
+    values::{Engine, OnTrouble},
+};
+
+/// Fewer bytes hold too few records for any speed.
+const LEAST_BUFFER: ByteSize = ByteSize::mib(1);
+/// More clients than that only cost: each has its threads and its connections.
+const MOST_CONSUMERS: usize = 64;
+
+/// What is missing is asked for in the words of where the configuration comes from.
+struct Asks {
+    link: &'static str,
+    source: &'static str,
+    target: &'static str,
+    topics: &'static str,
+}
+
+const ASK_FOR_KEYS: Asks = Asks {
+    link: "name the link, as in link = \"dc1-dc2\"",
+    source: "add \"bootstrap.servers\" = \"host:9092\" to [source.kafka]",
+    target: "add \"bootstrap.servers\" = \"host:9092\" to [target.kafka]",
+    topics: "name topics in [topics], as in include = [\"orders\", \"payments\\\\..*\"]",
+};
+
+const ASK_FOR_VARIABLES: Asks = Asks {
+    link: "set GROUP_ID (or LINK), or name a configuration file",
+    source: "set SOURCE to the source's servers, as in SOURCE=host:9092, or name a configuration file",
+    target: "set DESTINATION to the target's servers, as in DESTINATION=host:9092, or name a configuration file",
+    topics: "set FROM_TOPIC_TO_TOPIC (as in \"a,b;c,d\") or WHITE_LIST (as in \"orders|payments\")",
+};
+
+/// The configuration that a tree describes; none if anything is wrong with it, which `problems` then says.
+pub fn config(
+    mut tree: Table,
+    file: Option<&Path>,
+    variables: &BTreeMap<String, String>,
+    problems: &RefCell<Problems>,
+) -> Option<Config> {
+    let asks = if file.is_some() { ASK_FOR_KEYS } else { ASK_FOR_VARIABLES };
+    for side in ["source", "target"] {
+        if let Some(table) = tree::at(&mut tree, &[side, "kafka"]) {
+            *table = kafka::flatten(std::mem::take(table), &mut problems.borrow_mut());
+        }
+    }
+    env::overlay(&mut tree, variables, &mut problems.borrow_mut());
+    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let lookup = Lookup { folder, variables };
+
+    let mut top = Section::top(tree, problems);
+    let link = read_link(&mut top, asks.link, problems);
+    let engine = read_engine(&mut top, problems);
+    refuse_groups(&mut top, problems);
+    let source = read_cluster(top.section("source", "source"), "source", asks.source, lookup, problems);
+    let target = read_cluster(top.section("target", "target"), "target", asks.target, lookup, problems);
+    let topics = topics::read(top.section("topics", "topics"), asks.topics, problems);
+    let limits = read_limits(top.section("limits", "limits"), problems);
+    let mut policy = top.section("policy", "policy");
+    let policy_read = Policy {
+        loss: policy.get_or("loss", OnTrouble::Stop),
+        refused: policy.get_or("refused", OnTrouble::Stop),
+    };
+    policy.finish();
+    let default = if file.is_some() { "127.0.0.1:9464" } else { container::LISTEN };
+    let default: Option<SocketAddr> = Some(default.parse().expect("an address"));
+    let mut admin = top.section("admin", "admin");
+    let listen = admin.get_or("listen", default);
+    admin.finish();
+    top.finish();
+    if let Some(topics) = &topics {
+        refuse_loops(&source.1, &target.1, topics, problems);
+    }
+    if !problems.borrow().is_empty() {
+        return None;
+    }
+    let link = link?;
+    let cluster = |(name, kafka): (String, Kafka)| Cluster {
+        name,
+        kafka: kafka.properties,
+        references: kafka.references,
+    };
+    let (mut source, target) = (cluster(source), cluster(target));
+    source.kafka.set_default("group.id", format!("isomirror.{link}"));
+    Some(Config {
+        link,
+        engine,
+        source,
+        target,
+        topics: topics?,
+        limits,
+        policy: policy_read,
+        admin: Admin { listen },
+        file: file.map(Path::to_owned),
+    })
+}
+
+fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> Option<String> {
+    let Some((key, node)) = top.take("link") else {
+        problems.borrow_mut().add_missing("the link has no name", ask);
+        return None;
+    };
+    let tree::Value::String(name) = node.value else {
+        let message = format!("`{}` must be a string, not {}", key.name, node.value.kind());
+        problems.borrow_mut().add(&node.origin, message, ask);
+        return None;
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    // It becomes part of a topic's name on the target, and that has at most 249 characters.
+    if name.is_empty() || name.len() > 200 || !name.chars().all(legal) {
+        let message = format!("{name:?} can't be the name of a link");
+        let fix = "write 1 to 200 letters, digits, '.', '_' or '-'; with GROUP_ID of other characters, set LINK too";
+        problems.borrow_mut().add(&node.origin, message, fix);
+        return None;
+    }
+    Some(name)
+}
+
+fn read_engine(top: &mut Section<'_>, problems: &RefCell<Problems>) -> Engine {
+    let Some(found) = top.get::<Engine>("engine") else { return Engine::Auto };
+    if found.value == Engine::Batches {
+        let message = "the engine `batches` is not in this version yet";
+        problems.borrow_mut().add(&found.origin, message, "write \"auto\" or \"records\", or leave it out");
+    }
+    found.value
+}
+
+fn refuse_groups(top: &mut Section<'_>, problems: &RefCell<Problems>) {
+    if let Some((key, _)) = top.take("groups") {
+        let message = "[groups] is not in this version yet: consumer groups are not synchronized";
+        problems.borrow_mut().add(&key.origin, message, "leave the section out");
+    }
+}
+
+fn read_cluster(
+    mut section: Section<'_>,
+    side: &'static str,
+    ask: &str,
+    lookup: Lookup<'_>,
+    problems: &RefCell<Problems>,
+) -> (String, Kafka) {
+    let name = section.get::<String>("name");
+    let properties = section.table("kafka");
+    let origin = properties.as_ref().map(|p| p.origin.clone()).or_else(|| section.origin().cloned());
+    section.finish();
+    let mut problems = problems.borrow_mut();
+    if let Some(Located { origin, .. }) = name.as_ref().filter(|name| name.value.trim().is_empty()) {
+        problems.add(origin, "a cluster's name can't be empty", "name it, or leave `name` out");
+    }
+    let properties = properties.map(|p| p.value).unwrap_or_default();
+    let given = properties.iter().any(|(key, _)| key.name == "bootstrap.servers");
+    let kafka = kafka::read(side, properties, lookup, &mut problems);
+    if !given
+        || kafka.properties.get("bootstrap.servers").is_some() && kafka::servers(&kafka.properties).is_empty()
+    {
+        let message = format!("the {side} has no \"bootstrap.servers\"");
+        match kafka.origins.get("bootstrap.servers").or(origin.as_ref()) {
+            Some(origin) => problems.add(origin, message, ask),
+            None => problems.add_missing(message, ask),
+        }
+    }
+    (name.map_or_else(|| side.to_owned(), |name| name.value), kafka)
+}
+
+fn read_limits(mut section: Section<'_>, problems: &RefCell<Problems>) -> Limits {
+    let default = ByteSize::mib(64);
+    let buffer = section.get::<ByteSize>("buffer").map_or(default, |found| {
+        if found.value < LEAST_BUFFER {
+            let message = "`buffer`: too small for any speed";
+            problems.borrow_mut().add(
+                &found.origin,
+                message,
+                "write \"1MiB\" or more; the default is \"64MiB\"",
+            );
+        }
+        found.value
+    });
+    let consumers = section.get::<NonZeroUsize>("consumers").map_or(NonZeroUsize::MIN, |found| {
+        if found.value.get() > MOST_CONSUMERS {
+            let message = format!("`consumers`: {} clients are more than any link needs", found.value);
+            problems.borrow_mut().add(&found.origin, message, format!("write {MOST_CONSUMERS} or less"));
+        }
+        found.value
+    });
+    let limits = Limits {
+        buffer,
+        throttle: section.get("throttle").map(|found| found.value),
+        consumers,
+        drain: section.get_or("drain", Duration::from_secs(20)),
+    };
+    section.finish();
+    limits
+}
+
+/// One cluster as source and target: a topic must not be mirrored onto itself or onto a mirrored one.
+fn refuse_loops(source: &Kafka, target: &Kafka, topics: &Topics, problems: &RefCell<Problems>) {
+    let servers = kafka::servers(&source.properties);
+    let Some(shared) = kafka::servers(&target.properties).into_iter().find(|s| servers.contains(s)) else {
+        return;
+    };
+    let rules = topics.rules.config();
+    let nothing_renamed = rules.rename.iter().all(|(from, to)| from == to);
+    let named = topics::named(rules);
+    let looping = named.iter().find_map(|topic| Some((topic, topics.rules.feeds_itself(topic)?)));
+    let message = match looping {
+        Some((topic, target)) if topic != &target => {
+            format!(
+                "source and target are one cluster ({shared}), and {topic} would become {target}, which is mirrored again: a loop"
+            )
+        }
+        Some((topic, _)) => {
+            format!(
+                "source and target are one cluster ({shared}), and {topic} would be mirrored onto itself: a loop"
+            )
+        }
+        None if nothing_renamed => {
+            format!("source and target are one cluster ({shared}), and no topic is renamed: a loop")
+        }
+        None => return,
+    };
+    let fix = "name another cluster, or rename every topic to a name that is not included";
+    if let Some(origin) = target.origins.get("bootstrap.servers") {
+        problems.borrow_mut().add(origin, message, fix);
+    }
+}

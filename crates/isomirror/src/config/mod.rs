@@ -1,0 +1,153 @@
+//! The effective configuration: from a TOML file or a container's variables, with `ISOMIRROR__…` laid over it.
+//!
+//! ```text
+//! file ─► tree ─┐
+//!               ├─► flatten properties ─► env (overlay) ─► section (typed reading) ─► Config ─► show
+//! container ────┘                                             └─► error (every problem: file, line, fix)
+//! ```
+//! Owns reading and checking. Never touches the process's environment or a cluster: `load` is given both.
+
+mod build;
+mod container;
+mod env;
+mod error;
+mod kafka;
+mod mask;
+mod schema;
+mod section;
+mod show;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod tree;
+mod units;
+mod values;
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use kafka_rd::Properties;
+
+pub use error::ConfigError;
+pub use topics::{TopicSettings, Topics};
+pub use units::{ByteSize, Rate};
+pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
+
+use error::{Problems, SourceFile};
+
+/// What `run` and every other command works by.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The link's name.
+    pub link: String,
+    /// Which engine carries the records.
+    pub engine: Engine,
+    /// The cluster that is read.
+    pub source: Cluster,
+    /// The cluster that is written.
+    pub target: Cluster,
+    /// Which topics, under which names, with which settings.
+    pub topics: Topics,
+    /// Bounds.
+    pub limits: Limits,
+    /// What costs records, and what then.
+    pub policy: Policy,
+    /// The HTTP server.
+    pub admin: Admin,
+    /// The file it came from; none: the environment alone.
+    pub file: Option<PathBuf>,
+}
+
+/// One of the two clusters.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Its name for people.
+    pub name: String,
+    /// librdkafka's properties for it.
+    pub kafka: Properties,
+    /// Properties whose value came from a file or a variable.
+    references: BTreeMap<String, kafka::Reference>,
+}
+
+/// The `[limits]` section.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// What the link may hold in memory between source and target.
+    pub buffer: ByteSize,
+    /// How fast it may go.
+    pub throttle: Option<Rate>,
+    /// How many clients read the source in parallel.
+    pub consumers: NonZeroUsize,
+    /// How long a stop waits for what is in flight.
+    pub drain: Duration,
+}
+
+/// The `[policy]` section.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Source records that were gone before they could be read.
+    pub loss: OnTrouble,
+    /// Records that the target refuses.
+    pub refused: OnTrouble,
+}
+
+/// The `[admin]` section.
+#[derive(Debug, Clone, Copy)]
+pub struct Admin {
+    /// Where the HTTP server listens; none: it is switched off.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Reads the file, or without one the container's variables, and lays `ISOMIRROR__…` variables over it.
+    pub fn load(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        let problems = RefCell::new(Problems::default());
+        let Some(path) = path else {
+            let tree = container::tree(&variables, &mut problems.borrow_mut());
+            let config = build::config(tree, None, &variables, &problems);
+            return config.ok_or_else(|| problems.into_inner().into_error(None));
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let title = format!("cannot read the configuration {}: {error}", path.display());
+            ConfigError::unreadable(
+                title,
+                "name a TOML file that is there and readable, as in `isomirror check link.toml`",
+            )
+        })?;
+        let name = path.display().to_string();
+        let config = match tree::parse(&text) {
+            Ok(tree) => build::config(tree, Some(path), &variables, &problems),
+            Err(error) => {
+                problems.borrow_mut().add_syntax(&error);
+                None
+            }
+        };
+        config.ok_or_else(|| problems.into_inner().into_error(Some(SourceFile { name: &name, text: &text })))
+    }
+
+    /// Reads it as this process was started: see [`Config::load`].
+    pub fn load_here(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        Self::load(path, std::env::vars_os().map(|(name, value)| (text(name), text(value))))
+    }
+
+    /// The source's consumer group.
+    pub fn group(&self) -> &str {
+        self.source.kafka.get("group.id").expect("it is set while the configuration is read")
+    }
+
+    /// How a source topic is mirrored.
+    pub fn topic_settings(&self, topic: &str) -> TopicSettings {
+        self.topics.settings(topic)
+    }
+}

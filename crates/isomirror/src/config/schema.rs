@@ -1,0 +1,127 @@
+//! Every key there is, once: for unknown keys, for the environment, and for the reference's test.
+
+/// What a key takes; decides how an environment variable's text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Text: a word, a size, a duration.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Number,
+    /// A list of texts.
+    List,
+    /// Keys of the user's own.
+    Table,
+    /// librdkafka properties.
+    Properties,
+}
+
+use Kind::{Flag, List, Number, Properties, Table, Text};
+
+/// The section of the settings that a pattern overrides.
+pub const OVERRIDE: &str = "topics.override";
+
+/// Sections (top level: empty) with their keys.
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
+    (
+        "",
+        &[
+            ("link", Text),
+            ("engine", Text),
+            ("source", Table),
+            ("target", Table),
+            ("topics", Table),
+            ("groups", Table),
+            ("limits", Table),
+            ("policy", Table),
+            ("admin", Table),
+        ],
+    ),
+    ("source", &[("name", Text), ("kafka", Properties)]),
+    ("target", &[("name", Text), ("kafka", Properties)]),
+    (
+        "topics",
+        &[
+            ("include", List),
+            ("exclude", List),
+            ("rename", Table),
+            ("create", Flag),
+            ("replication_factor", Number),
+            ("refresh", Text),
+            ("offsets", Text),
+            ("writers", Text),
+            ("start", Text),
+            ("override", Table),
+        ],
+    ),
+    (
+        OVERRIDE,
+        &[
+            ("create", Flag),
+            ("replication_factor", Number),
+            ("offsets", Text),
+            ("writers", Text),
+            ("start", Text),
+        ],
+    ),
+    ("groups", &[("include", List), ("sync", Text)]),
+    ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
+    ("policy", &[("loss", Text), ("refused", Text)]),
+    ("admin", &[("listen", Text)]),
+];
+
+/// The keys of a section.
+pub fn keys(section: &str) -> impl Iterator<Item = (&'static str, Kind)> {
+    SECTIONS.iter().filter(move |(name, _)| *name == section).flat_map(|(_, keys)| keys.iter().copied())
+}
+
+/// What the key of a section takes, if there is such a key.
+pub fn kind(section: &str, key: &str) -> Option<Kind> {
+    keys(section).find(|(name, _)| *name == key).map(|(_, kind)| kind)
+}
+
+/// The nearest of `names` to what was written, if one is near.
+pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_lowercase();
+    names
+        .into_iter()
+        .map(|name| (strsim::damerau_levenshtein(&written, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// What to do about an unknown key of a section; and whether it is plainly a known key misspelt.
+pub fn did_you_mean(section: &str, key: &str) -> (String, bool) {
+    if let Some(known) = nearest(key, keys(section).map(|(name, _)| name)) {
+        return (format!("did you mean `{known}`?"), true);
+    }
+    let elsewhere = SECTIONS.iter().find(|(name, keys)| {
+        !name.is_empty() && *name != OVERRIDE && keys.iter().any(|(known, _)| *known == key)
+    });
+    if let Some((name, _)) = elsewhere {
+        return (format!("`{key}` belongs to [{name}]"), true);
+    }
+    let known: Vec<_> = keys(section).map(|(name, _)| name).collect();
+    let property = match section {
+        "source" | "target" => format!("; librdkafka properties belong to [{section}.kafka]"),
+        _ => String::new(),
+    };
+    (format!("known keys here are {}{property}", known.join(", ")), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_or_misplaced_key_is_recognized() {
+        assert_eq!(did_you_mean("limits", "bufer").0, "did you mean `buffer`?");
+        assert_eq!(did_you_mean("", "topic").0, "did you mean `topics`?");
+        assert_eq!(did_you_mean("", "throttle").0, "`throttle` belongs to [limits]");
+        assert_eq!(did_you_mean("admin", "password"), ("known keys here are listen".into(), false));
+        assert!(did_you_mean("source", "sasl").0.ends_with("belong to [source.kafka]"));
+        assert_eq!(nearest("BOOTSTRAP.SERVER", ["bootstrap.servers"]), Some("bootstrap.servers"));
+    }
+}

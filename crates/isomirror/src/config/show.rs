@@ -1,0 +1,149 @@
+//! The effective configuration as text that can be loaded again, secrets hidden.
+
+use std::collections::BTreeMap;
+
+use kafka_rd::is_secret;
+use serde::{Serialize, Serializer};
+
+use super::{
+    Cluster, Config, Engine, Offsets, OnTrouble, Start, Writers, kafka::Reference, mask::HIDDEN,
+    topics::Changes, units,
+};
+
+/// The configuration, key by key as in the file; scalars before tables, as TOML wants it.
+#[derive(Serialize)]
+pub struct Shown<'a> {
+    link: &'a str,
+    engine: Engine,
+    source: ShownCluster<'a>,
+    target: ShownCluster<'a>,
+    topics: ShownTopics<'a>,
+    limits: ShownLimits,
+    policy: ShownPolicy,
+    admin: ShownAdmin,
+}
+
+#[derive(Serialize)]
+struct ShownCluster<'a> {
+    name: &'a str,
+    kafka: BTreeMap<&'a str, ShownProperty<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ShownProperty<'a> {
+    Value(&'a str),
+    File { file: String },
+    Variable { env: &'a str },
+}
+
+#[derive(Serialize)]
+struct ShownTopics<'a> {
+    include: &'a [String],
+    exclude: &'a [String],
+    create: bool,
+    replication_factor: i16,
+    refresh: String,
+    offsets: Offsets,
+    writers: Writers,
+    start: Start,
+    #[serde(skip_serializing_if = "Pairs::is_empty")]
+    rename: Pairs<'a, &'a str>,
+    #[serde(rename = "override", skip_serializing_if = "Pairs::is_empty")]
+    overrides: Pairs<'a, Changes>,
+}
+
+#[derive(Serialize)]
+struct ShownLimits {
+    buffer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    throttle: Option<String>,
+    consumers: usize,
+    drain: String,
+}
+
+#[derive(Serialize)]
+struct ShownPolicy {
+    loss: OnTrouble,
+    refused: OnTrouble,
+}
+
+#[derive(Serialize)]
+struct ShownAdmin {
+    listen: String,
+}
+
+/// A table whose order means something.
+struct Pairs<'a, T>(Vec<(&'a str, T)>);
+
+impl<T> Pairs<'_, T> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Serialize> Serialize for Pairs<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}
+
+impl Config {
+    /// It as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.shown()).expect("strings, numbers and tables are TOML")
+    }
+
+    /// It as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(&self.shown()).expect("strings, numbers and tables are JSON")
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        let (topics, limits) = (&self.topics, &self.limits);
+        let rules = topics.rules.config();
+        Shown {
+            link: &self.link,
+            engine: self.engine,
+            source: cluster(&self.source),
+            target: cluster(&self.target),
+            topics: ShownTopics {
+                include: &rules.include,
+                exclude: &rules.exclude,
+                create: topics.defaults.create,
+                replication_factor: topics.defaults.replication_factor.unwrap_or(-1),
+                refresh: units::show_duration(topics.refresh),
+                offsets: topics.defaults.offsets,
+                writers: topics.defaults.writers,
+                start: topics.defaults.start,
+                rename: Pairs(rules.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect()),
+                overrides: Pairs(topics.overrides.iter().map(|o| (o.pattern.as_str(), o.settings)).collect()),
+            },
+            limits: ShownLimits {
+                buffer: units::show_size(limits.buffer),
+                throttle: limits.throttle.map(|rate| rate.to_string()),
+                consumers: limits.consumers.get(),
+                drain: units::show_duration(limits.drain),
+            },
+            policy: ShownPolicy { loss: self.policy.loss, refused: self.policy.refused },
+            admin: ShownAdmin { listen: self.admin.listen.map_or("none".into(), |at| at.to_string()) },
+        }
+    }
+}
+
+fn cluster(cluster: &Cluster) -> ShownCluster<'_> {
+    let property = |name| {
+        let value = match cluster.references.get(name) {
+            Some(Reference::Variable(env)) => ShownProperty::Variable { env },
+            // From wherever it is loaded again, the same file is meant.
+            Some(Reference::File(path)) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                ShownProperty::File { file: path.display().to_string() }
+            }
+            None if is_secret(name) => ShownProperty::Value(HIDDEN),
+            None => ShownProperty::Value(cluster.kafka.get(name).unwrap_or_default()),
+        };
+        (name, value)
+    };
+    ShownCluster { name: &cluster.name, kafka: cluster.kafka.names().map(property).collect() }
+}

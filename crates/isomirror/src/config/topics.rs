@@ -1,0 +1,271 @@
+//! Which topics, under which names, and with which settings: the `[topics]` section and its overrides.
+
+use std::{cell::RefCell, time::Duration};
+
+use serde::Serialize;
+use topic_rename::{Pattern, Problem, RuleRef, Rules, RulesConfig, check_name};
+
+use super::{
+    error::Problems,
+    schema::OVERRIDE,
+    section::Section,
+    tree::{Located, Origin, Table, Value},
+    values::{Offsets, Start, Writers},
+};
+
+/// The `[topics]` section.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    /// Which topics are mirrored, and their names on the target.
+    pub rules: Rules,
+    /// The settings of a topic that no override matches.
+    pub defaults: TopicSettings,
+    /// The first whose pattern matches a topic overrides its settings.
+    pub overrides: Vec<Override>,
+    /// How often topics and partitions are looked at.
+    pub refresh: Duration,
+}
+
+/// How one topic is mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicSettings {
+    /// Whether a missing target topic is created, and one with too few partitions grown.
+    pub create: bool,
+    /// The replication factor of a created topic; none: the target broker's default.
+    pub replication_factor: Option<i16>,
+    /// What offsets records get.
+    pub offsets: Offsets,
+    /// Who writes to the target topic.
+    pub writers: Writers,
+    /// Where a lane without a position starts.
+    pub start: Start,
+}
+
+/// Settings of the topics that match a pattern.
+#[derive(Debug, Clone)]
+pub struct Override {
+    /// Which topics, by their source name.
+    pub pattern: Pattern,
+    /// What is different for them.
+    pub settings: Changes,
+}
+
+/// What an override changes.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Changes {
+    /// As in [`TopicSettings`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create: Option<bool>,
+    /// As in [`TopicSettings`], −1 for the target broker's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<i16>,
+    /// As in [`TopicSettings`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offsets: Option<Offsets>,
+    /// As in [`TopicSettings`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writers: Option<Writers>,
+    /// As in [`TopicSettings`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
+}
+
+impl Topics {
+    /// The settings of a source topic.
+    pub fn settings(&self, topic: &str) -> TopicSettings {
+        match self.overrides.iter().find(|o| o.pattern.matches(topic)) {
+            Some(found) => self.defaults.with(found.settings),
+            None => self.defaults,
+        }
+    }
+}
+
+impl TopicSettings {
+    const DEFAULT: TopicSettings = TopicSettings {
+        create: true,
+        replication_factor: None,
+        offsets: Offsets::Identical,
+        writers: Writers::Exclusive,
+        start: Start::Earliest,
+    };
+
+    fn with(self, changes: Changes) -> Self {
+        Self {
+            create: changes.create.unwrap_or(self.create),
+            replication_factor: match changes.replication_factor {
+                Some(factor) => (factor > 0).then_some(factor),
+                None => self.replication_factor,
+            },
+            offsets: changes.offsets.unwrap_or(self.offsets),
+            writers: changes.writers.unwrap_or(self.writers),
+            start: changes.start.unwrap_or(self.start),
+        }
+    }
+}
+
+/// Reads the section; none if its rules can't be used, which `problems` then says.
+pub fn read(
+    mut section: Section<'_>,
+    nothing_included: &str,
+    problems: &RefCell<Problems>,
+) -> Option<Topics> {
+    let changes = read_changes(&mut section, problems);
+    let refresh = read_refresh(&mut section, problems);
+    let overrides = read_overrides(&mut section, problems);
+    let include = section.list("include");
+    let exclude = section.list("exclude").map(|list| list.value).unwrap_or_default();
+    let rename = read_rename(&mut section, problems);
+    let section_origin = section.origin().cloned();
+    section.finish();
+    let include_origin = include.as_ref().map(|list| list.origin.clone()).or(section_origin);
+    let include = include.map(|list| list.value).unwrap_or_default();
+    let plain = |list: &[Located<String>]| list.iter().map(|item| item.value.clone()).collect();
+    let config = RulesConfig {
+        include: plain(&include),
+        exclude: plain(&exclude),
+        rename: rename.iter().map(|(from, to)| (from.value.clone(), to.value.clone())).collect(),
+    };
+    let mut problems = problems.borrow_mut();
+    let rules = match Rules::new(&config) {
+        Ok(rules) => rules,
+        Err(error) => {
+            let origin = match error.rule {
+                RuleRef::IncludeList => include_origin,
+                RuleRef::Include(index) => include.get(index).map(|item| item.origin.clone()),
+                RuleRef::Exclude(index) => exclude.get(index).map(|item| item.origin.clone()),
+                RuleRef::Rename(index) => rename.get(index).map(|(from, to)| match error.problem {
+                    Problem::Pattern(_) | Problem::Key(_) | Problem::Twice => from.origin.clone(),
+                    _ => to.origin.clone(),
+                }),
+            };
+            let fix = fix(&error.problem, nothing_included);
+            match origin {
+                Some(origin) => problems.add(&origin, error.to_string(), fix),
+                None => problems.add_missing(error.to_string(), fix),
+            }
+            return None;
+        }
+    };
+    if let Err(error) = rules.route(named(&config).iter().map(String::as_str)) {
+        for clash in &error.clashes {
+            let last = rename.iter().rev().find(|(_, to)| to.value == clash.target);
+            let fix = "give each of them a target topic of its own, or exclude all but one";
+            match last {
+                Some((_, to)) => problems.add(&to.origin, clash.to_string(), fix),
+                None => problems.add_missing(clash.to_string(), fix),
+            }
+        }
+    }
+    Some(Topics { rules, defaults: TopicSettings::DEFAULT.with(changes), overrides, refresh })
+}
+
+/// The topics that the rules name without a pattern.
+pub fn named(config: &RulesConfig) -> Vec<String> {
+    let exact = |pattern: &String| {
+        let name = pattern.replace("\\.", "\u{0}").replace("\\-", "-");
+        (!name.contains('.')).then(|| name.replace('\u{0}', "."))
+    };
+    let renamed = config.rename.iter().map(|(from, _)| from.clone());
+    config.include.iter().filter_map(exact).chain(renamed).filter(|n| check_name(n).is_ok()).collect()
+}
+
+fn fix(problem: &Problem, nothing_included: &str) -> String {
+    match problem {
+        Problem::NothingIncluded => nothing_included,
+        Problem::Pattern(_) => "write a regular expression for whole names, as in \"payments\\\\..*\"",
+        Problem::Internal => "leave it out",
+        Problem::Key(_) => "write the topic's exact name, or begin the pattern with `^`",
+        Problem::Name(_) => "write a name that Kafka takes for a topic",
+        Problem::NoSuchGroup { .. } => "put the part of the name that is meant in ( and )",
+        Problem::Dollar => "write `$1`, `${1}`, `$name` or `${name}`",
+        Problem::GroupWithoutPattern(_) => "begin the left side with `^`, or leave the `$` out of the right",
+        Problem::Twice => "leave one of them out",
+    }
+    .to_owned()
+}
+
+fn read_refresh(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Duration {
+    const LEAST: Duration = Duration::from_millis(100);
+    let default = Duration::from_secs(5);
+    let Some(found) = section.get::<Duration>("refresh") else { return default };
+    if found.value < LEAST {
+        let message = "`refresh`: the clusters would be asked without a pause";
+        problems.borrow_mut().add(&found.origin, message, "write 100ms or more, as in \"5s\"");
+    }
+    found.value
+}
+
+fn read_rename(
+    section: &mut Section<'_>,
+    problems: &RefCell<Problems>,
+) -> Vec<(Located<String>, Located<String>)> {
+    let mut rules = Vec::new();
+    for (key, node) in section.table("rename").map(|table| table.value).unwrap_or_default() {
+        match node.value {
+            Value::String(to) => rules.push((
+                Located { value: key.name, origin: key.origin },
+                Located { value: to, origin: node.origin },
+            )),
+            Value::Table(_) => {
+                let message = format!("rename rule {:?} must lead to a string, not a table", key.name);
+                let fix = format!("put names with dots in quotes, as in \"{}.x\" = \"…\"", key.name);
+                problems.borrow_mut().add(&key.origin, message, fix);
+            }
+            other => {
+                let message =
+                    format!("rename rule {:?} must lead to a string, not {}", key.name, other.kind());
+                problems.borrow_mut().add(&node.origin, message, "put it in quotes");
+            }
+        }
+    }
+    rules
+}
+
+fn read_overrides(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Vec<Override> {
+    let entries: Table = section.table("override").map(|table| table.value).unwrap_or_default();
+    let mut overrides = Vec::new();
+    for (key, node) in entries {
+        let Value::Table(inner) = node.value else {
+            let message = format!("override {:?} must be a table, not {}", key.name, node.value.kind());
+            let fix = "write a section [topics.override.\"pattern\"]";
+            problems.borrow_mut().add(&node.origin, message, fix);
+            continue;
+        };
+        let pattern = Pattern::new(&key.name).map_err(|error| {
+            let fix = fix(&Problem::Pattern(error.clone()), "");
+            problems.borrow_mut().add(&key.origin, format!("override {:?}: {error}", key.name), fix);
+        });
+        let mut inner = section.of(OVERRIDE, &key, inner);
+        let settings = read_changes(&mut inner, problems);
+        inner.finish();
+        overrides.extend(pattern.map(|pattern| Override { pattern, settings }));
+    }
+    overrides
+}
+
+fn read_changes(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Changes {
+    let add = |origin: &Origin, message: &str, fix: &str| problems.borrow_mut().add(origin, message, fix);
+    let replication_factor = section.get::<i64>("replication_factor").map(|found| {
+        let factor = i16::try_from(found.value).ok().filter(|factor| *factor == -1 || *factor > 0);
+        factor.unwrap_or_else(|| {
+            let message = format!("`replication_factor`: {} is no number of replicas", found.value);
+            let fix = "write 1 or more, or -1 for the target broker's default";
+            add(&found.origin, &message, fix);
+            -1
+        })
+    });
+    let writers = section.get::<Writers>("writers").map(|found| {
+        if found.value == Writers::Shared {
+            let message = "`writers = \"shared\"` is not in this version yet";
+            add(&found.origin, message, "leave it out; this link alone may write to its target topics");
+        }
+        found.value
+    });
+    Changes {
+        create: section.get("create").map(|found| found.value),
+        replication_factor,
+        offsets: section.get("offsets").map(|found| found.value),
+        writers,
+        start: section.get("start").map(|found| found.value),
+    }
+}

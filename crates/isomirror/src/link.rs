@@ -1,0 +1,51 @@
+//! From the configuration file's words to the link's: the one place where both are known.
+
+use std::{sync::Arc, time::Duration};
+
+use pipeline::{Endpoint, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
+
+use crate::config::{Cluster, Config, OnTrouble, Start};
+
+/// What the pipeline is to run.
+pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig {
+    let topics = config.topics.clone();
+    let settings = move |topic: &str| {
+        let settings = topics.settings(topic);
+        TopicSettings {
+            create: settings.create,
+            replication: settings.replication_factor.map_or(-1, i32::from),
+            start: match settings.start {
+                Start::Earliest => pipeline::Start::Earliest,
+                Start::Latest => pipeline::Start::Latest,
+                Start::At(time) => pipeline::Start::At(time.as_millisecond()),
+            },
+        }
+    };
+    LinkConfig {
+        link: config.link.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        source: endpoint(&config.source),
+        target: endpoint(&config.target),
+        group: config.group().to_owned(),
+        rules: Arc::new(config.topics.rules.clone()),
+        settings: Arc::new(settings),
+        refresh: config.topics.refresh,
+        buffer: config.limits.buffer.as_u64(),
+        throttle: config.limits.throttle.map(|rate| rate.bytes_per_second()),
+        consumers: config.limits.consumers.get(),
+        drain: config.limits.drain,
+        loss: match config.policy.loss {
+            OnTrouble::Stop => LossPolicy::Stop,
+            OnTrouble::Skip => LossPolicy::Skip,
+        },
+        refused: match config.policy.refused {
+            OnTrouble::Stop => RefusedPolicy::Stop,
+            OnTrouble::Skip => RefusedPolicy::Skip,
+        },
+        until_caught_up,
+    }
+}
+
+fn endpoint(cluster: &Cluster) -> Endpoint {
+    Endpoint { name: cluster.name.clone(), properties: cluster.kafka.clone() }
+}

@@ -1,0 +1,36 @@
+//! The progress bar of a run that has an end, on a terminal.
+
+use std::{
+    io::{IsTerminal, stderr},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pipeline::StatusHandle;
+
+use crate::human;
+
+/// Draws until it is dropped; for ever. Where there is no terminal, only waits.
+pub async fn draw(status: StatusHandle) {
+    if !stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").expect("a fixed template");
+    bar.set_style(style);
+    loop {
+        let report = status.report();
+        let totals = &report.totals;
+        bar.set_length((totals.records + totals.lag_records).max(1));
+        bar.set_position(totals.records);
+        bar.set_message(format!(
+            "{} records, {}, {}, {} left, ETA {}",
+            human::count(totals.records),
+            human::bytes(totals.bytes),
+            human::bytes_rate(totals.bytes_per_second),
+            human::count(totals.lag_records),
+            human::eta(totals.eta_seconds),
+        ));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,48 @@
+//! What systemd is told (Type=notify): ready, stopping, still alive. Does nothing under anything else.
+
+use std::time::Duration;
+
+use pipeline::StatusHandle;
+use sd_notify::NotifyState;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+/// Tells systemd something; nobody listens where there is no systemd.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        debug!(%error, "systemd was not told");
+    }
+}
+
+/// The daemon runs: a cluster that is down now is waited for, and shows in its readiness.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The daemon drains.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// Feeds the watchdog while the link's keepers turn round, and shows a line of status; for ever.
+pub async fn keep_alive(status: StatusHandle) {
+    let limit = sd_notify::watchdog_enabled();
+    let mut tick = interval(limit.map_or(Duration::from_secs(30), |limit| limit / 3));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let report = status.report();
+        let totals = &report.totals;
+        let line = format!(
+            "{}: {} of {} lanes running, lag {} records",
+            if report.ready { "ready" } else { "not ready" },
+            totals.running,
+            totals.lanes,
+            totals.lag_records
+        );
+        tell(&[NotifyState::Status(&line)]);
+        if limit.is_some() && status.is_alive() {
+            tell(&[NotifyState::Watchdog]);
+        }
+    }
+}

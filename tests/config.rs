@@ -1,0 +1,1 @@
+//! Configurations that must be refused, and how.

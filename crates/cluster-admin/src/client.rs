@@ -1,19 +1,19 @@
 //! The client of one cluster: made once, shared by clones, waited for off the runtime.
 
 use std::{
-    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
 
-use kafka_rd::{Admin, AdminError, ClusterDescription, LogContext, Properties};
-use mirror_types::{Side, TopicPartition};
+use kafka_rd::{Admin, AdminError, LogContext, Properties};
+use mirror_types::Side;
 use rdkafka::{
     ClientConfig,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer},
+    metadata::MetadataBroker,
     types::RDKafkaErrorCode,
 };
 use tokio::task::{self, JoinHandle};
@@ -30,6 +30,8 @@ const SERVE: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a call goes on waiting after the credentials were refused: another broker may take them.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a refusal counts after it was reported: librdkafka does not repeat itself for 30 s.
+const MEMORY: Duration = Duration::from_secs(45);
 
 /// Properties that would make an admin client a member of something, or create topics by asking for them.
 const DROPPED: [&str; 6] = [
@@ -40,6 +42,10 @@ const DROPPED: [&str; 6] = [
     "partition.assignment.strategy",
     "statistics.interval.ms",
 ];
+
+/// A topic to ask for where only the brokers are wanted: librdkafka has no request for brokers alone, and
+/// asking for all topics may be megabytes. It need not be there, nor may this principal have to read it.
+const SMALL_TOPIC: &str = "__consumer_offsets";
 
 pub(crate) type Native = BaseConsumer<LogContext>;
 
@@ -57,8 +63,6 @@ pub(crate) struct Inner {
     pub config: ClientConfig,
     pub native: Arc<Native>,
     pub groups: Groups,
-    /// Partitions that had no leader when last looked at: a request for their offsets would wait for one.
-    pub leaderless: Mutex<HashSet<TopicPartition>>,
 }
 
 impl Cluster {
@@ -85,10 +89,8 @@ impl Cluster {
             code: error.code,
             reason: error.reason,
         })?;
-        let (groups, leaderless) = Default::default();
-        Ok(Self {
-            inner: Arc::new(Inner { side, name, timeout, context, config, native, groups, leaderless }),
-        })
+        let groups = Groups::default();
+        Ok(Self { inner: Arc::new(Inner { side, name, timeout, context, config, native, groups }) })
     }
 
     /// Which side of the link it is on.
@@ -108,25 +110,52 @@ impl Cluster {
 
     /// The cluster's id, where it has one.
     pub async fn cluster_id(&self) -> Result<Option<String>, Error> {
-        Ok(self.describe("get the cluster id").await?.id)
+        self.blocking("get the cluster id", |inner| {
+            inner.look()?;
+            // It came with the metadata.
+            Ok(inner.native.client().fetch_cluster_id(Duration::ZERO))
+        })
+        .await
     }
 
     /// The ids of the brokers that are up, ascending.
     pub async fn broker_ids(&self) -> Result<Vec<i32>, Error> {
-        Ok(self.describe("list brokers").await?.brokers)
+        self.blocking("list brokers", |inner| Ok(inner.look()?.ids)).await
     }
 
-    pub(crate) async fn describe(&self, doing: &str) -> Result<ClusterDescription, Error> {
-        self.admin(doing, |admin| admin.describe_cluster()).await
+    /// Runs an admin call that only reads, at a broker that is known to answer: by default librdkafka asks
+    /// the controller, which may be on its way to another broker (and which the mock has none of).
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        doing: &str,
+        call: impl FnOnce(Admin<'_>, i32) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.blocking(doing, |inner| {
+            let broker = inner.look()?.answered;
+            call(inner.admin().at(broker), broker)
+        })
+        .await
     }
 
-    /// Runs an admin call on a blocking thread.
-    pub(crate) async fn admin<T: Send + 'static>(
+    /// Runs an admin call that the controller must do.
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         doing: &str,
         call: impl FnOnce(Admin<'_>) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.blocking(doing, |inner| call(Admin::new(inner.native.client(), inner.timeout))).await
+        self.blocking(doing, |inner| {
+            let brokers = inner.look()?.ids;
+            let admin = inner.admin();
+            match admin.known_controller() {
+                // librdkafka would wait for it until the timeout.
+                Some(controller) if !brokers.contains(&controller) => Err(AdminError {
+                    code: RDKafkaErrorCode::NotController,
+                    reason: format!("the controller ({controller}) is none of the brokers ({brokers:?})"),
+                }),
+                _ => call(admin),
+            }
+        })
+        .await
     }
 
     /// Runs `call`, which may block, and gives up early where the brokers refuse the credentials.
@@ -160,8 +189,8 @@ impl Cluster {
             }
             if let Some(error) = self.inner.context.last_error()
                 && error.is_authentication()
-                && error.at >= started
-                && error.at.elapsed() >= PATIENCE
+                && error.at.elapsed() < MEMORY
+                && started.max(error.at).elapsed() >= PATIENCE
             {
                 return Err(AdminError { code: error.code, reason: error.reason });
             }
@@ -178,6 +207,41 @@ impl Cluster {
     fn error_after(&self, doing: &str, error: AdminError, waited: Duration) -> Error {
         let (code, reason) = explain(error, self.inner.context.last_error(), waited);
         self.error(doing, AdminError { code, reason })
+    }
+}
+
+// === impl Inner ===
+
+/// What the shortest answer of a broker tells.
+struct Brokers {
+    ids: Vec<i32>,
+    answered: i32,
+}
+
+impl Inner {
+    pub fn admin(&self) -> Admin<'_> {
+        Admin::new(self.native.client(), self.timeout)
+    }
+
+    /// Asks any broker that is up for as little as can be asked for.
+    fn look(&self) -> Result<Brokers, AdminError> {
+        let metadata = self.native.client().fetch_metadata(Some(SMALL_TOPIC), self.timeout);
+        let metadata = metadata.map_err(|error| from_kafka(&error))?;
+        let mut ids: Vec<i32> = metadata.brokers().iter().map(|broker| broker.id()).collect();
+        ids.sort_unstable();
+        let answered = match metadata.orig_broker_id() {
+            // A bootstrap server, whose id librdkafka does not know yet: its name is `host:port/bootstrap`.
+            id if id < 0 => {
+                let name = metadata.orig_broker_name();
+                let is_it = |b: &&MetadataBroker| name.contains(&format!("{}:{}/", b.host(), b.port()));
+                let known = metadata.brokers().iter().find(is_it).map(MetadataBroker::id);
+                known
+                    .or(ids.first().copied())
+                    .ok_or_else(|| AdminError::new(RDKafkaErrorCode::BrokerNotAvailable))?
+            }
+            id => id,
+        };
+        Ok(Brokers { ids, answered })
     }
 }
 

@@ -51,7 +51,7 @@ impl Cluster {
             return Ok(BTreeMap::new());
         }
         let asked = names.to_vec();
-        let call = self.admin("describe topic configs", move |admin| {
+        let call = self.read("describe topic configs", move |admin, _| {
             let names: Vec<&str> = asked.iter().map(String::as_str).collect();
             admin.describe_configs(ConfigResource::Topic, &names)
         });
@@ -64,13 +64,10 @@ impl Cluster {
         Ok(call.await?.into_iter().map(context).collect())
     }
 
-    /// The configuration of one broker: the first that is up.
+    /// The configuration of one broker: one that is up.
     pub async fn broker_configs(&self) -> Result<BrokerConfigs, Error> {
-        let doing = "describe broker configs";
-        let nobody = || self.error(doing, AdminError::new(Code::BrokerNotAvailable));
-        let broker = self.broker_ids().await?.first().ok_or_else(nobody)?.to_string();
-        let doing = format!("describe configs of broker {broker}");
-        let found = self.admin(&doing, move |admin| {
+        let found = self.read("describe broker configs", |admin, broker| {
+            let broker = broker.to_string();
             let mut found = admin.describe_configs(ConfigResource::Broker, &[&broker])?;
             found.remove(&broker).unwrap_or_else(|| Err(AdminError::new(Code::NoEnt)))
         });

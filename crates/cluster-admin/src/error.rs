@@ -120,17 +120,17 @@ pub(crate) fn explain(
     connection: Option<ConnectionError>,
     waited: Duration,
 ) -> (Code, String) {
-    let reason = if is_silence(error.code) {
-        format!("no answer within {} s", waited.as_secs_f32())
-    } else {
-        error.reason
-    };
+    let reason = if is_silence(error.code) { format!("no answer within {waited:.1?}") } else { error.reason };
     match connection {
         Some(connection) if is_connection(error.code) || is_silence(error.code) => {
             if connection.is_authentication() {
                 (connection.code, connection.reason)
             } else {
-                (error.code, format!("{reason} ({})", connection.reason))
+                // A broker hangs up on a client that doesn't speak TLS or SASL to it, and says nothing.
+                let disconnected = connection.reason.contains("Disconnected");
+                let hint = disconnected && !connection.reason.contains("security.protocol");
+                let hint = if hint { "; if it stays so, is security.protocol right?" } else { "" };
+                (error.code, format!("{reason} ({}{hint})", connection.reason))
             }
         }
         _ => (error.code, reason),
@@ -188,7 +188,7 @@ mod tests {
             explain(AdminError::new(Code::OperationTimedOut), trouble, Duration::from_secs(10));
         assert_eq!(
             (code, reason.as_str()),
-            (Code::OperationTimedOut, "no answer within 10 s (failed to resolve a:9092)")
+            (Code::OperationTimedOut, "no answer within 10.0s (failed to resolve a:9092)")
         );
     }
 

@@ -1,25 +1,35 @@
-//! Committed offsets of a consumer group that has no members: reading and writing them as one who
-//! consumes without joining. Never joins, and never touches a group that has members (the broker refuses).
+//! Committed offsets of consumer groups that have no members: reading them, and writing them from outside.
+//! Never joins a group, and never touches one that has members (the broker refuses).
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
 };
 
-use kafka_rd::{Admin, AdminError};
+use kafka_rd::{Admin, AdminError, Listed};
 use mirror_types::{Offset, TopicPartition};
-use rdkafka::{TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode as Code};
+use rdkafka::{consumer::Consumer, types::RDKafkaErrorCode as Code};
 
 use crate::{
     Cluster, Error,
     client::{Inner, Native, lock, start},
-    error::from_kafka,
 };
 
-/// What came of it for each partition.
-type Outcomes<T> = Vec<(TopicPartition, Result<T, AdminError>)>;
+/// How long to wait before asking again for a coordinator that was not the one, or not ready.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// A client for each group: in librdkafka only a consumer of the group follows its coordinator around.
+/// What the first attempt is given, the next ones twice that each: where there is no coordinator yet (on a
+/// new cluster the first group has to wait until its topic is made) librdkafka asks three times in a hurry,
+/// and then waits for nothing until the timeout.
+const FIRST: Duration = Duration::from_secs(2);
+
+/// What came of it for each partition.
+type Outcomes<T> = HashMap<TopicPartition, Result<T, Error>>;
+
+/// Clients for groups whose coordinator has moved: librdkafka's first one does not take notice (see
+/// [`Admin::commit`]). The other groups use the cluster's client.
 pub(crate) type Groups = Mutex<HashMap<String, Arc<Native>>>;
 
 impl Cluster {
@@ -29,96 +39,106 @@ impl Cluster {
         &self,
         group: &str,
         partitions: &[TopicPartition],
-    ) -> Result<HashMap<TopicPartition, Result<Option<Offset>, Error>>, Error> {
+    ) -> Result<Outcomes<Option<Offset>>, Error> {
         if partitions.is_empty() {
             return Ok(HashMap::new());
         }
         let doing = format!("get committed offsets of group {group}");
-        let (group, asked) = (group.to_owned(), partitions.to_vec());
-        let found = self.blocking(&doing, move |inner| inner.committed(&group, &asked)).await?;
-        Ok(self.with_context(&doing, found))
+        let unique: BTreeMap<TopicPartition, ()> = partitions.iter().map(|p| (p.clone(), ())).collect();
+        let (group, asked) = (group.to_owned(), unique.keys().map(raw).collect::<Vec<_>>());
+        let call =
+            move |inner: &Inner| inner.of_group(&group, |admin| admin.committed(&group, &asked), moved);
+        let found = self.blocking(&doing, call).await?;
+        let present = |offset: Offset| (offset >= 0).then_some(offset);
+        Ok(self.outcomes(&doing, unique.into_keys(), found, present))
     }
 
     /// Commits offsets for `group`, and says of each partition whether that went. Needs Read on the group
-    /// and the topics. Fails as a whole where the group has members.
+    /// and the topics. Every partition fails where the group has members.
     pub async fn commit(
         &self,
         group: &str,
         offsets: &[(TopicPartition, Offset)],
-    ) -> Result<HashMap<TopicPartition, Result<(), Error>>, Error> {
+    ) -> Result<Outcomes<()>, Error> {
         if offsets.is_empty() {
             return Ok(HashMap::new());
         }
         let doing = format!("commit offsets of group {group}");
         // The last one counts, as it would in commits one after the other.
         let unique: BTreeMap<TopicPartition, Offset> = offsets.iter().cloned().collect();
-        let group = group.to_owned();
-        let done = self.blocking(&doing, move |inner| inner.commit(&group, unique)).await?;
-        Ok(self.with_context(&doing, done))
+        let (group, asked) = (group.to_owned(), unique.iter().map(|(p, o)| (raw(p), *o)).collect::<Vec<_>>());
+        let call = move |inner: &Inner| inner.of_group(&group, |admin| admin.commit(&group, &asked), moved);
+        let done = self.blocking(&doing, call).await?;
+        Ok(self.outcomes(&doing, unique.into_keys(), done, |_| ()))
     }
 
-    fn with_context<T>(
+    fn outcomes<T>(
         &self,
         doing: &str,
-        outcomes: Outcomes<T>,
-    ) -> HashMap<TopicPartition, Result<T, Error>> {
-        let context = |(partition, outcome): (TopicPartition, Result<_, _>)| {
-            let outcome = outcome.map_err(|error| self.error(&format!("{doing} for {partition}"), error));
+        partitions: impl Iterator<Item = TopicPartition>,
+        listed: Listed,
+        value: impl Fn(Offset) -> T,
+    ) -> Outcomes<T> {
+        let outcome = |(partition, offset): (TopicPartition, Result<Offset, AdminError>)| {
+            let outcome = offset.map(&value).map_err(|mut error| {
+                if error.code == Code::UnknownMemberId {
+                    error.reason = "the group has members: stop its consumers first".to_owned();
+                }
+                self.error(&format!("{doing} for {partition}"), error)
+            });
             (partition, outcome)
         };
-        outcomes.into_iter().map(context).collect()
-    }
-
-    /// Lets go of the client of a group that is no longer needed.
-    pub fn forget_group(&self, group: &str) {
-        lock(&self.inner.groups).remove(group);
+        partitions.zip(listed).map(outcome).collect()
     }
 }
 
 impl Inner {
-    fn group(&self, group: &str) -> Result<Arc<Native>, AdminError> {
-        let mut groups = lock(&self.groups);
-        if let Some(client) = groups.get(group) {
-            return Ok(client.clone());
-        }
-        let mut config = self.config.clone();
-        config.set("group.id", group).set("enable.auto.commit", "false");
-        let client = start(&config, &self.context)?;
-        groups.insert(group.to_owned(), client.clone());
-        Ok(client)
-    }
-
-    fn committed(
+    /// Calls the coordinator of a group: again, until the timeout, while it is on the move (`moved` says
+    /// so of an answer) or not ready.
+    pub fn of_group<T>(
         &self,
         group: &str,
-        partitions: &[TopicPartition],
-    ) -> Result<Outcomes<Option<Offset>>, AdminError> {
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            if partition.topic.contains('\0') {
-                return Err(AdminError::new(Code::InvalidTopic));
+        call: impl Fn(Admin<'_>) -> Result<T, AdminError>,
+        moved: impl Fn(&T) -> Option<Code>,
+    ) -> Result<T, AdminError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut patience = FIRST;
+        loop {
+            let client = lock(&self.groups).get(group).unwrap_or(&self.native).clone();
+            let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+            let answer = call(Admin::new(client.client(), left.min(patience)));
+            patience *= 2;
+            let trouble = match &answer {
+                Ok(answer) => moved(answer),
+                Err(error) if error.code == Code::OperationTimedOut => Some(error.code),
+                Err(error) => coordinator_trouble(error.code),
+            };
+            let Some(trouble) = trouble else { return answer };
+            if Instant::now() + PAUSE >= deadline {
+                return answer;
             }
-            list.add_partition(&partition.topic, partition.partition);
+            thread::sleep(PAUSE);
+            if trouble == Code::NotCoordinator {
+                let client = start(&self.config, &self.context)?;
+                lock(&self.groups).insert(group.to_owned(), client);
+            }
         }
-        let client = self.group(group)?;
-        let list = client.committed_offsets(list, self.timeout).map_err(|error| from_kafka(&error))?;
-        let outcome = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let partition = TopicPartition::new(element.topic(), element.partition());
-            let offset = element.error().map_err(|error| from_kafka(&error));
-            (partition, offset.map(|()| element.offset().to_raw().filter(|&offset| offset >= 0)))
-        };
-        Ok(list.elements().into_iter().map(outcome).collect())
     }
+}
 
-    fn commit(
-        &self,
-        group: &str,
-        offsets: BTreeMap<TopicPartition, Offset>,
-    ) -> Result<Outcomes<()>, AdminError> {
-        let client = self.group(group)?;
-        let raw: Vec<_> =
-            offsets.iter().map(|(p, &offset)| ((p.topic.clone(), p.partition), offset)).collect();
-        let done = Admin::new(client.client(), self.timeout).commit(&raw)?;
-        Ok(offsets.into_keys().zip(done.into_iter().map(|outcome| outcome.map(|_| ()))).collect())
-    }
+/// What is wrong with the coordinator, where any partition says that something is.
+fn moved(listed: &Listed) -> Option<Code> {
+    listed
+        .iter()
+        .filter_map(|outcome| outcome.as_ref().err())
+        .find_map(|error| coordinator_trouble(error.code))
+}
+
+fn coordinator_trouble(code: Code) -> Option<Code> {
+    let trouble = [Code::NotCoordinator, Code::CoordinatorNotAvailable, Code::CoordinatorLoadInProgress];
+    trouble.contains(&code).then_some(code)
+}
+
+fn raw(partition: &TopicPartition) -> (Arc<str>, i32) {
+    (partition.topic.clone(), partition.partition)
 }

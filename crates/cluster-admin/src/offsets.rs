@@ -11,13 +11,14 @@ use mirror_types::{Offset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::sleep;
 
-use crate::{Cluster, Error, client::lock, error::is_passing};
+use crate::{Cluster, Error, client::Inner, error::is_passing};
 
 /// Partitions a call to librdkafka: it merges the brokers' answers in quadratic time.
 const CHUNK: usize = 2000;
-/// How often to ask again after a leader has moved, and how long to wait before.
-const RETRIES: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
+/// How often to ask again after a leader has moved (librdkafka forgets what it knew of the topic, but does
+/// not ask again by itself), and how long to wait before. A partition that stays without a leader costs
+/// every call this much, and the second that librdkafka looks for one: so it is little.
+const RETRIES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(300)];
 
 /// Which records count as the end of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,7 +76,7 @@ impl Cluster {
         let all: Vec<_> = partitions.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
         let mut found = HashMap::with_capacity(all.len());
         for chunk in all.chunks(CHUNK) {
-            let listed = self.list_leading(&doing, chunk.to_vec(), spec, isolation).await?;
+            let listed = self.list_retrying(&doing, chunk.to_vec(), spec, isolation).await?;
             found.extend(listed.into_iter().map(|(partition, offset)| {
                 let offset = offset
                     .map_err(|error| self.error(&format!("get the {what} offset of {partition}"), error));
@@ -83,44 +84,6 @@ impl Cluster {
             }));
         }
         Ok(found)
-    }
-
-    /// As librdkafka does, except that a partition without a leader fails alone and at once: there the
-    /// whole request would wait for that leader, and fail with all its partitions.
-    async fn list_leading(
-        &self,
-        doing: &str,
-        partitions: Vec<TopicPartition>,
-        spec: OffsetSpec,
-        isolation: Isolation,
-    ) -> Result<HashMap<TopicPartition, Result<Offset, AdminError>>, Error> {
-        if self.any_leaderless(&partitions) {
-            self.topics().await?;
-        }
-        let mut looked = false;
-        loop {
-            let (lacking, leading): (Vec<_>, Vec<_>) = {
-                let leaderless = lock(&self.inner.leaderless);
-                partitions.iter().cloned().partition(|partition| leaderless.contains(partition))
-            };
-            let lacking = lacking.into_iter().map(|p| (p, Err(AdminError::new(Code::LeaderNotAvailable))));
-            match self.list_retrying(doing, leading.clone(), spec, isolation).await {
-                Ok(listed) => return Ok(listed.into_iter().chain(lacking).collect()),
-                Err(error) if error.code == Code::OperationTimedOut && !looked => {
-                    looked = true;
-                    self.topics().await.map_err(|_| error.clone())?;
-                    if !self.any_leaderless(&leading) {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn any_leaderless(&self, partitions: &[TopicPartition]) -> bool {
-        let leaderless = lock(&self.inner.leaderless);
-        !leaderless.is_empty() && partitions.iter().any(|partition| leaderless.contains(partition))
     }
 
     /// Asks again for partitions whose leader was another one than librdkafka believed.
@@ -164,16 +127,31 @@ impl Cluster {
             return Ok(Vec::new());
         }
         let asked: Vec<(Arc<str>, i32)> = partitions.iter().map(|p| (p.topic.clone(), p.partition)).collect();
-        let count = asked.len();
-        self.admin(doing, move |admin| {
-            match admin.list_offsets(&asked, spec, isolation == Isolation::Committed) {
-                // None of the partitions has ever had a leader: there are no such topics.
-                Err(error) if error.code == Code::NoEnt => {
-                    Ok((0..count).map(|_| Err(AdminError::new(Code::UnknownTopicOrPartition))).collect())
-                }
+        self.blocking(doing, move |inner| {
+            match inner.admin().list_offsets(&asked, spec, isolation == Isolation::Committed) {
+                Err(error) if error.code == Code::NoEnt => inner.why_no_leaders(&asked),
                 listed => listed,
             }
         })
         .await
+    }
+}
+
+impl Inner {
+    /// librdkafka says "no leaders found", no more, where that is true of all partitions.
+    fn why_no_leaders(&self, partitions: &[(Arc<str>, i32)]) -> Result<Listed, AdminError> {
+        let mut topics = HashMap::new();
+        for (topic, _) in partitions {
+            if !topics.contains_key(topic) {
+                let info = self.metadata(Some(topic))?.into_iter().find(|(name, _)| **name == **topic);
+                topics.insert(topic, info.map(|(_, info)| info));
+            }
+        }
+        let why = |(topic, partition): &(Arc<str>, i32)| match &topics[topic] {
+            Some(Err(error)) => Err(error.clone()),
+            Some(Ok(info)) if *partition < info.partitions => Err(AdminError::new(Code::LeaderNotAvailable)),
+            _ => Err(AdminError::new(Code::UnknownTopicOrPartition)),
+        };
+        Ok(partitions.iter().map(why).collect())
     }
 }

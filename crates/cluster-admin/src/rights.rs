@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_rd::{AclOperation, AdminError};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::{Cluster, Error};
+use crate::{Cluster, Error, client::Inner};
 
 /// The operations that this principal is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Cluster {
             return Ok(BTreeMap::new());
         }
         let asked = topics.to_vec();
-        let found = self.admin("describe topics", move |admin| {
+        let found = self.read("describe topics", move |admin, _| {
             let names: Vec<&str> = asked.iter().map(String::as_str).collect();
             admin.topic_operations(&names)
         });
@@ -56,13 +56,16 @@ impl Cluster {
     /// What this principal may do to the cluster as a whole. Empty where it may not describe the cluster,
     /// even if it may do something else to it; none where the broker is too old to say.
     pub async fn cluster_rights(&self) -> Result<Option<Rights>, Error> {
-        Ok(rights_of(self.describe("get the rights on the cluster").await?.operations))
+        let description = self.read("get the rights on the cluster", |admin, _| admin.describe_cluster());
+        Ok(rights_of(description.await?.operations))
     }
 
     /// What this principal may do to a consumer group, whether there is such a group or not.
     pub async fn group_rights(&self, group: &str) -> Result<Option<Rights>, Error> {
         let (doing, group) = (format!("get the rights on group {group}"), group.to_owned());
-        Ok(rights_of(self.admin(&doing, move |admin| admin.group_operations(&group)).await?))
+        let call =
+            move |inner: &Inner| inner.of_group(&group, |admin| admin.group_operations(&group), |_| None);
+        Ok(rights_of(self.blocking(&doing, call).await?))
     }
 }
 

@@ -3,15 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kafka_rd::{AdminError, NewTopic};
-use mirror_types::TopicPartition;
 use rdkafka::{consumer::Consumer, metadata::MetadataTopic, types::RDKafkaErrorCode as Code};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    Cluster, Error,
-    client::{Inner, lock},
-    error::from_kafka,
-};
+use crate::{Cluster, Error, client::Inner, error::from_kafka};
 
 /// How often to look whether a new topic or partition has its leaders.
 const LOOK: Duration = Duration::from_millis(50);
@@ -34,16 +29,9 @@ impl Cluster {
     /// All topics that this principal may describe (the brokers don't mention the others).
     pub async fn topics(&self) -> Result<Topics, Error> {
         let found = self.blocking("list topics", |inner| inner.metadata(None)).await?;
-        let found: BTreeMap<Arc<str>, _> =
-            found.into_iter().map(|(name, info)| (name.into(), info)).collect();
-        *lock(&self.inner.leaderless) = found
-            .iter()
-            .filter_map(|(name, info)| info.as_ref().ok().map(|info| (name, info)))
-            .flat_map(|(name, info)| info.leaderless.iter().map(|&p| TopicPartition::new(name.clone(), p)))
-            .collect();
-        let context = |(name, info): (Arc<str>, Result<_, _>)| {
+        let context = |(name, info): (String, Result<_, _>)| {
             let info = info.map_err(|error| self.error(&format!("describe topic {name}"), error));
-            (name, info)
+            (Arc::from(name), info)
         };
         Ok(found.into_iter().map(context).collect())
     }
@@ -99,7 +87,7 @@ impl Cluster {
         validate_only: bool,
     ) -> Result<(), Error> {
         let (name, configs) = (name.to_owned(), configs.to_vec());
-        self.admin(doing, move |admin| {
+        self.write(doing, move |admin| {
             let topic = NewTopic { name: &name, partitions, replication, configs: &configs };
             admin.create_topic(topic, validate_only)
         })
@@ -111,7 +99,7 @@ impl Cluster {
     pub async fn grow_topic(&self, name: &str, to_partitions: i32) -> Result<(), Error> {
         let doing = format!("grow topic {name} to {to_partitions} partitions");
         let (asked, count) = (name.to_owned(), usize::try_from(to_partitions).unwrap_or(0));
-        let grown = self.admin(&doing, move |admin| admin.create_partitions(&asked, count)).await;
+        let grown = self.write(&doing, move |admin| admin.create_partitions(&asked, count)).await;
         // The broker says "invalid partitions" to growing by nothing, too.
         if let Err(error) = grown {
             let there = match error.code {
@@ -128,7 +116,7 @@ impl Cluster {
     /// Deletes a topic and waits until it is gone. False where there was none.
     pub async fn delete_topic(&self, name: &str) -> Result<bool, Error> {
         let (doing, asked) = (format!("delete topic {name}"), name.to_owned());
-        match self.admin(&doing, move |admin| admin.delete_topic(&asked)).await {
+        match self.write(&doing, move |admin| admin.delete_topic(&asked)).await {
             Err(error) if error.is_unknown_topic() => return Ok(false),
             outcome => outcome?,
         }
@@ -166,11 +154,11 @@ impl Cluster {
     }
 }
 
-type Found = Vec<(String, Result<TopicInfo, AdminError>)>;
+pub(crate) type Found = Vec<(String, Result<TopicInfo, AdminError>)>;
 
 impl Inner {
     /// One metadata request: for one topic, or for all.
-    fn metadata(&self, topic: Option<&str>) -> Result<Found, AdminError> {
+    pub fn metadata(&self, topic: Option<&str>) -> Result<Found, AdminError> {
         if topic.is_some_and(|topic| topic.contains('\0')) {
             return Err(AdminError::new(Code::InvalidTopic));
         }

@@ -117,16 +117,21 @@ async fn what_the_mock_cannot_do_fails_at_once() {
     cluster.topics().await.unwrap();
     let started = Instant::now();
     let configs = cluster.topic_configs(&["orders".to_owned()]).await.map(|_| ());
-    let errors = [
+    let reading = [
         configs,
         cluster.broker_configs().await.map(|_| ()),
-        cluster.create_topic("new", 1, 1, &[]).await.map(|_| ()),
-        cluster.grow_topic("orders", 2).await,
         cluster.group_rights("mirror").await.map(|_| ()),
     ];
-    for outcome in errors {
+    for outcome in reading {
         let error = outcome.unwrap_err();
         assert!(error.is_unsupported(), "{error:?}");
+    }
+    let writing =
+        [cluster.create_topic("new", 1, 1, &[]).await.map(|_| ()), cluster.grow_topic("orders", 2).await];
+    for outcome in writing {
+        assert!(
+            outcome.unwrap_err().to_string().ends_with("the controller (0) is none of the brokers ([1])")
+        );
     }
     // These the mock answers, but not with rights.
     let rights = cluster.topic_rights(&["orders".to_owned()]).await;
@@ -197,14 +202,14 @@ async fn a_partition_without_a_leader_does_not_hold_up_the_others() {
     mock.create_topic("orders", 4, 1).unwrap();
     mock.partition_leader("orders", 2, None).unwrap();
     let partitions: Vec<_> = (0..4).map(|p| at("orders", p)).collect();
-    // The first call finds out; from then on it is known.
-    for limit in [TIMEOUT * 2, Duration::from_secs(1)] {
-        let started = Instant::now();
-        let ends = cluster.end_offsets(&partitions, Isolation::Committed).await.unwrap();
-        assert!(ends[&partitions[2]].as_ref().unwrap_err().is_retriable());
-        assert_eq!(ends.values().filter(|end| end.is_ok()).count(), 3);
-        assert!(started.elapsed() < limit, "{:?}", started.elapsed());
-    }
+    let started = Instant::now();
+    let ends = cluster.end_offsets(&partitions, Isolation::Committed).await.unwrap();
+    let error = ends[&partitions[2]].as_ref().unwrap_err();
+    assert!(error.is_retriable(), "{error:?}");
+    assert_eq!(ends.values().filter(|end| end.is_ok()).count(), 3);
+    // librdkafka itself takes a second over it.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert_eq!(cluster.topics().await.unwrap()["orders"].as_ref().unwrap().leaderless, [2]);
     mock.partition_leader("orders", 2, Some(1)).unwrap();
     let ends = cluster.end_offsets(&partitions, Isolation::Committed).await.unwrap();
     assert!(ends.values().all(Result::is_ok), "{ends:?}");

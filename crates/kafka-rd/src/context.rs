@@ -13,10 +13,11 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
+/// The facility that speaks whenever a connection fails. Most of it comes again, with an error code, through
+/// [`ClientContext::error`]; a mere disconnect, which a wrong `security.protocol` looks like, does not.
+const FAIL: &str = "FAIL";
 /// Facilities that speak at every attempt to connect, or of properties that this kind of client ignores.
-/// What they say of connections comes again, with an error code, through [`ClientContext::error`].
-const CHATTY: [&str; 7] =
-    ["FAIL", "ERROR", "CONFWARN", "REQTMOUT", "SESSTMOUT", "MAXPOLL", "GETSUBSCRIPTIONS"];
+const CHATTY: [&str; 7] = [FAIL, "ERROR", "CONFWARN", "REQTMOUT", "SESSTMOUT", "MAXPOLL", "GETSUBSCRIPTIONS"];
 
 /// What is wrong with the connections of one client.
 #[derive(Debug, Clone)]
@@ -78,6 +79,18 @@ impl LogContext {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes note of a failed connection, unless more is known than that it failed.
+    fn note_failure(&self, message: &str) {
+        use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
+        let mut last = self.last();
+        if last.as_ref().is_none_or(|error| [AllBrokersDown, BrokerTransportFailure].contains(&error.code)) {
+            // Without the name of librdkafka's thread.
+            let thread = message.strip_prefix("[thrd:").and_then(|rest| rest.split_once("]: "));
+            let reason = thread.map_or(message, |(_, reason)| reason).to_owned();
+            *last = Some(ConnectionError { code: BrokerTransportFailure, reason, at: Instant::now() });
+        }
+    }
+
     /// Takes note of an error. "All brokers are down" follows every other failure and says less than it.
     fn note(&self, code: RDKafkaErrorCode, reason: &str) {
         let mut last = self.last();
@@ -90,6 +103,9 @@ impl LogContext {
 impl ClientContext for LogContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let cluster = &*self.cluster;
+        if facility == FAIL {
+            self.note_failure(message);
+        }
         match level {
             _ if CHATTY.contains(&facility) => {
                 tracing::debug!(target: "librdkafka", cluster, facility, "{message}");
@@ -137,6 +153,11 @@ mod tests {
         report(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
         let last = clone.last_error().unwrap();
         assert_eq!((last.reason.as_str(), last.is_authentication()), ("wrong password", true));
+        context.log(RDKafkaLogLevel::Error, "FAIL", "[thrd:a:9092/1]: a:9092/1: Disconnected");
+        assert_eq!(clone.last_error().unwrap().reason, "wrong password");
+        clone.clear();
+        context.log(RDKafkaLogLevel::Error, "FAIL", "[thrd:a:9092/1]: a:9092/1: Disconnected");
+        assert_eq!(clone.last_error().unwrap().reason, "a:9092/1: Disconnected");
         clone.clear();
         assert!(context.last_error().is_none());
     }

@@ -10,7 +10,7 @@ use std::{
     ffi::{CStr, CString, c_char, c_int},
     fmt,
     marker::PhantomData,
-    ptr::{self, NonNull},
+    ptr::NonNull,
     slice,
     sync::Arc,
     time::Duration,
@@ -45,7 +45,10 @@ impl AdminError {
     fn with_detail(code: RDKafkaErrorCode, detail: &str) -> Self {
         let name = describe(code);
         let detail = strip(detail);
-        let reason = if detail.is_empty() || detail == name { name } else { format!("{name}: {detail}") };
+        let plain = detail.trim_end_matches('.').to_lowercase();
+        let (long, short) = (name.to_lowercase(), plain.as_str());
+        let repeats = long.ends_with(short) || short.ends_with(&long);
+        let reason = if repeats { name } else { format!("{name}: {detail}") };
         Self { code, reason }
     }
 
@@ -84,6 +87,9 @@ pub enum AclOperation {
     IdempotentWrite,
 }
 
+/// The operations that are allowed; none where the broker doesn't say.
+pub type Operations = Option<Vec<AclOperation>>;
+
 /// What a config resource is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConfigResource {
@@ -116,7 +122,7 @@ pub struct ClusterDescription {
     /// The ids of its brokers that are up, ascending.
     pub brokers: Vec<i32>,
     /// What this principal may do to it; none where the broker doesn't say.
-    pub operations: Option<Vec<AclOperation>>,
+    pub operations: Operations,
 }
 
 /// A topic to make.
@@ -151,6 +157,7 @@ pub type Listed = Vec<Result<i64, AdminError>>;
 pub struct Admin<'c> {
     rk: NonNull<sys::rd_kafka_t>,
     timeout: Duration,
+    broker: Option<i32>,
     /// The client outlives this.
     client: PhantomData<&'c ()>,
 }
@@ -161,7 +168,20 @@ impl<'c> Admin<'c> {
     /// Calls through `client`, each of which is given `timeout`.
     pub fn new<C: ClientContext>(client: &'c Client<C>, timeout: Duration) -> Self {
         let rk = NonNull::new(client.native_ptr()).expect("a client has a handle");
-        Self { rk, timeout, client: PhantomData }
+        Self { rk, timeout, broker: None, client: PhantomData }
+    }
+
+    /// Asks this broker what any broker can tell: configs of topics, rights on topics and the cluster.
+    /// Everything else goes to the controller, the coordinator or the leaders.
+    pub fn at(self, broker: i32) -> Self {
+        Self { broker: Some(broker), ..self }
+    }
+
+    /// The controller's broker id, if it came with the last metadata.
+    pub fn known_controller(&self) -> Option<i32> {
+        // SAFETY: the client is alive.
+        let id = unsafe { sys::rd_kafka_controllerid(self.rk.as_ptr(), 0) };
+        (id >= 0).then_some(id)
     }
 
     /// Creates a topic, or with `validate_only` asks whether that would go.
@@ -259,6 +279,7 @@ impl<'c> Admin<'c> {
         }
         let mut resources: Vec<_> = guards.iter().map(Guard::ptr).collect();
         let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)?;
+        options.broker(self.broker)?;
         // SAFETY: `run`'s promise for the handles; the array is as long as said, and copied.
         let event = self.run(&options, |rk, options, queue| unsafe {
             sys::rd_kafka_DescribeConfigs(rk, resources.as_mut_ptr(), resources.len(), options, queue);
@@ -285,8 +306,8 @@ impl<'c> Admin<'c> {
             OffsetSpec::End => Offset::End,
             OffsetSpec::Time(time) => Offset::Offset(time.max(0)),
         };
-        let list =
-            partition_list(partitions.iter().map(|(topic, partition)| (&**topic, *partition, offset)))?;
+        let entry = |(topic, partition): &(Arc<str>, i32)| (topic.clone(), *partition, offset);
+        let list = partition_list(partitions.iter().map(entry))?;
         let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS)?;
         if committed {
             options.read_committed()?;
@@ -308,39 +329,54 @@ impl<'c> Admin<'c> {
         Ok(answers.offsets())
     }
 
-    /// Commits offsets for the group of this client, which must be a consumer with a `group.id` that has
-    /// not subscribed. `AlterConsumerGroupOffsets` would do for any group, but librdkafka never forgets a
-    /// coordinator that it has cached for an admin request (`rd_kafka_coord_cache_evict` has one caller, in
-    /// the transaction manager), so that once the group moves to another broker it fails for ever.
-    pub fn commit(&self, offsets: &[((Arc<str>, i32), i64)]) -> Result<Listed, AdminError> {
-        let entries =
-            offsets.iter().map(|((topic, partition), o)| (&**topic, *partition, Offset::Offset(*o)));
-        let list = partition_list(entries)?;
-        let queue = self.queue()?;
-        // SAFETY: client and queue are alive, the list is copied; with neither callback nor opaque the
-        // outcome comes as an event on the queue.
-        let error = unsafe {
-            sys::rd_kafka_commit_queue(self.rk.as_ptr(), list.ptr(), queue.ptr(), None, ptr::null_mut())
+    /// Commits offsets for a group that has no members.
+    ///
+    /// librdkafka remembers a group's coordinator for as long as it is asked for, and never forgets it for
+    /// an answer of "not coordinator" (`rd_kafka_coord_cache_evict` has one caller, in the transaction
+    /// manager): after that answer only another client gets through. True of all three calls on groups.
+    /// (A consumer with the group's id does follow its coordinator, but blames all partitions for the
+    /// error of one.)
+    pub fn commit(&self, group: &str, offsets: &[((Arc<str>, i32), i64)]) -> Result<Listed, AdminError> {
+        let group = c_string(group)?;
+        let entry = |((topic, partition), offset): &'_ ((Arc<str>, i32), i64)| {
+            (topic.clone(), *partition, Offset::Offset(*offset))
         };
-        check(error)?;
-        let event = self.wait(&queue)?;
+        let list = partition_list(offsets.iter().map(entry))?;
+        // SAFETY: group and list are alive, and copied.
+        let request = unsafe { sys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr()) };
+        let request =
+            Guard::new(request, sys::rd_kafka_AlterConsumerGroupOffsets_destroy).ok_or_else(no_answer)?;
+        let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS)?;
+        // SAFETY: `run`'s promise for the handles; the array holds the one request, and is copied.
+        let event = self.run(&options, |rk, options, queue| unsafe {
+            sys::rd_kafka_AlterConsumerGroupOffsets(rk, [request.ptr()].as_mut_ptr(), 1, options, queue);
+        })?;
         let asked: Vec<_> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        let mut answers = Answers::new(&asked);
-        // SAFETY: the event owns the list, if it has one, and lives to the end of this block.
-        let answered = unsafe {
-            let list = sys::rd_kafka_event_topic_partition_list(event.ptr());
-            list.as_ref().map_or(0, |list| {
-                let elements =
-                    if list.cnt > 0 { slice::from_raw_parts(list.elems, list.cnt as usize) } else { &[] };
-                elements.iter().for_each(|element| answers.add(element));
-                elements.len()
-            })
-        };
-        // Where the request as a whole failed, the partitions' own errors are not set.
-        let failed = event.check().err();
-        match failed {
-            Some(error) if answered == 0 || !answers.has_errors() => Err(error),
-            _ => Ok(answers.offsets()),
+        // SAFETY: as in `create_topic`.
+        unsafe {
+            let result = sys::rd_kafka_event_AlterConsumerGroupOffsets_result(event.ptr());
+            event.group_result(result, sys::rd_kafka_AlterConsumerGroupOffsets_result_groups, &asked)
+        }
+    }
+
+    /// The offsets that a group has committed, −1001 where it has none.
+    pub fn committed(&self, group: &str, partitions: &[(Arc<str>, i32)]) -> Result<Listed, AdminError> {
+        let group = c_string(group)?;
+        let entry = |(topic, partition): &(Arc<str>, i32)| (topic.clone(), *partition, Offset::Invalid);
+        let list = partition_list(partitions.iter().map(entry))?;
+        // SAFETY: group and list are alive, and copied.
+        let request = unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr()) };
+        let request =
+            Guard::new(request, sys::rd_kafka_ListConsumerGroupOffsets_destroy).ok_or_else(no_answer)?;
+        let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS)?;
+        // SAFETY: as in `commit`.
+        let event = self.run(&options, |rk, options, queue| unsafe {
+            sys::rd_kafka_ListConsumerGroupOffsets(rk, [request.ptr()].as_mut_ptr(), 1, options, queue);
+        })?;
+        // SAFETY: as in `create_topic`.
+        unsafe {
+            let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.ptr());
+            event.group_result(result, sys::rd_kafka_ListConsumerGroupOffsets_result_groups, partitions)
         }
     }
 
@@ -348,7 +384,7 @@ impl<'c> Admin<'c> {
     pub fn topic_operations(
         &self,
         topics: &[&str],
-    ) -> Result<HashMap<String, Result<Option<Vec<AclOperation>>, AdminError>>, AdminError> {
+    ) -> Result<HashMap<String, Result<Operations, AdminError>>, AdminError> {
         let names = topics.iter().map(|topic| c_string(topic)).collect::<Result<Vec<_>, _>>()?;
         let mut names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: an array of C strings, as long as said; librdkafka copies them.
@@ -357,6 +393,7 @@ impl<'c> Admin<'c> {
         let collection =
             Guard::new(collection, sys::rd_kafka_TopicCollection_destroy).ok_or_else(no_answer)?;
         let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS)?;
+        options.broker(self.broker)?;
         options.include_operations()?;
         // SAFETY: `run`'s promise for the handles; the collection is alive, and copied.
         let event = self.run(&options, |rk, options, queue| unsafe {
@@ -383,6 +420,7 @@ impl<'c> Admin<'c> {
     /// The cluster: its id, its brokers, and what this principal may do to it.
     pub fn describe_cluster(&self) -> Result<ClusterDescription, AdminError> {
         let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER)?;
+        options.broker(self.broker)?;
         options.include_operations()?;
         // SAFETY: `run`'s promise for the handles.
         let event = self.run(&options, |rk, options, queue| unsafe {
@@ -405,7 +443,7 @@ impl<'c> Admin<'c> {
     }
 
     /// What this principal may do to a consumer group; none where the broker doesn't say.
-    pub fn group_operations(&self, group: &str) -> Result<Option<Vec<AclOperation>>, AdminError> {
+    pub fn group_operations(&self, group: &str) -> Result<Operations, AdminError> {
         let group = c_string(group)?;
         let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS)?;
         options.include_operations()?;
@@ -453,18 +491,19 @@ impl<'c> Admin<'c> {
     ) -> Result<Event, AdminError> {
         let queue = self.queue()?;
         start(self.rk.as_ptr(), options.0.ptr(), queue.ptr());
-        let event = self.wait(&queue)?;
+        let event = wait(&queue, self.timeout + GRACE)?;
         event.check()?;
         Ok(event)
     }
+}
 
-    fn wait(&self, queue: &Guard<sys::rd_kafka_queue_t>) -> Result<Event, AdminError> {
-        // SAFETY: the queue is alive; the event it gives is ours to destroy.
-        let event = unsafe { sys::rd_kafka_queue_poll(queue.ptr(), millis(self.timeout + GRACE)) };
-        Guard::new(event, sys::rd_kafka_event_destroy)
-            .map(Event)
-            .ok_or_else(|| AdminError::new(RDKafkaErrorCode::OperationTimedOut))
-    }
+/// The next event of a queue.
+fn wait(queue: &Guard<sys::rd_kafka_queue_t>, timeout: Duration) -> Result<Event, AdminError> {
+    // SAFETY: the queue is alive; the event it gives is ours to destroy.
+    let event = unsafe { sys::rd_kafka_queue_poll(queue.ptr(), millis(timeout)) };
+    Guard::new(event, sys::rd_kafka_event_destroy)
+        .map(Event)
+        .ok_or_else(|| AdminError::new(RDKafkaErrorCode::OperationTimedOut))
 }
 
 // === guards ===
@@ -537,6 +576,15 @@ impl Options {
         })
     }
 
+    /// Which broker to ask.
+    fn broker(&self, broker: Option<i32>) -> Result<(), AdminError> {
+        let Some(broker) = broker else { return Ok(()) };
+        self.set(|options, text, size| {
+            // SAFETY: `set` passes live options and a buffer of this size.
+            unsafe { sys::rd_kafka_AdminOptions_set_broker(options, broker, text, size) }
+        })
+    }
+
     fn validate_only(&self) -> Result<(), AdminError> {
         self.set(|options, text, size| {
             // SAFETY: `set` passes live options and a buffer of this size.
@@ -592,6 +640,33 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The outcome for each partition of the one group that was asked for.
+    ///
+    /// # Safety
+    /// `result` is null or this event as `groups` takes it.
+    unsafe fn group_result<R>(
+        &self,
+        result: *const R,
+        groups: unsafe extern "C" fn(*const R, *mut usize) -> *mut *const sys::rd_kafka_group_result_t,
+        asked: &[(Arc<str>, i32)],
+    ) -> Result<Listed, AdminError> {
+        let result = NonNull::new(result.cast_mut()).ok_or_else(no_answer)?;
+        let mut answers = Answers::new(asked);
+        let mut count = 0;
+        // SAFETY: the caller's promise; the groups and their partitions live as long as the event.
+        unsafe {
+            let group = *array(groups(result.as_ptr(), &mut count), count).first().ok_or_else(no_answer)?;
+            error_of(sys::rd_kafka_group_result_error(group))?;
+            let list = sys::rd_kafka_group_result_partitions(group).as_ref().ok_or_else(no_answer)?;
+            if list.cnt > 0 {
+                slice::from_raw_parts(list.elems, list.cnt as usize).iter().for_each(|p| answers.add(p));
+            }
+        }
+        Ok(answers.offsets())
+    }
+}
+
 /// Puts what librdkafka answers for partitions, in whatever order, into the order they were asked for.
 struct Answers<'a> {
     index: HashMap<(&'a str, i32), usize>,
@@ -612,10 +687,6 @@ impl<'a> Answers<'a> {
         if let Some(&at) = self.index.get(&(topic.as_str(), element.partition)) {
             self.answers[at] = check(element.err).map(|()| element.offset);
         }
-    }
-
-    fn has_errors(&self) -> bool {
-        self.answers.iter().any(Result::is_err)
     }
 
     fn offsets(self) -> Listed {
@@ -648,14 +719,14 @@ fn check_with(code: RDKafkaRespErr, detail: impl FnOnce() -> String) -> Result<(
     }
 }
 
-fn partition_list<'a>(
-    partitions: impl Iterator<Item = (&'a str, i32, Offset)>,
+fn partition_list(
+    partitions: impl Iterator<Item = (Arc<str>, i32, Offset)>,
 ) -> Result<TopicPartitionList, AdminError> {
     let mut list = TopicPartitionList::new();
     for (topic, partition, offset) in partitions {
         // The safe crate panics at a zero byte.
-        c_string(topic)?;
-        let mut element = list.add_partition(topic, partition);
+        c_string(&topic)?;
+        let mut element = list.add_partition(&topic, partition);
         element.set_offset(offset).map_err(|error| AdminError::invalid(&error.to_string()))?;
     }
     Ok(list)
@@ -733,7 +804,7 @@ unsafe fn config_entries(
 unsafe fn operations<T>(
     of: *const T,
     get: impl FnOnce(*const T, *mut usize) -> *const sys::rd_kafka_AclOperation_t,
-) -> Option<Vec<AclOperation>> {
+) -> Operations {
     use AclOperation as A;
     let mut count = 0;
     // Read as numbers: a newer librdkafka may know operations that the bindings' enum does not.
@@ -764,5 +835,25 @@ unsafe fn operations<T>(
 impl fmt::Debug for Admin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admin").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_brokers_own_words_are_kept_where_they_say_more() {
+        let reason =
+            |detail| AdminError::with_detail(RDKafkaErrorCode::TopicAuthorizationFailed, detail).reason;
+        for detail in [
+            "",
+            "Broker: Topic authorization failed",
+            "Authorization failed.",
+            "X worker failed: Broker: Topic authorization failed",
+        ] {
+            assert_eq!(reason(detail), "Topic authorization failed");
+        }
+        assert_eq!(reason("not on Sundays."), "Topic authorization failed: not on Sundays.");
     }
 }

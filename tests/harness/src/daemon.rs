@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Cluster, shared::unique};
+use crate::{Cluster, reaper, shared::unique};
 
 /// How long anything may take before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,6 +92,11 @@ impl Config {
         Daemon::start(self, &[])
     }
 
+    /// Starts the daemon with more arguments.
+    pub fn run_with(&self, args: &[&str]) -> Daemon {
+        Daemon::start(self, args)
+    }
+
     /// Runs until caught up, to its end.
     pub fn run_until_caught_up(&self) -> Ended {
         Daemon::start(self, &["--until-caught-up"]).wait()
@@ -117,7 +122,12 @@ pub fn binary() -> PathBuf {
 
 /// A command line of the binary under test, with nothing of this test's environment that it would listen to.
 pub fn isomirror() -> Command {
-    let mut command = Command::new(binary());
+    isomirror_at(&binary())
+}
+
+/// The same, of the binary at `path`.
+pub fn isomirror_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     command.stdin(Stdio::null());
     for name in ["SOURCE", "DESTINATION", "GROUP_ID", "USERNAME", "PASSWORD", "NOTIFY_SOCKET"] {
         command.env_remove(name);
@@ -157,14 +167,9 @@ impl Daemon {
     fn start(config: &Config, args: &[&str]) -> Self {
         let (dir, path) = config.write();
         let log = File::create(dir.path().join("log")).expect("a log file");
-        let child = isomirror()
-            .arg("run")
-            .arg(path)
-            .args(args)
-            .stdout(log.try_clone().expect("a log file"))
-            .stderr(log)
-            .spawn()
-            .expect("isomirror starts");
+        let mut command = isomirror();
+        command.arg("run").arg(path).args(args).stdout(log.try_clone().expect("a log file")).stderr(log);
+        let child = reaper::spawn(command).expect("isomirror starts");
         Self { child, dir }
     }
 

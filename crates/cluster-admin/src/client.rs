@@ -16,7 +16,7 @@ use rdkafka::{
     metadata::MetadataBroker,
     types::RDKafkaErrorCode,
 };
-use tokio::task::{self, JoinHandle};
+use tokio::sync::oneshot;
 
 use crate::{
     Error,
@@ -166,7 +166,15 @@ impl Cluster {
     ) -> Result<T, Error> {
         let started = Instant::now();
         let inner = self.inner.clone();
-        let outcome = self.wait(task::spawn_blocking(move || call(&inner)), started).await;
+        let (answer, answered) = oneshot::channel();
+        // Not one of tokio's threads: a runtime that shuts down would wait for a call that nobody waits for.
+        let thread = thread::Builder::new().name("cluster-admin".to_owned()).spawn(move || {
+            let _ = answer.send(call(&inner));
+        });
+        let outcome = match thread {
+            Ok(_) => self.wait(answered, started).await,
+            Err(error) => Err(no_thread(&error)),
+        };
         match outcome {
             Ok(value) => {
                 self.inner.context.clear();
@@ -178,13 +186,13 @@ impl Cluster {
 
     async fn wait<T>(
         &self,
-        mut call: JoinHandle<Result<T, AdminError>>,
+        mut answered: oneshot::Receiver<Result<T, AdminError>>,
         started: Instant,
     ) -> Result<T, AdminError> {
         loop {
-            if let Ok(joined) = tokio::time::timeout(LOOK, &mut call).await {
-                return joined.unwrap_or_else(|panic| {
-                    Err(AdminError { code: RDKafkaErrorCode::Fail, reason: panic.to_string() })
+            if let Ok(answer) = tokio::time::timeout(LOOK, &mut answered).await {
+                return answer.unwrap_or_else(|_| {
+                    Err(AdminError { code: RDKafkaErrorCode::Fail, reason: "the call panicked".to_owned() })
                 });
             }
             if let Some(error) = self.inner.context.last_error()
@@ -259,12 +267,8 @@ pub(crate) fn start(config: &ClientConfig, context: &LogContext) -> Result<Arc<N
         Native::from_config_and_context(config, context.clone()).map_err(|error| from_kafka(&error))?;
     let native = Arc::new(native);
     let weak = Arc::downgrade(&native);
-    thread::Builder::new().name("rdkafka-admin".to_owned()).spawn(move || serve(&weak)).map_err(|error| {
-        AdminError {
-            code: RDKafkaErrorCode::CriticalSystemResource,
-            reason: format!("start a thread: {error}"),
-        }
-    })?;
+    let thread = thread::Builder::new().name("rdkafka-admin".to_owned()).spawn(move || serve(&weak));
+    thread.map_err(|error| no_thread(&error))?;
     Ok(native)
 }
 
@@ -275,6 +279,10 @@ fn serve(client: &Weak<Native>) {
         // Errors have reached the context by the time they come out of here, and there are no messages.
         let _ = client.poll(SERVE);
     }
+}
+
+fn no_thread(error: &std::io::Error) -> AdminError {
+    AdminError { code: RDKafkaErrorCode::CriticalSystemResource, reason: format!("start a thread: {error}") }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

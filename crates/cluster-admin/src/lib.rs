@@ -4,8 +4,8 @@
 //! every failure into an [`Error`] that says which cluster, what was being done, and why. Must never know
 //! of links, lanes or the other cluster.
 //!
-//! No call here blocks the runtime: librdkafka is waited for on tokio's blocking threads, each time for no
-//! longer than the timeout given at [`Cluster::connect`].
+//! No call here blocks the runtime, or its shutdown: librdkafka is waited for on threads of this crate, each
+//! time for about as long as the timeout given at [`Cluster::connect`] at most.
 
 mod client;
 mod configs;

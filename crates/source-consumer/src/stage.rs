@@ -84,6 +84,8 @@ struct Reader {
     consumer: Arc<BaseConsumer<LogContext>>,
     lanes: Lanes,
     piece: Option<Piece>,
+    /// Records and bytes of the last piece.
+    last_piece: (usize, usize),
     budget: Arc<Budget>,
     throttle: Option<Arc<Throttle>>,
     loss: LossPolicy,
@@ -121,6 +123,7 @@ impl SourceConsumer {
             consumer: consumer.clone(),
             lanes: Lanes::default(),
             piece: None,
+            last_piece: (0, 0),
             budget,
             throttle,
             loss: config.loss,
@@ -218,7 +221,9 @@ impl Reader {
                 return;
             }
             let limit = PIECE.min(self.budget.part()).max(4096);
-            let batch = RecordBatch::with_capacity(64, 16 * 1024);
+            // As much as the last piece came to: growing an arena copies it.
+            let (records, bytes) = self.last_piece;
+            let batch = RecordBatch::with_capacity(records, bytes);
             self.piece =
                 Some(Piece { lane: state.lane.clone(), first: state.next, next: state.next, batch, limit });
         }
@@ -363,6 +368,7 @@ impl Reader {
         }
         let Some(credit) = self.allowed(&piece) else { return };
         let Piece { lane, next, batch, .. } = piece;
+        self.last_piece = (batch.len(), batch.bytes() as usize);
         if let Some(state) = self.lanes.get(&lane.at.topic, lane.at.partition) {
             state.next = next;
         }

@@ -2,7 +2,8 @@
 //!
 //! The safe crate allocates a message's wrapper on the way in, and looks the topic up by name (in a list)
 //! and copies it on the way out; at 100-byte records that is most of the cost. Everything else goes
-//! through the safe crate. Together with `raw_admin` this is the only unsafe code of the workspace.
+//! through the safe crate. Together with `raw_timestamp` and `raw_admin` this is the only unsafe code of the
+//! workspace.
 #![expect(unsafe_code, reason = "calls into librdkafka; each block says why it is sound")]
 
 use std::{
@@ -14,14 +15,14 @@ use std::{
 };
 
 use rdkafka::{
-    bindings as sys,
-    client::ClientContext,
+    ClientConfig, bindings as sys,
+    client::{Client, ClientContext},
     consumer::{BaseConsumer, Consumer},
-    producer::{BaseProducer, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext},
-    types::{RDKafkaErrorCode, RDKafkaRespErr},
+    error::KafkaResult,
+    types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType},
 };
 
-use crate::LogContext;
+use crate::{LogContext, raw_timestamp};
 
 fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
@@ -237,7 +238,7 @@ impl<'a> Message<'a> {
 /// A producer whose records are sent to pinned partitions by topic handle, and whose delivery reports come
 /// by the array.
 pub struct PinnedSender {
-    producer: BaseProducer<LogContext>,
+    client: Client<LogContext>,
 }
 
 /// A topic of a sender, looked up once.
@@ -268,14 +269,6 @@ pub struct Outgoing<'a, H> {
     pub token: u64,
 }
 
-impl ProducerContext<NoCustomPartitioner> for LogContext {
-    /// Tokens are not pointers, and the safe client must not take them for such: it sees none.
-    type DeliveryOpaque = ();
-
-    /// Only what is purged as the client is dropped comes this way.
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
-}
-
 /// What became of one record.
 #[derive(Debug)]
 pub struct Delivery<'a> {
@@ -286,18 +279,20 @@ pub struct Delivery<'a> {
 }
 
 impl PinnedSender {
-    /// Takes over `producer`; its own poll must not be used.
-    pub fn new(producer: BaseProducer<LogContext>) -> Arc<Self> {
-        Arc::new(Self { producer })
-    }
-
-    /// The client, for everything that is not hot.
-    pub fn producer(&self) -> &BaseProducer<LogContext> {
-        &self.producer
+    /// Makes the client. No I/O. It is not one of the safe crate's producers: their delivery reports take a
+    /// record's token for a pointer, and they let no interceptor in.
+    pub fn new(config: &ClientConfig, context: LogContext) -> KafkaResult<Arc<Self>> {
+        let native = config.create_native_config()?;
+        let events = sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_STATS | sys::RD_KAFKA_EVENT_ERROR;
+        // SAFETY: the configuration is alive.
+        unsafe { sys::rd_kafka_conf_set_events(native.ptr(), events) };
+        raw_timestamp::intercept(&native);
+        let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, context)?;
+        Ok(Arc::new(Self { client }))
     }
 
     fn native(&self) -> *mut sys::rd_kafka_t {
-        self.producer.client().native_ptr()
+        self.client.native_ptr()
     }
 
     /// A handle of `topic`. No I/O: whether it exists shows when records are sent.
@@ -308,8 +303,23 @@ impl PinnedSender {
         NonNull::new(handle).map(|topic| TopicHandle { topic, _sender: self.clone() })
     }
 
-    /// Queues a record. An error is of this record alone, and nothing of it was queued.
+    /// Queues a record. An error is of this record alone, and nothing of it was queued; `NotImplemented` means
+    /// that this librdkafka can't write its timestamp.
     pub fn send<'h, H>(&self, topic: &TopicHandle, record: Outgoing<'_, H>) -> Result<(), RDKafkaErrorCode>
+    where
+        H: ExactSizeIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+    {
+        let timestamp = raw_timestamp::to_send(record.timestamp).ok_or(RDKafkaErrorCode::NotImplemented)?;
+        self.send_stamped(topic, record, timestamp)
+    }
+
+    /// Sends a record with another timestamp than its own.
+    pub(crate) fn send_stamped<'h, H>(
+        &self,
+        topic: &TopicHandle,
+        record: Outgoing<'_, H>,
+        timestamp: i64,
+    ) -> Result<(), RDKafkaErrorCode>
     where
         H: ExactSizeIterator<Item = (&'h [u8], Option<&'h [u8]>)>,
     {
@@ -325,7 +335,7 @@ impl PinnedSender {
         let list = [
             vu(V::RD_KAFKA_VTYPE_RKT, sys::rd_kafka_vu_s__bindgen_ty_1 { rkt: topic.topic.as_ptr() }),
             vu(V::RD_KAFKA_VTYPE_PARTITION, sys::rd_kafka_vu_s__bindgen_ty_1 { i32_: record.partition }),
-            vu(V::RD_KAFKA_VTYPE_TIMESTAMP, sys::rd_kafka_vu_s__bindgen_ty_1 { i64_: record.timestamp }),
+            vu(V::RD_KAFKA_VTYPE_TIMESTAMP, sys::rd_kafka_vu_s__bindgen_ty_1 { i64_: timestamp }),
             vu(V::RD_KAFKA_VTYPE_KEY, mem(record.key)),
             vu(V::RD_KAFKA_VTYPE_VALUE, mem(record.value)),
             vu(V::RD_KAFKA_VTYPE_MSGFLAGS, sys::rd_kafka_vu_s__bindgen_ty_1 { i: sys::RD_KAFKA_MSG_F_COPY }),
@@ -375,7 +385,7 @@ impl PinnedSender {
                     let code = RDKafkaErrorCode::from(sys::rd_kafka_event_error(event));
                     let text = str_of(sys::rd_kafka_event_error_string(event));
                     let error = rdkafka::error::KafkaError::Global(code);
-                    self.producer.client().context().error(error, text);
+                    self.client.context().error(error, text);
                 }
                 _ => {}
             }
@@ -386,7 +396,15 @@ impl PinnedSender {
 
     /// Why the client can never send again, if so (librdkafka's fatal errors of the idempotent producer).
     pub fn fatal(&self) -> Option<String> {
-        self.producer.client().fatal_error().map(|(code, text)| format!("{code}: {text}"))
+        self.client.fatal_error().map(|(code, text)| format!("{code}: {text}"))
+    }
+}
+
+impl Drop for PinnedSender {
+    fn drop(&mut self) {
+        let all = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: the client is alive. Without this, its end would wait for messages that nobody waits for.
+        unsafe { sys::rd_kafka_purge(self.native(), all) };
     }
 }
 

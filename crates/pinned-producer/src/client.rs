@@ -10,7 +10,6 @@ use std::sync::{
 };
 
 use kafka_rd::{LogContext, PinnedSender, Properties};
-use rdkafka::producer::BaseProducer;
 
 use crate::Error;
 
@@ -32,9 +31,8 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(properties: &Properties, context: LogContext, batch: u64) -> Result<Arc<Self>, Error> {
         let properties = complete(properties.clone(), batch)?;
-        let producer: BaseProducer<LogContext> =
-            properties.client_config().create_with_context(context).map_err(Error::Client)?;
-        Ok(Arc::new(Self { sender: PinnedSender::new(producer), dead: AtomicBool::new(false) }))
+        let sender = PinnedSender::new(&properties.client_config(), context).map_err(Error::Client)?;
+        Ok(Arc::new(Self { sender, dead: AtomicBool::new(false) }))
     }
 
     pub(crate) fn is_dead(&self) -> bool {

@@ -67,6 +67,14 @@ pub(crate) fn of(lane: &Lane, offset: Offset, code: Code, text: &str) -> Refusal
             "remove message.timestamp.before.max.ms and message.timestamp.after.max.ms from target topic {topic}; \
              the lane is tried again by itself"
         )),
+        Code::NotImplemented => Stop::new(
+            StopKind::Refused,
+            format!(
+                "{at}: the record at source offset {offset} has timestamp 0, which this build's librdkafka can't write \
+                 (it would become the present time)"
+            ),
+            "use a build with the librdkafka that isomirror comes with; the lane goes on from there",
+        ),
         Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => Stop::new(
             StopKind::Precondition,
             format!("{at}: target {target} does not exist (any more): {what}"),

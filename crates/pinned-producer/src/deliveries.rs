@@ -55,9 +55,12 @@ impl Slots {
     }
 }
 
+/// One delivery report: the record's number, and its target offset or what was wrong.
+type Report = (u32, Result<i64, (Code, String)>);
+
 /// Runs until `done`.
 pub(crate) fn run(client: &Client, slots: &Slots, done: &CancellationToken) {
-    let mut run: Vec<(u32, Result<i64, (Code, String)>)> = Vec::new();
+    let mut run: Vec<Report> = Vec::new();
     let mut current = None;
     while !done.is_cancelled() {
         client.sender.deliveries(POLL, |delivery| {
@@ -76,7 +79,7 @@ pub(crate) fn run(client: &Client, slots: &Slots, done: &CancellationToken) {
     }
 }
 
-fn pass_on(slots: &Slots, slot: Option<u32>, run: &mut Vec<(u32, Result<i64, (Code, String)>)>) {
+fn pass_on(slots: &Slots, slot: Option<u32>, run: &mut Vec<Report>) {
     let lane = slot.filter(|_| !run.is_empty()).and_then(|slot| slots.get(slot));
     match lane {
         Some(lane) => lane.delivered(run.drain(..)),

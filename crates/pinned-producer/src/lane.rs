@@ -190,7 +190,8 @@ impl LaneOut {
 
     /// Passes on the pieces in front that are complete; and, when the last is, why the lane stopped.
     fn settle(&self, state: &mut State) {
-        while let Some(piece) = state.pieces.pop_front_if(|piece| piece.reported == piece.sent.len()) {
+        while state.pieces.front().is_some_and(|piece| piece.reported == piece.sent.len()) {
+            let piece = state.pieces.pop_front().expect("seen above");
             if !state.failed {
                 self.acknowledge(&piece.acked);
             }

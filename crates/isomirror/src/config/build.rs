@@ -102,7 +102,6 @@ pub fn config(
         limits,
         policy: policy_read,
         admin: Admin { listen },
-        file: file.map(Path::to_owned),
     })
 }
 

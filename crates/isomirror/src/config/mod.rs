@@ -24,18 +24,13 @@ mod units;
 mod values;
 
 use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    time::Duration,
+    cell::RefCell, collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration,
 };
 
 use kafka_rd::Properties;
 
 pub use error::ConfigError;
-pub use topics::{TopicSettings, Topics};
+pub use topics::Topics;
 pub use units::{ByteSize, Rate};
 pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
 
@@ -60,8 +55,6 @@ pub struct Config {
     pub policy: Policy,
     /// The HTTP server.
     pub admin: Admin,
-    /// The file it came from; none: the environment alone.
-    pub file: Option<PathBuf>,
 }
 
 /// One of the two clusters.
@@ -144,10 +137,5 @@ impl Config {
     /// The source's consumer group.
     pub fn group(&self) -> &str {
         self.source.kafka.get("group.id").expect("it is set while the configuration is read")
-    }
-
-    /// How a source topic is mirrored.
-    pub fn topic_settings(&self, topic: &str) -> TopicSettings {
-        self.topics.settings(topic)
     }
 }

@@ -43,8 +43,8 @@ pub enum Value {
     String(String),
     /// A whole number.
     Integer(i64),
-    /// Any other number, as it was written.
-    Float(String),
+    /// Any other number; no key takes one.
+    Float,
     /// `true` or `false`.
     Boolean(bool),
     /// A date or time without quotes.
@@ -73,7 +73,7 @@ impl Value {
         match self {
             Value::String(_) => "a string",
             Value::Integer(_) => "a whole number",
-            Value::Float(_) => "a decimal number",
+            Value::Float => "a decimal number",
             Value::Boolean(_) => "true or false",
             Value::Datetime(_) => "a date",
             Value::Array(_) => "a list",
@@ -116,9 +116,9 @@ fn node(spanned: Spanned<DeValue<'_>>, origin: &dyn Fn(Range<usize>) -> Origin) 
         DeValue::String(text) => Value::String(text.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
-            Err(_) => Value::Float(number.to_string()),
+            Err(_) => Value::Float,
         },
-        DeValue::Float(number) => Value::Float(number.to_string()),
+        DeValue::Float(_) => Value::Float,
         DeValue::Boolean(flag) => Value::Boolean(flag),
         DeValue::Datetime(time) => Value::Datetime(time.to_string()),
         DeValue::Array(items) => Value::Array(items.into_iter().map(|item| node(item, origin)).collect()),

@@ -29,7 +29,7 @@ pub fn show_size(size: ByteSize) -> String {
         (1_000_000, "MB"),
         (1_000, "kB"),
     ]);
-    let whole = units.filter(|(unit, _)| bytes > 0 && bytes % unit == 0);
+    let whole = units.filter(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
     let (unit, name) = whole.min_by_key(|(unit, _)| bytes / unit).unwrap_or((1, "B"));
     format!("{}{name}", bytes / unit)
 }

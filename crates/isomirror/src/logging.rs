@@ -9,10 +9,10 @@ use crate::{
     exit::{Exit, Failure},
 };
 
-/// Starts logging, for the rest of the process.
-pub fn init(common: &Common) -> Result<(), Failure> {
+/// Starts logging, for the rest of the process; at `level` unless the command line says otherwise.
+pub fn init(common: &Common, level: &str) -> Result<(), Failure> {
     let level = common.log_level.as_deref().unwrap_or(match common.verbose {
-        0 => "info",
+        0 => level,
         1 => "debug",
         _ => "trace",
     });

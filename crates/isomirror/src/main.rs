@@ -34,7 +34,9 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let Cli { command, common } = cli;
-    logging::init(&common)?;
+    // The demo tells a story; what librdkafka says of clusters that come and go is no part of it.
+    let level = if matches!(command, Command::Demo) { "warn,librdkafka=off" } else { "info" };
+    logging::init(&common, level)?;
     match command {
         Command::Run(args) => commands::run::run(load(&args.config)?, &args, &common),
         Command::Demo => commands::demo::run(&common),

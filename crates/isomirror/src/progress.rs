@@ -10,9 +10,14 @@ use pipeline::StatusHandle;
 
 use crate::human;
 
+/// Whether there is a terminal to draw on.
+pub fn is_drawn() -> bool {
+    stderr().is_terminal()
+}
+
 /// Draws until it is dropped; for ever. Where there is no terminal, only waits.
 pub async fn draw(status: StatusHandle) {
-    if !stderr().is_terminal() {
+    if !is_drawn() {
         return std::future::pending().await;
     }
     let bar = ProgressBar::new(0);

@@ -368,6 +368,24 @@ fn properties() -> Vec<Bad> {
             kafka("\"sasl.password\" = \"hunter2\n"),
             &["link.toml:4:", "  4 | \"sasl.password\" = ***"],
         ),
+        bad(
+            "a secret in a misspelt table",
+            [LINK, "[source]\nkafak = { \"sasl.password\" = \"hunter2\" }\n", TARGET, TOPICS].concat(),
+            &["link.toml:3:1: unknown key `kafak` in [source]\n  3 | kafak = ***", "did you mean `kafka`?"],
+        ),
+        bad(
+            "a secret in a misplaced table",
+            LINK.to_owned() + "kafka = { \"sasl.password\" = \"hunter2\" }\n" + &with("")[LINK.len()..],
+            &[
+                "link.toml:2:1: unknown key `kafka` at the top level\n  2 | kafka = ***",
+                "belongs to [source]",
+            ],
+        ),
+        bad(
+            "a secret in a name",
+            [LINK, "[source]\nname = { password = \"hunter2\" }\n", TARGET, TOPICS].concat(),
+            &["link.toml:3:8: `name`: must be a string, not a table\n  3 | name = ***"],
+        ),
         bad("a secret without =", kafka("sasl.password \"hunter2\"\n"), &["link.toml:4:", "  4 | ***"]),
         bad(
             "a missing file",

@@ -112,6 +112,7 @@ fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> 
     };
     let tree::Value::String(name) = node.value else {
         let message = format!("`{}` must be a string, not {}", key.name, node.value.kind());
+        problems.borrow_mut().hide(&node.origin);
         problems.borrow_mut().add(&node.origin, message, ask);
         return None;
     };

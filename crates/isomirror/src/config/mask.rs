@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn spans_over_the_ends_of_a_line_hide_what_is_on_it() {
         let text = "ab\ncdef\ngh";
-        assert_eq!(spans(text, 3..7, &[0..4]), "***def");
+        assert_eq!(spans(text, 3..7, &[0..4, 0..3]), "***def");
         assert_eq!(spans(text, 3..7, &[6..10, 0..4]), "***de***");
-        assert_eq!(spans(text, 3..7, &[0..10]), "***");
-        assert_eq!(spans(text, 3..7, &[0..2]), "cdef");
+        assert_eq!(spans(text, 3..7, &[0..10, 4..5]), "***");
+        assert_eq!(spans(text, 3..7, &[0..2, 8..9]), "cdef");
     }
 }

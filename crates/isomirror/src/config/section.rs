@@ -62,7 +62,11 @@ impl<'p> Section<'p> {
         match T::read(&node.value) {
             Ok(value) => Some(Located { value, origin: node.origin }),
             Err((message, fix)) => {
-                self.problems.borrow_mut().add(&node.origin, format!("`{}`: {message}", at.name), fix);
+                let mut problems = self.problems.borrow_mut();
+                if node.value.has_parts() {
+                    problems.hide(&node.origin);
+                }
+                problems.add(&node.origin, format!("`{}`: {message}", at.name), fix);
                 None
             }
         }
@@ -123,8 +127,8 @@ impl<'p> Section<'p> {
         };
         for (key, node) in self.entries {
             let (fix, misspelt) = schema::did_you_mean(self.name, &key.name);
-            if !misspelt {
-                // Nobody knows what it is: perhaps a password in the wrong place.
+            if !misspelt || node.value.has_parts() {
+                // Nobody knows what it is: perhaps a password in the wrong place, or a misspelt `kafka` full of them.
                 problems.hide(&node.origin);
             }
             problems.add(&key.origin, format!("unknown key `{}` {place}", key.name), fix);

@@ -80,6 +80,11 @@ impl Value {
             Value::Table(_) => "a table",
         }
     }
+
+    /// Whether there are values in it, of whatever kind and for whatever purpose.
+    pub fn has_parts(&self) -> bool {
+        matches!(self, Value::Array(_) | Value::Table(_))
+    }
 }
 
 impl Node {

@@ -49,7 +49,7 @@ pub enum Command {
     /// Mirror between two clusters made for it in this process; needs no set-up.
     Demo,
     /// Check every precondition; exit 0 only if the link would run as asked.
-    Check(ConfigArg),
+    Check(CheckArgs),
     /// Show the effective configuration, secrets hidden.
     Config(ConfigArg),
     /// Show a running daemon's lanes, lag and rates.
@@ -62,6 +62,17 @@ pub struct ConfigArg {
     /// The link's TOML file; without it the container's variables are read.
     #[arg(value_name = "CONFIG")]
     pub config: Option<PathBuf>,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Look at the configuration only, and ask no cluster.
+    #[arg(long)]
+    pub config_only: bool,
 }
 
 /// Flags of `run`.

@@ -40,7 +40,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => commands::run::run(load(&args.config)?, &args, &common),
         Command::Demo => commands::demo::run(&common),
-        Command::Check(args) => commands::check::run(load(&args)?, &common),
+        Command::Check(args) => commands::check::run(load(&args.config)?, &args, &common),
         Command::Config(args) => commands::config::run(&load(&args)?, &common),
         Command::Status(args) => commands::status(&args, &common),
     }

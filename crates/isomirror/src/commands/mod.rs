@@ -6,10 +6,4 @@ pub mod demo;
 pub mod run;
 mod status;
 
-use crate::exit::{Exit, Failure};
-
 pub use status::status;
-
-fn not_built(command: &str) -> anyhow::Result<Exit> {
-    Err(Failure::new(Exit::Failed, format!("`isomirror {command}` is not built yet")).into())
-}

@@ -1,0 +1,132 @@
+//! How many records there are, by the offsets: to mirror, on the target already, and too old for it.
+//!
+//! Where offsets can't be had, a count is left out; only a cluster that does not answer is an error.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use cluster_admin::{Cluster, Error, Isolation, Offsets, TopicInfo, Topics};
+use mirror_types::{Offset, TopicPartition};
+use pipeline::{LinkConfig, Start};
+
+use super::{TargetFacts, TopicFacts, configs::timestamp_bound, gather::refused};
+
+/// The partitions of these topics that can be asked about.
+pub(crate) fn lanes<'a>(names: impl Iterator<Item = &'a String>, topics: &Topics) -> Vec<TopicPartition> {
+    let of = |name: &String| Some(partitions(name, topics.get(name.as_str())?.as_ref().ok()?));
+    names.filter_map(of).flatten().collect()
+}
+
+/// The records of each target topic.
+pub(crate) async fn target(
+    cluster: &Cluster,
+    names: &[String],
+    topics: &Topics,
+) -> Result<HashMap<String, u64>, Error> {
+    let lanes = lanes(names.iter(), topics);
+    let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
+    let ends = refused(cluster.end_offsets(&lanes, Isolation::Uncommitted).await)?.unwrap_or_default();
+    let mut found: HashMap<String, Option<u64>> = HashMap::new();
+    for lane in &lanes {
+        let count = span(offset(&starts, lane), offset(&ends, lane));
+        let sum = found.entry(lane.topic.to_string()).or_insert(Some(0));
+        *sum = sum.zip(count).map(|(sum, count)| sum + count);
+    }
+    Ok(found.into_iter().filter_map(|(name, count)| Some((name, count?))).collect())
+}
+
+/// The records that each topic's lanes have before them.
+pub(crate) async fn source(
+    cluster: &Cluster,
+    link: &LinkConfig,
+    topics: &mut [TopicFacts],
+    positions: &HashMap<TopicPartition, Offset>,
+) -> Result<(), Error> {
+    let isolation = match link.source.properties.get("isolation.level") {
+        Some("read_uncommitted") => Isolation::Uncommitted,
+        _ => Isolation::Committed,
+    };
+    let lanes: Vec<_> = topics.iter().flat_map(lanes_of).collect();
+    let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
+    let ends = refused(cluster.end_offsets(&lanes, isolation).await)?.unwrap_or_default();
+    let at_time = at_time(cluster, topics).await?;
+    for topic in topics {
+        // A partition that is new to a topic with positions is mirrored as a whole.
+        let rule = if topic.is_mirrored() { Start::Earliest } else { topic.settings.start };
+        let before = |lane: TopicPartition| {
+            let (first, end) = (offset(&starts, &lane)?, offset(&ends, &lane)?);
+            let from = positions.get(&lane).copied().unwrap_or(match rule {
+                Start::Earliest => first,
+                Start::Latest => end,
+                Start::At(_) => at_time.get(&lane).copied().unwrap_or(end),
+            });
+            span(Some(from.max(first)), Some(end))
+        };
+        topic.records = lanes_of(topic).map(before).sum();
+    }
+    Ok(())
+}
+
+/// Where the lanes start that start at a time.
+async fn at_time(cluster: &Cluster, topics: &[TopicFacts]) -> Result<HashMap<TopicPartition, Offset>, Error> {
+    let mut by_time: BTreeMap<i64, Vec<TopicPartition>> = BTreeMap::new();
+    for topic in topics {
+        if let Start::At(time) = topic.settings.start {
+            by_time.entry(time).or_default().extend(lanes_of(topic));
+        }
+    }
+    let mut found = HashMap::new();
+    for (time, lanes) in by_time {
+        let offsets = refused(cluster.offsets_at(&lanes, time).await)?.unwrap_or_default();
+        found.extend(offsets.into_iter().filter_map(|(lane, offset)| Some((lane, offset.ok()??))));
+    }
+    Ok(found)
+}
+
+/// Whether topics have records older than their target topics take.
+pub(crate) async fn look_for_old(cluster: &Cluster, topics: &mut [TopicFacts]) -> Result<(), Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    for topic in topics {
+        let TargetFacts::There { configs: Ok(configs), .. } = &topic.target else { continue };
+        let Some(bound) = timestamp_bound(configs, "message.timestamp.before.max.ms") else { continue };
+        let lanes: Vec<_> = lanes_of(topic).collect();
+        let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
+        let ends = refused(cluster.end_offsets(&lanes, Isolation::Uncommitted).await)?.unwrap_or_default();
+        let young = refused(cluster.offsets_at(&lanes, now.saturating_sub(bound)).await)?;
+        let Ok(young) = young else { continue };
+        let has_older = |lane: &TopicPartition| {
+            let first = offset(&starts, lane)?;
+            // Where all are older, the first young one is the next.
+            let young = young.get(lane)?.as_ref().ok()?.or(offset(&ends, lane))?;
+            Some(young > first)
+        };
+        topic.too_old = Some(lanes.iter().any(|lane| has_older(lane) == Some(true)));
+    }
+    Ok(())
+}
+
+/// The partitions of a topic that have a leader to be asked.
+fn partitions(topic: &str, info: &TopicInfo) -> impl Iterator<Item = TopicPartition> + use<> {
+    let topic: Arc<str> = topic.into();
+    let leaderless = info.leaderless.clone();
+    (0..info.partitions)
+        .filter(move |partition| !leaderless.contains(partition))
+        .map(move |partition| TopicPartition::new(topic.clone(), partition))
+}
+
+fn lanes_of(topic: &TopicFacts) -> impl Iterator<Item = TopicPartition> + use<> {
+    let info = topic.info.as_ref().ok();
+    info.map(|info| partitions(&topic.topic, info)).into_iter().flatten()
+}
+
+fn offset(offsets: &Offsets, lane: &TopicPartition) -> Option<Offset> {
+    offsets.get(lane)?.as_ref().ok().copied()
+}
+
+fn span(from: Option<Offset>, to: Option<Offset>) -> Option<u64> {
+    u64::try_from((to? - from?).max(0)).ok()
+}

@@ -1,0 +1,124 @@
+//! What concerns the link as a whole: which topics, loops, and what this version can't promise.
+
+use mirror_types::Side;
+
+use super::{Facts, Finding, Severity, Subject};
+
+pub(crate) fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut found = Vec::new();
+    one_cluster(facts, &mut found);
+    routes(facts, &mut found);
+    unmatched(facts, &mut found);
+    if facts.identical {
+        found.push(Finding::new(
+            Severity::Warning,
+            "offsets-not-guaranteed",
+            Subject::link(&facts.link),
+            "offsets = \"identical\" is not guaranteed by this version",
+            "gaps in the source (transactions, compaction, deleted records) and a kill -9 shift the target's \
+             offsets",
+        ));
+    }
+    found
+}
+
+fn one_cluster(facts: &Facts, found: &mut Vec<Finding>) {
+    let Some(id) = facts.source.id.as_ref().filter(|id| facts.target.id.as_ref() == Some(*id)) else {
+        return;
+    };
+    let mut loops = 0;
+    for topic in &facts.topics {
+        let Some(feeds) = &topic.feeds else { continue };
+        loops += 1;
+        let what = if *feeds == topic.topic {
+            "it would be mirrored onto itself".to_owned()
+        } else {
+            format!("it would be mirrored to {feeds}, which is mirrored again")
+        };
+        let finding = Finding::new(
+            Severity::Error,
+            "loop",
+            Subject::topic(Side::Source, &topic.topic),
+            format!("source and target are one cluster ({id}), and {what}"),
+            "each record would be copied for ever",
+        );
+        found.push(finding.fix(
+            "name another cluster in [target.kafka], or rename every topic to a name that is not included",
+        ));
+    }
+    if loops == 0 {
+        found.push(Finding::new(
+            Severity::Warning,
+            "one-cluster",
+            Subject::link(&facts.link),
+            format!("source and target are one cluster ({id})"),
+            "no topic would feed itself, but is it meant?",
+        ));
+    }
+}
+
+fn routes(facts: &Facts, found: &mut Vec<Finding>) {
+    for clash in &facts.clashes {
+        let finding = Finding::new(
+            Severity::Error,
+            "rename-clash",
+            Subject::topic(Side::Target, &clash.target),
+            clash.to_string(),
+            "their records would be mixed; the link does not start",
+        );
+        found.push(
+            finding.fix("give each a target topic of its own in topics.rename, or exclude all but one"),
+        );
+    }
+    for illegal in &facts.illegal {
+        let finding = Finding::new(
+            Severity::Error,
+            "rename-illegal",
+            Subject::topic(Side::Source, &illegal.topic),
+            illegal.to_string(),
+            "there can be no such topic; the link does not start",
+        );
+        found.push(finding.fix("change that rule of topics.rename, or exclude the topic"));
+    }
+}
+
+fn unmatched(facts: &Facts, found: &mut Vec<Finding>) {
+    let nothing = facts.topics.is_empty() && facts.clashes.is_empty() && facts.illegal.is_empty();
+    let link = Subject::link(&facts.link);
+    if nothing && facts.unmatched.iter().all(|unmatched| !unmatched.hidden) {
+        let finding = Finding::new(
+            Severity::Error,
+            "no-topics",
+            link.clone(),
+            "no topic on the source matches topics.include",
+            "nothing would be mirrored until there is one",
+        );
+        found.push(finding.fix(format!(
+            "see topics.include and topics.exclude; a topic that this principal may not describe is not shown \
+             to it: {}",
+            facts.source.grant(&["Read", "Describe", "DescribeConfigs"], "--topic …")
+        )));
+    }
+    for unmatched in &facts.unmatched {
+        if unmatched.hidden {
+            let name = unmatched.pattern.replace('\\', "");
+            let finding = Finding::new(
+                Severity::Error,
+                "source-read-right",
+                Subject::topic(Side::Source, &name),
+                "this principal may not describe it",
+                "it can't be read, and the source does not even say whether it is there",
+            );
+            let resource = format!("--topic {name}");
+            found.push(finding.fix(facts.source.grant(&["Read", "Describe", "DescribeConfigs"], &resource)));
+        } else if !nothing {
+            found.push(Finding::new(
+                Severity::Warning,
+                "include-unmatched",
+                link.clone(),
+                format!("topics.include {:?} matches no topic on the source", unmatched.pattern),
+                "what it means would be mirrored once it is there",
+            ));
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Every precondition of a link: what was found, why it matters, and what mends it.
+//!
+//! ```text
+//! clusters ─► gather ─► Facts ─► evaluate (pure) ─► Report
+//!                                   ├─ link:    routes, loops, groups, options
+//!                                   ├─ topics:  there, partitions, leaders, contents, creation
+//!                                   ├─ configs: what would change or refuse records
+//!                                   └─ rights:  what this principal may do
+//! ```
+//! `gather` only reads; where it has to know whether a topic could be created, it asks the cluster to
+//! validate that and create nothing. `evaluate` never touches a cluster, and decides what to do about a topic
+//! by the same function as the running link ([`pipeline::decide`]).
+
+mod commands;
+mod configs;
+mod count;
+mod evaluate;
+mod facts;
+mod finding;
+mod gather;
+mod link;
+mod rights;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::time::Duration;
+
+use pipeline::LinkConfig;
+
+pub use evaluate::evaluate;
+pub use facts::{ClusterFacts, Facts, TargetFacts, TopicFacts, Unmatched};
+pub use finding::{ClusterSummary, Finding, Kind, Report, Severity, Subject, Summary};
+pub use gather::gather;
+
+/// What is to be checked.
+#[derive(Clone)]
+pub struct Request {
+    /// The link, as it would run.
+    pub link: LinkConfig,
+    /// Whether it is to keep source offsets for any topic.
+    pub identical: bool,
+    /// What each question to a cluster is given.
+    pub timeout: Duration,
+}
+
+/// Looks at everything. Only what a cluster refuses to make a client of is an error here; a cluster that
+/// can't be reached is in the report.
+pub async fn check(request: &Request) -> Result<Report, cluster_admin::Error> {
+    Ok(match gather(request).await? {
+        Ok(facts) => evaluate(&facts),
+        Err(unreachable) => Report::unreachable(request, &unreachable),
+    })
+}

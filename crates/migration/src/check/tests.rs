@@ -1,0 +1,337 @@
+//! Facts in, findings out: each broken situation by its code, severity and fix.
+
+use std::collections::BTreeMap;
+
+use cluster_admin::{AclOperation, ConfigSource, ConfigValue, Error, Rights, TopicConfigs, TopicInfo};
+use mirror_types::Side;
+use pipeline::{Start, TopicSettings};
+use rdkafka::types::RDKafkaErrorCode as Code;
+
+use super::*;
+
+fn cluster(side: Side, name: &str) -> ClusterFacts {
+    ClusterFacts {
+        side,
+        name: name.to_owned(),
+        id: Some(format!("id-of-{name}")),
+        brokers: vec![1, 2, 3],
+        rights: None,
+        configs: None,
+        bootstrap: format!("{name}:9092"),
+        secured: true,
+        principal: Some("mirror".to_owned()),
+    }
+}
+
+fn configs(own: &[(&str, &str)]) -> TopicConfigs {
+    let defaults = [
+        ("cleanup.policy", "delete"),
+        ("compression.type", "producer"),
+        ("max.message.bytes", "1048588"),
+        ("message.timestamp.type", "CreateTime"),
+        ("message.timestamp.before.max.ms", "9223372036854775807"),
+        ("message.timestamp.after.max.ms", "9223372036854775807"),
+        ("min.insync.replicas", "2"),
+        ("retention.bytes", "-1"),
+        ("retention.ms", "604800000"),
+    ];
+    let value = |value: &str, source| ConfigValue {
+        value: Some(value.to_owned()),
+        is_default: source == ConfigSource::Default,
+        source,
+        sensitive: false,
+    };
+    let defaults = defaults.iter().map(|(k, v)| ((*k).to_owned(), value(v, ConfigSource::Default)));
+    let mut all: BTreeMap<_, _> = defaults.collect();
+    all.extend(own.iter().map(|(k, v)| ((*k).to_owned(), value(v, ConfigSource::Topic))));
+    TopicConfigs(all)
+}
+
+fn info(partitions: i32) -> TopicInfo {
+    TopicInfo { partitions, replication: 3, leaderless: Vec::new() }
+}
+
+fn rights(operations: &[AclOperation]) -> Result<Option<Rights>, Error> {
+    Ok(Some(operations.iter().copied().collect()))
+}
+
+fn refusal(side: Side, code: Code) -> Error {
+    Error { side, cluster: "x".into(), doing: "ask".to_owned(), code, reason: kafka_rd::describe(code) }
+}
+
+fn topic() -> TopicFacts {
+    TopicFacts {
+        topic: "a".to_owned(),
+        target_topic: "b".to_owned(),
+        settings: TopicSettings { create: true, replication: -1, start: Start::Earliest },
+        feeds: None,
+        info: Ok(info(4)),
+        configs: Ok(configs(&[])),
+        rights: rights(&[AclOperation::Read, AclOperation::Describe]),
+        positions: Ok(0),
+        records: Some(10),
+        too_old: None,
+        target: TargetFacts::There {
+            info: info(4),
+            configs: Ok(configs(&[])),
+            rights: rights(&[AclOperation::Write, AclOperation::Alter]),
+            records: Some(0),
+        },
+    }
+}
+
+fn facts(topic: TopicFacts) -> Facts {
+    Facts {
+        link: "dc1-dc2".to_owned(),
+        group: "isomirror.dc1-dc2".to_owned(),
+        identical: false,
+        source: cluster(Side::Source, "dc1"),
+        target: cluster(Side::Target, "dc2"),
+        group_rights: Some(rights(&[AclOperation::Read])),
+        clashes: Vec::new(),
+        illegal: Vec::new(),
+        unmatched: Vec::new(),
+        topics: vec![topic],
+    }
+}
+
+/// The findings as "severity code", and all their words.
+fn judge(facts: &Facts) -> (Vec<String>, String) {
+    let report = evaluate(facts);
+    let codes = report.findings.iter().map(|f| format!("{} {}", f.severity, f.code)).collect();
+    let words: String = report
+        .findings
+        .iter()
+        .map(|f| format!("{}: {} | {} | {}\n", f.subject, f.found, f.why, f.fix.as_deref().unwrap_or("")))
+        .collect();
+    let errors = report.count(Severity::Error);
+    assert_eq!(report.ok, errors == 0, "{words}");
+    (codes, words)
+}
+
+#[track_caller]
+fn expect(change: impl FnOnce(&mut TopicFacts), codes: &[&str], words: &str) {
+    let mut topic = topic();
+    change(&mut topic);
+    let (found, text) = judge(&facts(topic));
+    assert_eq!(found, codes, "{text}");
+    assert!(text.contains(words), "{words:?} is not in:\n{text}");
+}
+
+fn there(topic: &mut TopicFacts) -> (&mut TopicInfo, &mut TopicConfigs, &mut Option<u64>) {
+    match &mut topic.target {
+        TargetFacts::There { info, configs: Ok(configs), records, .. } => (info, configs, records),
+        _ => unreachable!("the tests' target topic is there"),
+    }
+}
+
+fn missing(creation: Option<Result<(), Error>>) -> TargetFacts {
+    let configs = vec![("message.timestamp.type".to_owned(), "CreateTime".to_owned())];
+    TargetFacts::Missing { creation, configs }
+}
+
+#[test]
+fn a_good_link_has_no_findings() {
+    expect(|_| {}, &[], "");
+    let report = evaluate(&facts(topic()));
+    assert!(report.ok && !report.is_unreachable());
+    assert_eq!((report.summary.topics, report.summary.partitions, report.summary.records), (1, 4, Some(10)));
+}
+
+#[test]
+fn fewer_partitions_are_an_error_unless_the_link_would_grow_them() {
+    let command = "kafka-topics.sh --bootstrap-server dc2:9092 --command-config admin.properties --alter --topic b \
+         --partitions 4";
+    expect(|t| there(t).0.partitions = 2, &["error target-fewer-partitions"], command);
+    let mirrored = |t: &mut TopicFacts| {
+        t.positions = Ok(2);
+        there(t).0.partitions = 2;
+    };
+    expect(mirrored, &["info target-grows"], "2 partitions");
+    expect(|t| there(t).0.partitions = 5, &["warning target-more-partitions"], "5 partitions");
+}
+
+#[test]
+fn a_missing_topic_is_created_or_refused_with_the_command() {
+    expect(|t| t.target = missing(Some(Ok(()))), &["info target-created"], "4 partitions");
+    let not_to_be = |t: &mut TopicFacts| {
+        t.settings.create = false;
+        t.target = missing(None);
+    };
+    let command = "--create --topic b --partitions 4 --config message.timestamp.type=CreateTime";
+    expect(not_to_be, &["error target-missing"], command);
+    let gone = |t: &mut TopicFacts| {
+        t.positions = Ok(4);
+        t.target = missing(Some(Ok(())));
+    };
+    expect(gone, &["error target-gone"], "--delete-offsets");
+    for (code, finding, words) in [
+        (Code::TopicAuthorizationFailed, "target-create-right", "--operation Create --operation Write"),
+        (Code::TopicAlreadyExists, "target-write-right", "--operation Write --operation Describe"),
+        (Code::InvalidReplicationFactor, "target-replication", "at most 3"),
+        (Code::PolicyViolation, "target-policy", "as the target's policy wants it"),
+        (Code::InvalidTopic, "target-create-refused", "would not create it"),
+    ] {
+        let refused = |t: &mut TopicFacts| t.target = missing(Some(Err(refusal(Side::Target, code))));
+        expect(refused, &[&format!("error {finding}")], words);
+    }
+    let hidden = refusal(Side::Target, Code::TopicAuthorizationFailed);
+    expect(|t| t.target = TargetFacts::Hidden(hidden), &["error target-write-right"], "--topic b");
+}
+
+#[test]
+fn configs_that_change_or_refuse_records_are_found() {
+    let table: [(&str, &str, &str, &str); 10] = [
+        (
+            "message.timestamp.type",
+            "LogAppendTime",
+            "error timestamp-type",
+            "message.timestamp.type=CreateTime",
+        ),
+        ("max.message.bytes", "1000", "error max-message-bytes", "--add-config max.message.bytes=1048588"),
+        ("compression.type", "gzip", "warning compression", "--add-config compression.type=producer"),
+        ("cleanup.policy", "compact", "error cleanup-policy", "--add-config cleanup.policy=delete"),
+        ("cleanup.policy", "compact,delete", "error cleanup-policy", "without a key"),
+        ("retention.ms", "1000", "warning retention", "--add-config retention.ms=604800000"),
+        ("retention.bytes", "1", "warning retention", "--add-config retention.bytes=-1"),
+        ("message.timestamp.before.max.ms", "5", "warning timestamp-before", "=9223372036854775807"),
+        ("message.timestamp.after.max.ms", "5", "warning timestamp-after", "=9223372036854775807"),
+        ("min.insync.replicas", "4", "error min-insync-replicas", "replication factor 3"),
+    ];
+    for (key, value, code, words) in table {
+        expect(|t| *there(t).1 = configs(&[(key, value)]), &[code], words);
+    }
+    expect(
+        |t| *there(t).1 = configs(&[("message.timestamp.after.max.ms", "3600000")]),
+        &["info timestamp-after"],
+        "",
+    );
+    expect(
+        |t| t.configs = Ok(configs(&[("message.timestamp.type", "LogAppendTime")])),
+        &["info timestamp-type"],
+        "",
+    );
+    let old = |t: &mut TopicFacts| {
+        *there(t).1 = configs(&[("message.timestamp.difference.max.ms", "5")]);
+        t.too_old = Some(true);
+    };
+    let codes = ["error timestamp-before", "warning timestamp-after"];
+    expect(old, &codes, "message.timestamp.difference.max.ms=9223372036854775807");
+}
+
+#[test]
+fn a_compacted_source_is_compared_by_what_it_keeps() {
+    let compacted = |target: &'static [(&str, &str)]| {
+        move |t: &mut TopicFacts| {
+            t.configs = Ok(configs(&[("cleanup.policy", "compact")]));
+            *there(t).1 = configs(target);
+        }
+    };
+    expect(compacted(&[("cleanup.policy", "compact")]), &[], "");
+    expect(compacted(&[]), &["warning cleanup-policy", "warning retention"], "retention.ms=-1");
+    let both = [("cleanup.policy", "compact,delete"), ("retention.ms", "-1")];
+    let both: &'static _ = Box::leak(Box::new(both));
+    expect(compacted(both), &["warning cleanup-policy"], "cleanup.policy=compact");
+}
+
+#[test]
+fn a_topic_that_would_be_created_is_judged_by_the_brokers_defaults() {
+    let mut topic = topic();
+    topic.target = missing(Some(Ok(())));
+    let mut facts = facts(topic);
+    let own = [
+        ("message.max.bytes", "1000"),
+        ("log.retention.hours", "1"),
+        ("log.cleanup.policy", "delete"),
+        ("compression.type", "gzip"),
+        ("min.insync.replicas", "2"),
+        ("default.replication.factor", "1"),
+    ];
+    facts.target.configs = Some(configs(&own).0);
+    let (codes, words) = judge(&facts);
+    let expected = [
+        "error max-message-bytes",
+        "error min-insync-replicas",
+        "warning compression",
+        "warning retention",
+        "info target-created",
+    ];
+    assert_eq!(codes, expected, "{words}");
+    assert!(words.contains("--create --topic b --partitions 4 --config message.timestamp.type=CreateTime --config max.message.bytes=1048588"), "{words}");
+    assert!(words.contains("retention.ms=3600000"), "{words}");
+}
+
+#[test]
+fn missing_rights_come_with_the_acl_command() {
+    let acl = "kafka-acls.sh --bootstrap-server dc1:9092 --command-config admin.properties --add \
+               --allow-principal User:mirror --operation Read --operation Describe --topic a";
+    expect(|t| t.rights = rights(&[AclOperation::Describe]), &["error source-read-right"], acl);
+    expect(
+        |t| t.configs = Err(refusal(Side::Source, Code::TopicAuthorizationFailed)),
+        &["warning source-configs-right"],
+        "--operation DescribeConfigs --topic a",
+    );
+    let target = |operations: &'static [AclOperation]| {
+        move |t: &mut TopicFacts| match &mut t.target {
+            TargetFacts::There { rights: of_target, .. } => *of_target = rights(operations),
+            _ => unreachable!(),
+        }
+    };
+    let none = ["error target-write-right", "warning target-alter-right"];
+    expect(target(&[AclOperation::Describe]), &none, "--operation Write --operation Describe --topic b");
+    let grow = |t: &mut TopicFacts| {
+        t.positions = Ok(1);
+        there(t).0.partitions = 3;
+        target(&[AclOperation::Write])(t);
+    };
+    expect(grow, &["error target-alter-right", "info target-grows"], "--operation Alter --topic b");
+    let mut facts = facts(topic());
+    facts.group_rights = Some(Err(refusal(Side::Source, Code::GroupAuthorizationFailed)));
+    facts.target.rights = Some(Rights::default());
+    let (codes, words) = judge(&facts);
+    assert_eq!(codes, ["error group-right", "info idempotent-write-right"]);
+    assert!(words.contains("--operation Read --group isomirror.dc1-dc2"), "{words}");
+}
+
+#[test]
+fn where_a_cluster_says_nothing_of_rights_nothing_is_found() {
+    let silent = |t: &mut TopicFacts| {
+        t.rights = Ok(None);
+        if let TargetFacts::There { rights, .. } = &mut t.target {
+            *rights = Ok(None);
+        }
+    };
+    expect(silent, &[], "");
+}
+
+#[test]
+fn one_cluster_is_an_error_only_for_topics_that_feed_themselves() {
+    let mut facts = facts(topic());
+    facts.target.id.clone_from(&facts.source.id);
+    assert_eq!(judge(&facts).0, ["warning one-cluster"]);
+    facts.topics[0].feeds = Some("b".to_owned());
+    let (codes, words) = judge(&facts);
+    assert_eq!(codes, ["error loop"]);
+    assert!(words.contains("source topic a"), "{words}");
+}
+
+#[test]
+fn what_is_there_already_and_what_is_down_is_said() {
+    expect(|t| *there(t).2 = Some(7), &["warning target-not-empty"], "7 records");
+    let mirrored = |t: &mut TopicFacts| {
+        t.positions = Ok(1);
+        *there(t).2 = Some(7);
+    };
+    expect(mirrored, &[], "");
+    let down = |t: &mut TopicFacts| there(t).0.leaderless = vec![1, 3];
+    expect(down, &["error no-leader"], "no leader for partition 1, 3");
+    let mut facts = facts(topic());
+    facts.topics.clear();
+    facts.identical = true;
+    facts.unmatched = vec![Unmatched { pattern: "x.*".to_owned(), hidden: false }];
+    assert_eq!(judge(&facts).0, ["error no-topics", "warning offsets-not-guaranteed"]);
+    facts.unmatched = vec![Unmatched { pattern: r"pay\.x".to_owned(), hidden: true }];
+    let (codes, words) = judge(&facts);
+    assert_eq!(codes, ["error source-read-right", "warning offsets-not-guaranteed"]);
+    assert!(words.contains("source topic pay.x"), "{words}");
+}

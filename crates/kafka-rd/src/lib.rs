@@ -7,6 +7,7 @@ mod context;
 mod properties;
 mod raw;
 mod raw_admin;
+mod raw_log;
 mod raw_timestamp;
 
 pub use context::{ConnectionError, LogContext, is_authentication};

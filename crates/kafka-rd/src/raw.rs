@@ -2,7 +2,7 @@
 //!
 //! The safe crate allocates a message's wrapper on the way in, and looks the topic up by name (in a list)
 //! and copies it on the way out; at 100-byte records that is most of the cost. Everything else goes
-//! through the safe crate. Together with `raw_timestamp` and `raw_admin` this is the only unsafe code of the
+//! through the safe crate. Together with the other `raw_…` this is the only unsafe code of the
 //! workspace.
 #![expect(unsafe_code, reason = "calls into librdkafka; each block says why it is sound")]
 
@@ -22,7 +22,7 @@ use rdkafka::{
     types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType},
 };
 
-use crate::{LogContext, raw_timestamp};
+use crate::{LogContext, raw_log, raw_timestamp};
 
 fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
@@ -96,6 +96,7 @@ impl FetchQueue {
         // SAFETY: the client is alive; the queue reference is released in drop, before the client's Arc.
         let queue = unsafe { sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).expect("a consumer with a group.id has a queue");
+        raw_log::listen(consumer.client());
         Self { queue, slots: Vec::new(), consumer }
     }
 
@@ -387,6 +388,7 @@ impl PinnedSender {
                     let error = rdkafka::error::KafkaError::Global(code);
                     self.client.context().error(error, text);
                 }
+                sys::RD_KAFKA_EVENT_LOG => raw_log::on_event(self.client.context(), event),
                 _ => {}
             }
             sys::rd_kafka_event_destroy(event);

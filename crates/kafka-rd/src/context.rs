@@ -16,8 +16,10 @@ use rdkafka::{
 /// The facility that speaks whenever a connection fails. Most of it comes again, with an error code, through
 /// [`ClientContext::error`]; a mere disconnect, which a wrong `security.protocol` looks like, does not.
 const FAIL: &str = "FAIL";
-/// Facilities that speak at every attempt to connect, or of properties that this kind of client ignores.
-const CHATTY: [&str; 7] = [FAIL, "ERROR", "CONFWARN", "REQTMOUT", "SESSTMOUT", "MAXPOLL", "GETSUBSCRIPTIONS"];
+/// Facilities that speak at every attempt to connect or to get a producer id (tried again until it works), or of
+/// properties that this kind of client ignores.
+const CHATTY: [&str; 8] =
+    [FAIL, "ERROR", "GETPID", "CONFWARN", "REQTMOUT", "SESSTMOUT", "MAXPOLL", "GETSUBSCRIPTIONS"];
 
 /// What is wrong with the connections of one client.
 #[derive(Debug, Clone)]

@@ -50,6 +50,13 @@ struct Wanted {
     reached: Option<Offset>,
 }
 
+/// Where lanes start; and what is wrong with those that can't.
+#[derive(Default)]
+struct Starts {
+    at: HashMap<TopicPartition, Offset>,
+    failed: BTreeMap<TopicPartition, Trouble>,
+}
+
 impl Topics {
     pub(crate) fn new(control: Arc<Control>) -> Self {
         Self { control, missing: HashMap::new(), told: None }
@@ -148,7 +155,7 @@ impl Topics {
             }
             let target = match targets.get(target_topic.as_str()) {
                 Some(Err(error)) if !error.is_unknown_topic() => {
-                    self.refuse(topic, target_topic, source.partitions, not_described(topic, error));
+                    self.refuse(topic, target_topic, 0..source.partitions, not_described(topic, error));
                     continue;
                 }
                 target => target.and_then(|t| t.as_ref().ok()),
@@ -226,7 +233,7 @@ impl Topics {
                 control.target.grow_topic(target_topic, source.partitions).await
             }
             Decision::Refuse(stop) => {
-                self.refuse(topic, target_topic, source.partitions, stop.clone());
+                self.refuse(topic, target_topic, 0..source.partitions, stop.clone());
                 return Ok(Vec::new());
             }
         };
@@ -242,7 +249,7 @@ impl Topics {
                     source.partitions
                 ),
             );
-            self.refuse(topic, target_topic, source.partitions, stop);
+            self.refuse(topic, target_topic, 0..source.partitions, stop);
             return Ok(Vec::new());
         }
         if let Ok(configs) = control.target.topic_configs(&[target_topic.to_owned()]).await
@@ -300,11 +307,11 @@ impl Topics {
     }
 
     /// Lanes of a topic that must not run: each says why, in the book.
-    fn refuse(&self, topic: &str, target_topic: &str, partitions: i32, stop: Stop) {
+    fn refuse(&self, topic: &str, target_topic: &str, partitions: impl IntoIterator<Item = i32>, stop: Stop) {
         let mut book = self.control.book();
         let (topic, target): (Arc<str>, Arc<str>) = (topic.into(), target_topic.into());
         let mut news = false;
-        for partition in 0..partitions {
+        for partition in partitions {
             let at = TopicPartition::new(topic.clone(), partition);
             let fresh = || LaneEntry::new(LaneId(0), TopicPartition::new(target.clone(), partition));
             let lane = book.lanes.entry(at).or_insert_with(fresh);
@@ -328,7 +335,8 @@ impl Topics {
         let control = &self.control;
         let at: Vec<TopicPartition> = wanted.iter().map(|w| w.at.clone()).collect();
         let ends = control.source.end_offsets(&at, control.config.isolation()).await?;
-        let starts = self.starts(&wanted, &ends).await?;
+        let Starts { at: starts, failed } = self.starts(&wanted, &ends).await?;
+        let trouble = self.without_start(&wanted, failed);
         let compacted = self.compacted(&wanted).await;
         let mut book = control.book();
         let mut begun = 0;
@@ -339,6 +347,7 @@ impl Topics {
             let progress = LaneProgress::starting_at(from);
             control.board.add(&source, progress.clone());
             control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, from);
+            control.stage_metrics.target.lane_started(&lane.at, &lane.target.topic);
             let mut entry = LaneEntry::new(id, lane.target);
             if let Some(before) = book.lanes.get(&lane.at) {
                 entry.earlier = before.moved();
@@ -360,30 +369,59 @@ impl Topics {
             book.lanes.insert(lane.at, entry);
             begun += 1;
         }
-        info!(lanes = begun, "lanes started");
-        Ok(())
+        if begun > 0 {
+            info!(lanes = begun, "lanes started");
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Lanes whose start can't be found or recorded: what passes by itself is returned, to be tried again
+    /// at the next look; the rest is these lanes' own trouble and stops them, not the others.
+    fn without_start(&self, wanted: &[Wanted], failed: BTreeMap<TopicPartition, Trouble>) -> Option<Trouble> {
+        let mut passing = None;
+        let mut refused: BTreeMap<Arc<str>, (Trouble, Vec<i32>)> = BTreeMap::new();
+        for (at, error) in failed {
+            if error.is_retriable() || error.is_unknown_topic() {
+                passing.get_or_insert(error);
+            } else {
+                refused.entry(at.topic).or_insert((error, Vec::new())).1.push(at.partition);
+            }
+        }
+        for (topic, (error, partitions)) in refused {
+            let fix = if error.is_not_authorized() {
+                format!(
+                    "grant READ and DESCRIBE on topic {topic} on the source; the lane is tried again by itself"
+                )
+            } else {
+                "look the error up in the source broker's log; the lane is tried again by itself".to_owned()
+            };
+            let stop = Stop::new(StopKind::Unreadable, format!("{topic}: {error}"), fix);
+            if let Some(lane) = wanted.iter().find(|lane| lane.at.topic == topic) {
+                self.refuse(&topic, &lane.target.topic, partitions, stop);
+            }
+        }
+        passing
     }
 
     /// The position of each lane: where it got to, else what is recorded, else as configured. A start that is
     /// not recorded yet is recorded first, so that a crash before the first record does not move it.
-    async fn starts(
-        &self,
-        wanted: &[Wanted],
-        ends: &Offsets,
-    ) -> Result<HashMap<TopicPartition, Offset>, Trouble> {
+    async fn starts(&self, wanted: &[Wanted], ends: &Offsets) -> Result<Starts, Trouble> {
         let control = &self.control;
         let unknown: Vec<TopicPartition> =
             wanted.iter().filter(|w| w.reached.is_none()).map(|w| w.at.clone()).collect();
         let committed = control.source.committed(&control.config.group, &unknown).await?;
-        let mut starts = HashMap::new();
+        let mut starts = Starts::default();
         let mut by_rule: HashMap<(u8, i64), Vec<TopicPartition>> = HashMap::new();
         for lane in wanted {
-            let recorded = match committed.get(&lane.at) {
-                Some(recorded) => recorded.clone()?,
-                None => None,
+            let recorded = match committed.get(&lane.at).cloned().transpose() {
+                Ok(recorded) => recorded.flatten(),
+                Err(error) => {
+                    starts.failed.insert(lane.at.clone(), error);
+                    continue;
+                }
             };
             if let Some(position) = lane.reached.or(recorded) {
-                starts.insert(lane.at.clone(), position);
+                starts.at.insert(lane.at.clone(), position);
                 continue;
             }
             // What appears while the link runs is new as a whole, and none of it may be left out.
@@ -405,23 +443,27 @@ impl Topics {
             for at in partitions {
                 let end = || ends.get(&at).cloned().transpose();
                 let offset = match rule {
-                    0 => earliest.get(&at).cloned().transpose()?,
-                    1 => end()?,
-                    _ => match at_time.get(&at).cloned().transpose()?.flatten() {
-                        Some(offset) => Some(offset),
-                        None => end()?,
+                    0 => earliest.get(&at).cloned().transpose(),
+                    1 => end(),
+                    _ => match at_time.get(&at).cloned().transpose().map(Option::flatten) {
+                        Ok(None) => end(),
+                        found => found,
                     },
                 };
-                fresh.extend(offset.map(|offset| (at, offset)));
+                match offset {
+                    Ok(offset) => fresh.extend(offset.map(|offset| (at, offset))),
+                    Err(error) => drop(starts.failed.insert(at, error)),
+                }
             }
         }
         for (at, recorded) in control.source.commit(&control.config.group, &fresh).await? {
             if let Err(error) = recorded {
                 debug!(lane = %at, %error, "its start can't be recorded");
-                return Err(error);
+                starts.failed.insert(at, error);
             }
         }
-        starts.extend(fresh);
+        fresh.retain(|(at, _)| !starts.failed.contains_key(at));
+        starts.at.extend(fresh);
         Ok(starts)
     }
 

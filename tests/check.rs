@@ -1,7 +1,11 @@
 //! `isomirror check` on real brokers: each broken situation has its finding, its fix and its exit code; a good
 //! link has none; and nothing on either cluster is changed by looking.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::TcpListener,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use kafka_harness::{
     Cluster, TestRecord,
@@ -49,15 +53,18 @@ fn expect(config: &Config, code: i32, expected: &[&str], words: &str) {
     assert!(report["findings"].to_string().contains(words), "{words:?} is not in {report:#}");
 }
 
-fn records(topic: &str, timestamp: i64, source: &Cluster) {
+/// Records of two hours ago: older ones would be deleted before long.
+fn records(topic: &str, cluster: &Cluster) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let timestamp = i64::try_from(now.as_millis()).unwrap() - 2 * 3_600_000;
     let record = |partition| TestRecord {
         partition,
-        key: None,
+        key: Some(b"k".to_vec()),
         value: Some(b"v".to_vec()),
         headers: Vec::new(),
         timestamp: Some(timestamp),
     };
-    produce(&source.props(), topic, &[record(0), record(1)]).unwrap();
+    produce(&cluster.props(), topic, &[record(0), record(1)]).unwrap();
 }
 
 fn topics(cluster: &Cluster) -> Vec<(String, usize)> {
@@ -79,7 +86,7 @@ fn a_good_link_exits_0_and_looking_changes_nothing() {
     source.create_topic("there", 2, 1, &[]).unwrap();
     source.create_topic("new", 3, 1, &[("retention.ms", "-1")]).unwrap();
     target.create_topic("there", 2, 1, &[]).unwrap();
-    records("there", 1_700_000_000_000, &source);
+    records("there", &source);
     let before = (topics(&source), topics(&target));
 
     let config = link(&source, &target, "there|new");
@@ -117,7 +124,7 @@ fn partitions_and_contents_of_the_target() {
     target.create_topic(&fewer, 1, 1, &[]).unwrap();
     target.create_topic(&more, 3, 1, &[]).unwrap();
     target.create_topic(&full, 2, 1, &[]).unwrap();
-    records(&full, 1_700_000_000_000, target);
+    records(&full, target);
     let command = format!("--alter --topic {fewer} --partitions 2");
     expect(&link(source, target, &fewer), 3, &[&format!("error target-fewer-partitions {fewer}")], &command);
     expect(&link(source, target, &more), 0, &[&format!("warning target-more-partitions {more}")], "3 part");
@@ -164,23 +171,11 @@ fn configs_that_break_fidelity() {
         let name = unique("configs");
         source.create_topic(&name, 2, 1, of_source).unwrap();
         target.create_topic(&name, 2, 1, of_target).unwrap();
-        records_with_key(&name, source);
+        records(&name, source);
         let expected: Vec<String> = expected.iter().map(|code| format!("{code} {name}")).collect();
         let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
         expect(&link(source, target, &name), code, &expected, words);
     }
-}
-
-/// A record of long ago.
-fn records_with_key(topic: &str, source: &Cluster) {
-    let record = TestRecord {
-        partition: 0,
-        key: Some(b"k".to_vec()),
-        value: Some(b"v".to_vec()),
-        headers: Vec::new(),
-        timestamp: Some(1_700_000_000_000),
-    };
-    produce(&source.props(), topic, &[record]).unwrap();
 }
 
 #[test]

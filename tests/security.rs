@@ -1,1 +1,372 @@
-//! (being written)
+//! Links between secured clusters with ACLs on, as a user that has exactly the rights of docs/acls.md; what is
+//! said where a right or a password is wrong; and that no secret is shown anywhere.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use kafka_harness::{
+    Cluster, Props, Security, TestRecord,
+    client::{Isolation, produce, read_all},
+    daemon::{Config, Daemon, eventually, isomirror},
+    security::password,
+    shared::unique,
+};
+use serde_json::Value;
+
+/// Users of every cluster: one a test, so that no test's ACLs are another's.
+const USERS: [&str; 4] = ["least", "full", "patient", "nobody"];
+
+struct Clusters {
+    /// SASL_SSL with SCRAM-SHA-512.
+    scram: Cluster,
+    /// Mutual TLS.
+    tls: Cluster,
+    /// SASL_PLAINTEXT with PLAIN.
+    plain: Cluster,
+}
+
+fn clusters() -> &'static Clusters {
+    static CLUSTERS: OnceLock<Clusters> = OnceLock::new();
+    CLUSTERS.get_or_init(|| {
+        let start = |security| Cluster::builder().security(security).start().expect("a cluster");
+        thread::scope(|scope| {
+            let scram = scope.spawn(move || start(Security::scram(&USERS)));
+            let tls = scope.spawn(move || start(Security::mutual_tls(&USERS)));
+            let plain = start(Security::plain(&USERS));
+            Clusters { scram: scram.join().unwrap(), tls: tls.join().unwrap(), plain }
+        })
+    })
+}
+
+/// A link as `user`, and the group of its positions.
+fn link(source: &Cluster, target: &Cluster, include: &str, user: &str) -> (Config, String) {
+    let config = Config::new(source, target, include)
+        .source(source.client_properties(user))
+        .target(target.client_properties(user))
+        .topics("offsets = \"translated\"");
+    let text = config.text();
+    let name = text.lines().next().unwrap().trim_start_matches("link = ").trim_matches('"');
+    let group = format!("isomirror.{name}");
+    (config, group)
+}
+
+/// Allows operations on topics, and on groups: one start of Kafka's tool.
+#[track_caller]
+fn allow(cluster: &Cluster, user: &str, operations: &[&str], topics: &[&str], groups: &[&str]) {
+    let pair = |flag: &'static str| move |value: &&str| [flag.to_owned(), (*value).to_owned()];
+    let all: Vec<String> = operations
+        .iter()
+        .flat_map(pair("--operation"))
+        .chain(topics.iter().flat_map(pair("--topic")))
+        .chain(groups.iter().flat_map(pair("--group")))
+        .collect();
+    cluster.acl_add(user, &all.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+}
+
+fn without(mut properties: Props, key: &str) -> Props {
+    properties.retain(|(name, _)| name != key);
+    properties
+}
+
+fn with(properties: Props, key: &str, value: &str) -> Props {
+    let mut properties = without(properties, key);
+    properties.push((key.to_owned(), value.to_owned()));
+    properties
+}
+
+fn fill(cluster: &Cluster, topic: &str, records: usize) {
+    let record = |n: usize| TestRecord {
+        partition: i32::try_from(n % 2).unwrap(),
+        key: Some(format!("k{n}").into_bytes()),
+        value: Some(format!("v{n}").into_bytes()),
+        headers: Vec::new(),
+        // Now: brokers delete what is older than a week before long.
+        timestamp: None,
+    };
+    produce(&cluster.props(), topic, &(0..records).map(record).collect::<Vec<_>>()).unwrap();
+}
+
+#[track_caller]
+fn assert_equal(source: &Cluster, target: &Cluster, topic: &str, records: usize) {
+    let before = read_all(&source.props(), topic, Isolation::Uncommitted).unwrap();
+    let after = read_all(&target.props(), topic, Isolation::Uncommitted).unwrap();
+    assert_eq!(before.values().map(Vec::len).sum::<usize>(), records);
+    assert_eq!(before, after);
+}
+
+/// Runs to the end; the exit code and everything it said.
+fn output(command: &mut Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), text.concat())
+}
+
+/// What `check --output json` found, as "severity code subject"; its exit code; all it said.
+fn check(config: &Config) -> (i32, Vec<String>, String) {
+    let output = config.command("check", &["--output", "json"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let line =
+        |f: &Value| format!("{} {} {}", word(&f["severity"]), word(&f["code"]), word(&f["subject"]["name"]));
+    let found = report["findings"].as_array().unwrap().iter().map(line).collect();
+    (output.status.code().unwrap(), found, text)
+}
+
+/// A lane's status.
+fn lane(daemon: &Daemon, topic: &str) -> Option<Value> {
+    let status = daemon.status();
+    status["lanes"].as_array()?.iter().find(|lane| lane["topic"] == topic).cloned()
+}
+
+/// Waits until a topic's first lane is stopped; its reason and its fix.
+#[track_caller]
+fn stopped(daemon: &Daemon, topic: &str) -> (String, String) {
+    let lane = eventually(&format!("{topic} stops; {}", daemon.log()), || {
+        lane(daemon, topic).filter(|lane| lane["state"] == "stopped")
+    });
+    let word = |key: &str| lane[key].as_str().unwrap_or_default().to_owned();
+    (word("reason"), word("fix"))
+}
+
+/// No password of any user, plain or as it goes over the wire, and no key.
+#[track_caller]
+fn assert_no_secret(what: &str, text: &str) {
+    let shown = |secret: &str| {
+        let at = text.find(secret).unwrap_or_default();
+        text[at.saturating_sub(200)..].chars().take(300).collect::<String>()
+    };
+    for user in USERS.iter().copied().chain(["admin"]) {
+        let secret = password(user);
+        assert!(!text.contains(&secret), "{what} shows a password: {}", shown(&secret));
+    }
+    assert!(!text.contains("PRIVATE KEY"), "{what} shows a key: {}", shown("PRIVATE KEY"));
+}
+
+/// SCRAM over TLS to mutual TLS with the least rights of docs/acls.md: READ on the source's topics and the
+/// group; WRITE on the target's, and CREATE on those that are not there.
+#[test]
+fn the_least_rights_carry_a_link_from_scram_to_mutual_tls() {
+    let Clusters { scram: source, tls: target, .. } = clusters();
+    let [there, new] = ["least-there", "least-new"].map(unique);
+    for topic in [&there, &new] {
+        source.create_topic(topic, 2, 1, &[]).unwrap();
+        fill(source, topic, 100);
+    }
+    target.create_topic(&there, 2, 1, &[]).unwrap();
+    let (config, group) = link(source, target, "least-.*", "least");
+
+    // Without any right nothing is even seen.
+    let (exit, found, text) = check(&config);
+    assert_eq!((exit, found[0].starts_with("error no-topics")), (3, true), "{text}");
+
+    allow(source, "least", &["Read"], &[&there, &new], &[&group]);
+    let (exit, found, text) = check(&config);
+    let error = |topic: &str| format!("error target-write-right {topic}");
+    assert_eq!(exit, 3, "{text}");
+    assert!(found.contains(&error(&there)) && found.contains(&error(&new)), "{text}");
+    assert!(text.contains("kafka-acls.sh") && text.contains("--operation Write"), "{text}");
+
+    allow(target, "least", &["Write"], &[&there, &new], &[]);
+    let (exit, found, text) = check(&config);
+    assert_eq!((exit, found.contains(&format!("error target-create-right {new}"))), (3, true), "{text}");
+
+    allow(target, "least", &["Create"], &[&new], &[]);
+    let (exit, found, text) = check(&config);
+    assert_eq!(exit, 0, "{text}");
+    assert!(found.contains(&format!("warning source-configs-right {there}")), "{text}");
+    assert!(found.contains(&format!("warning target-alter-right {there}")), "{text}");
+    assert_eq!(target.partitions(&new).unwrap(), None, "check made a topic");
+
+    config.run_until_caught_up().expect(0);
+    for topic in [&there, &new] {
+        assert_equal(source, target, topic, 100);
+    }
+}
+
+/// PLAIN to SCRAM over TLS with all the rights of docs/acls.md, so that check has nothing to say; passwords from
+/// a file and from the environment, which no log at the highest level, page or command shows.
+#[test]
+fn no_secret_is_shown_with_all_rights_from_plain_to_scram() {
+    let Clusters { plain: source, scram: target, .. } = clusters();
+    let topic = unique("full");
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    target.create_topic(&topic, 2, 1, &[]).unwrap();
+    fill(source, &topic, 100);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, password("full") + "\n").unwrap();
+    let (config, group) = link(source, target, &topic, "full");
+    let no_password = |cluster: &Cluster| without(cluster.client_properties("full"), "sasl.password");
+    let config = config
+        .source(with(no_password(source), "debug", "all"))
+        .target(with(no_password(target), "debug", "all"))
+        .section(&format!("[source.kafka.sasl]\npassword = {{ file = {file:?} }}"));
+    let from_variable = "[target.kafka.sasl]\npassword = { env = \"TARGET_PASSWORD\" }";
+    let one_shot = config_file(folder.path(), &format!("{}{from_variable}\n", config.text()));
+    let run = |args: &[&str]| {
+        let (code, text) =
+            output(isomirror().env("TARGET_PASSWORD", password("full")).args(args).arg(&one_shot));
+        assert_no_secret(&args.join(" "), &text);
+        (code, text)
+    };
+    allow(source, "full", &["Read", "DescribeConfigs"], &[&topic], &[]);
+    allow(source, "full", &["Read"], &[], &[&group]);
+    allow(target, "full", &["Write", "DescribeConfigs", "Alter", "Create"], &[&topic], &[]);
+
+    let (code, text) = run(&["config"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("TARGET_PASSWORD"), "{text}");
+    let (code, text) = run(&["check", "--log-level", "error"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("0 errors, 0 warnings") || text.contains("all OK"), "{text}");
+    let (code, text) = run(&["check", "-vv"]);
+    assert_eq!((code, text.contains("[redacted]")), (Some(0), true), "librdkafka's own words are not there");
+    let (code, text) = run(&["run", "--until-caught-up", "-vv"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("TRACE") && text.contains("SASL PLAIN"), "this is not the highest level");
+    assert_equal(source, target, &topic, 100);
+
+    // The pages of a daemon, with both passwords from a file.
+    let daemon =
+        config.section(&format!("[target.kafka.sasl]\npassword = {{ file = {file:?} }}")).run_with(&["-vv"]);
+    daemon.wait_ready();
+    for page in ["/", "/status", "/metrics", "/readyz", "/healthz"] {
+        let (code, text) = daemon.get(page);
+        assert_eq!(code, 200, "{text}");
+        assert_no_secret(page, &text);
+    }
+    assert_no_secret("the daemon", &daemon.stop().expect(0).log);
+
+    // What is wrong with the configuration is said without what is secret in it.
+    let bad = format!(
+        "{}[target.kafka.sasl]\npassword = \"{}\"\nbogus = 1\n",
+        config_text(&one_shot, from_variable),
+        password("full")
+    );
+    let bad = config_file(folder.path(), &bad);
+    for command in ["check", "run", "config"] {
+        let (code, text) = output(isomirror().args([command, "-vv"]).arg(&bad));
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains("bogus"), "{text}");
+        assert_no_secret(command, &text);
+    }
+}
+
+fn config_file(folder: &Path, text: &str) -> std::path::PathBuf {
+    let path = folder.join(format!("{}.toml", unique("link")));
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// The text of a file up to a section.
+fn config_text(path: &Path, section: &str) -> String {
+    fs::read_to_string(path).unwrap().split(section).next().unwrap().to_owned()
+}
+
+/// A lane that lacks a right stops with the reason and what grants it, the others run; granting makes it go on.
+#[test]
+fn a_lane_without_its_right_stops_alone_and_goes_on_once_it_is_granted() {
+    let Clusters { scram: source, tls: target, .. } = clusters();
+    let [good, unwritable, unreadable] =
+        ["patient-good", "patient-unwritable", "patient-unreadable"].map(unique);
+    for topic in [&good, &unwritable, &unreadable] {
+        source.create_topic(topic, 2, 1, &[]).unwrap();
+        target.create_topic(topic, 2, 1, &[]).unwrap();
+        fill(source, topic, 100);
+    }
+    let (config, group) = link(source, target, "patient-.*", "patient");
+    allow(source, "patient", &["Describe"], &[&unreadable], &[]);
+    allow(source, "patient", &["Read"], &[&good, &unwritable], &[]);
+    allow(target, "patient", &["Describe"], &[&unwritable], &[]);
+    allow(target, "patient", &["Write"], &[&good, &unreadable], &[]);
+
+    // Without its group nothing runs, and everybody is told.
+    let (exit, found, text) = check(&config);
+    let expected = [
+        format!("error group-right {group}"),
+        format!("error source-read-right {unreadable}"),
+        format!("error target-write-right {unwritable}"),
+    ];
+    let errors: Vec<&String> = found.iter().filter(|f| f.starts_with("error")).collect();
+    assert_eq!((exit, errors), (3, expected.iter().collect()), "{text}");
+    let daemon = config.run();
+    eventually(&format!("it says that the group is refused; {}", daemon.log()), || {
+        let (code, text) = daemon.get("/readyz");
+        (code == 503 && text.to_lowercase().contains("group")).then_some(())
+    });
+
+    allow(source, "patient", &["Read"], &[], &[&group]);
+    eventually(&format!("the lane with all rights runs; {}", daemon.log()), || {
+        (lane(&daemon, &good)?["state"] == "running").then_some(())
+    });
+    let (reason, fix) = stopped(&daemon, &unwritable);
+    assert!(reason.contains("authorization failed"), "{reason}");
+    assert!(fix.contains("WRITE") && fix.contains(&unwritable), "{fix}");
+    let (reason, fix) = stopped(&daemon, &unreadable);
+    assert!(reason.contains("authoriz"), "{reason}");
+    assert!(fix.contains("READ") && fix.contains(&unreadable), "{fix}");
+    let (code, text) = daemon.get("/readyz");
+    assert!(code == 503 && text.contains(&unwritable) && text.contains(&unreadable), "{text}");
+    assert_equal(source, target, &good, 100);
+
+    allow(source, "patient", &["Read"], &[&unreadable], &[]);
+    allow(target, "patient", &["Write"], &[&unwritable], &[]);
+    // It tries again once a minute.
+    let deadline = Instant::now() + Duration::from_secs(100);
+    loop {
+        let status = daemon.status();
+        let totals = &status["totals"];
+        if totals["records"] == 300 && totals["stopped"] == 0 && totals["lag_records"] == 0 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{status:#}\n{}", daemon.log());
+        thread::sleep(Duration::from_millis(200));
+    }
+    daemon.stop().expect(0);
+    for topic in [&unwritable, &unreadable] {
+        assert_equal(source, target, topic, 100);
+    }
+}
+
+/// Credentials that are refused, by either end, are told by `check`, the log and /readyz in words that say so.
+#[test]
+fn refused_credentials_say_authentication_and_exit_4() {
+    let Clusters { scram, tls, plain } = clusters();
+    let dir = |cluster: &Cluster, file: &str| cluster.dir().join(file).display().to_string();
+    let own = |cluster: &Cluster| cluster.client_properties("nobody");
+    let wrong_scram = with(own(scram), "sasl.password", "least-secret");
+    let wrong_plain = with(own(plain), "sasl.password", "least-secret");
+    let unknown_ca = with(own(scram), "ssl.ca.location", &dir(tls, "ca.pem"));
+    let no_certificate = without(without(own(tls), "ssl.certificate.location"), "ssl.key.location");
+    for (source, target, side, word) in [
+        (wrong_scram.clone(), own(tls), "source", "authentication"),
+        (own(scram), wrong_plain.clone(), "target", "authentication"),
+        (unknown_ca, own(tls), "source", "certificate"),
+        (own(scram), no_certificate, "target", "certificate"),
+    ] {
+        let config = Config::new(scram, tls, "nobody-.*").source(source).target(target);
+        let (exit, found, text) = check(&config);
+        assert_eq!((exit, &found[..]), (4, &[format!("error unreachable {side}")][..]), "{text}");
+        assert!(text.to_lowercase().contains(word), "{word:?} is not in {text}");
+        assert_no_secret("check", &text);
+    }
+    let config = Config::new(scram, plain, "nobody-.*").source(wrong_scram).target(wrong_plain);
+    let daemon = config.run_with(&["-vv"]);
+    eventually(&format!("/readyz says why; {}", daemon.log()), || {
+        let (code, text) = daemon.get("/readyz");
+        let said = |side: &str| {
+            text.lines().any(|line| line.contains(side) && line.to_lowercase().contains("authentication"))
+        };
+        (code == 503 && said("source") && said("target")).then_some(())
+    });
+    let ended = daemon.stop().expect(0);
+    assert!(ended.log.to_lowercase().contains("authentication"), "{}", ended.log);
+    assert_no_secret("the daemon", &ended.log);
+}

@@ -146,9 +146,11 @@ fn partitions_and_contents_of_the_target() {
 
 #[test]
 fn configs_that_break_fidelity() {
+    /// Configs on the source and on the target; exit code, findings, and words in them.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [(&'a str, &'a str)], i32, &'a [&'a str], &'a str);
     let (source, target) = pair();
     let small: &[(&str, &str)] = &[("max.message.bytes", "1000")];
-    let table: [(&[(&str, &str)], &[(&str, &str)], i32, &[&str], &str); 11] = [
+    let table: [Case<'_>; 11] = [
         (&[], &[("message.timestamp.type", "LogAppendTime")], 3, &["error timestamp-type"], "CreateTime"),
         (&[("message.timestamp.type", "LogAppendTime")], &[], 0, &["info timestamp-type"], "as they should"),
         (&[], small, 3, &["error max-message-bytes"], "max.message.bytes=1048588"),

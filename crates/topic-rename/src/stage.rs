@@ -32,7 +32,8 @@ impl TopicRename {
         while let Some(Fetched { lane: source, batch, next, credit }) = self.input.recv().await {
             let Some(topic) = self.target(&source.at.topic) else {
                 let reason = format!("{}: no rule leads topic {} anywhere", source.at, source.at.topic);
-                let stop = Stop::new(StopKind::Precondition, reason, "this is a fault of isomirror; report it");
+                let stop =
+                    Stop::new(StopKind::Precondition, reason, "this is a fault of isomirror; report it");
                 let _ = self.events.send(LaneEvent::Stopped { lane: source.id, stop }).await;
                 continue;
             };

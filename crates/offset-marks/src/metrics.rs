@@ -70,9 +70,15 @@ impl Metrics {
         }
     }
 
-    /// Shows a lane's series from its start, before anything is acknowledged.
+    /// Shows a lane's series from its start, before anything is acknowledged; but for the target's end, which
+    /// has to be asked for first.
     pub fn lane_started(&self, at: &TopicPartition, target_topic: &str, position: Offset) {
-        self.lane(at, target_topic).position.set(position);
+        let partition = at.partition.to_string();
+        let labels: [&str; 3] = [&at.topic, target_topic, &partition];
+        self.records.with_label_values(&labels);
+        self.bytes.with_label_values(&labels);
+        self.position.with_label_values(&labels).set(position);
+        self.replication.with_label_values(&labels[..2]);
     }
 
     /// The target's log end offset, when it was asked for.

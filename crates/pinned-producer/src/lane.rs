@@ -75,8 +75,6 @@ impl LaneOut {
         slot: u32,
         reports: Reports,
     ) -> Arc<Self> {
-        // The series is there from the lane's start, at 0.
-        reports.metrics.refused(&lane);
         Arc::new(Self { lane, client, topic, slot, reports, state: Mutex::default() })
     }
 

@@ -28,6 +28,11 @@ impl Metrics {
         self.refused.with_label_values(&[&*lane.source.at.topic, &*lane.target.topic, &partition])
     }
 
+    /// Shows a lane's series from its start, at 0.
+    pub fn lane_started(&self, at: &TopicPartition, target_topic: &str) {
+        self.refused.with_label_values(&[&*at.topic, target_topic, &at.partition.to_string()]);
+    }
+
     /// Forgets a lane that is gone.
     pub fn remove(&self, at: &TopicPartition, target_topic: &str) {
         let _ = self.refused.remove_label_values(&[&*at.topic, target_topic, &at.partition.to_string()]);

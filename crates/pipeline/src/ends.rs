@@ -30,29 +30,32 @@ impl Ends {
         Self { control }
     }
 
-    /// Runs until `shutdown`; with `until_caught_up`, until every lane has arrived.
+    /// Runs until `shutdown`; with `until_caught_up`, until every lane has arrived. One cluster that does not
+    /// answer keeps neither the other from being asked nor the gauges from being true.
     pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            () = self.keep_asking(Side::Source, SOURCE_EVERY) => unreachable!("it goes on for ever"),
+            () = self.keep_asking(Side::Target, TARGET_EVERY) => unreachable!("it goes on for ever"),
+            ended = self.turn() => ended,
+        }
+    }
+
+    async fn keep_asking(&self, side: Side, every: Duration) {
+        loop {
+            self.ask(side).await;
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    async fn turn(&self) -> Result<(), Error> {
         let control = &self.control;
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut source_at = Instant::now();
-        let mut target_at = Instant::now();
         let mut waiting_since = Instant::now();
         loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                _ = turn.tick() => {}
-            }
-            if source_at <= Instant::now() {
-                self.ask(Side::Source).await;
-                source_at = Instant::now() + SOURCE_EVERY;
-            }
-            if target_at <= Instant::now() {
-                self.ask(Side::Target).await;
-                target_at = Instant::now() + TARGET_EVERY;
-            }
+            turn.tick().await;
             let mut book = control.book();
-            book.lanes.values_mut().for_each(LaneEntry::note_if_current);
             book.turn();
             control.metrics.show(&book, &control.budget);
             let Some(patience) = control.config.until_caught_up else { continue };
@@ -118,6 +121,7 @@ impl Ends {
                 Side::Source => {
                     if let Some(end) = ends.get(at) {
                         lane.source_end = Some(*end);
+                        lane.note_if_current();
                     }
                 }
                 Side::Target => {

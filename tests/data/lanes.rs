@@ -1,0 +1,135 @@
+//! One lane's trouble is that lane's alone.
+
+use kafka_harness::{
+    Cluster, TestRecord,
+    client::{self, Isolation, Load},
+    daemon::{Config, eventually},
+    shared::{pair, unique},
+};
+
+use crate::support::{alone, assert_same, create, lane, simple};
+
+/// Three records in partition 0, the second of 20 kB; ten in partition 1.
+fn with_a_large_one(source: &Cluster, topic: &str) {
+    create(source, topic, 2, &[]);
+    let mut records = vec![simple("before", b"v"), simple("large", &[7; 20_000]), simple("after", b"v")];
+    records.extend(vec![TestRecord { partition: 1, ..simple("fine", b"v") }; 10]);
+    client::produce(&source.props(), topic, &records).unwrap();
+}
+
+#[test]
+fn a_refused_record_stops_its_lane_and_no_other() {
+    let (source, target) = pair();
+    let name = unique("refused");
+    let (narrow, wide) = (format!("{name}-narrow"), format!("{name}-wide"));
+    with_a_large_one(source, &narrow);
+    create(target, &narrow, 2, &[("max.message.bytes", "10000")]);
+    create(source, &wide, 4, &[]);
+    let load = Load { partitions: 4, count: 200_000, value_size: 200, ..Load::default() };
+    client::load(&source.props(), &wide, &load).unwrap();
+
+    let daemon = Config::new(source, target, &format!("{name}-.*")).run();
+    let status = eventually("all that can be mirrored is", || {
+        let status = daemon.status();
+        let done = |lane: &serde_json::Value| lane["state"] == "stopped" || lane["lag_records"] == 0;
+        let lanes = status["lanes"].as_array().unwrap();
+        let arrived = status["totals"]["records"].as_u64() == Some(200_011);
+        (arrived && lanes.len() == 6 && lanes.iter().all(done)).then_some(status)
+    });
+    let stopped = lane(&status, &narrow, 0);
+    assert_eq!((&stopped["state"], &stopped["position"]), (&"stopped".into(), &1.into()), "{status:#}");
+    let (reason, fix) = (stopped["reason"].as_str().unwrap(), stopped["fix"].as_str().unwrap());
+    assert!(reason.contains("source offset 1 ") && reason.contains("max.message.bytes = 10000"), "{reason}");
+    assert!(fix.contains("--add-config max.message.bytes="), "{fix}");
+    assert_eq!((&status["totals"]["running"], &status["totals"]["stopped"]), (&5.into(), &1.into()));
+    let labels = [("topic", &*narrow), ("partition", "0")];
+    assert_eq!(daemon.metric("isomirror_refused_records_total", &labels), Some(1.0));
+    assert_eq!(daemon.get("/readyz").0, 503);
+
+    // More comes for the lanes beside it.
+    client::produce(&source.props(), &narrow, &[TestRecord { partition: 1, ..simple("more", b"v") }])
+        .unwrap();
+    eventually("partition 1 goes on", || {
+        (lane(&daemon.status(), &narrow, 1)["position"] == 11).then_some(())
+    });
+    daemon.stop().expect(0);
+    assert_same(source, target, &wide);
+    let arrived = client::count(&target.props(), &narrow, Isolation::Uncommitted).unwrap();
+    assert_eq!(arrived.into_values().collect::<Vec<_>>(), [1, 11], "nothing behind the refused record");
+}
+
+#[test]
+fn a_refused_record_is_left_out_where_the_policy_says_so() {
+    let (source, target) = pair();
+    let topic = unique("skipped");
+    with_a_large_one(source, &topic);
+    create(target, &topic, 2, &[("max.message.bytes", "10000")]);
+
+    let daemon = Config::new(source, target, &topic).section("[policy]\nrefused = \"skip\"").run();
+    let status = daemon.wait_for_records(12);
+    assert_eq!(lane(&status, &topic, 0)["position"], 3, "{status:#}");
+    let labels = [("topic", &*topic), ("partition", "0")];
+    assert_eq!(daemon.metric("isomirror_refused_records_total", &labels), Some(1.0));
+    daemon.wait_ready();
+    daemon.stop().expect(0);
+    let arrived = client::read_all(&target.props(), &topic, Isolation::Uncommitted).unwrap();
+    let keys: Vec<_> = arrived[&0].iter().filter_map(|r| r.key.as_deref()).collect();
+    assert_eq!(keys, [b"before".as_slice(), b"after"]);
+}
+
+/// Partitions whose only replica is on a frozen broker, and a topic that lacks the replicas it insists on.
+#[test]
+fn a_lane_that_the_target_can_not_take_blocks_no_other() {
+    let _alone = alone();
+    let source = pair().0;
+    let target = Cluster::builder().brokers(2).start().unwrap();
+    let name = unique("blocked");
+    let topics = ["single", "strict", "lax"].map(|kind| format!("{name}-{kind}"));
+    let [single, strict, lax] = &topics;
+    for topic in &topics {
+        create(source, topic, 4, &[]);
+    }
+    target.create_topic(single, 4, 1, &[("retention.ms", "-1")]).unwrap();
+    target.create_topic(strict, 4, 2, &[("retention.ms", "-1"), ("min.insync.replicas", "2")]).unwrap();
+    target.create_topic(lax, 4, 2, &[("retention.ms", "-1")]).unwrap();
+    let write = |first| {
+        for topic in &topics {
+            let load = Load { partitions: 4, count: 4000, first, value_size: 500, ..Load::default() };
+            client::load(&source.props(), topic, &load).unwrap();
+        }
+    };
+    let config = Config::new(source, &target, &format!("{name}-.*"))
+        // The blocked lanes fill what they may hold of it.
+        .section("[limits]\nbuffer = \"16MiB\"");
+    let daemon = config.run();
+    write(0);
+    daemon.wait_for_records(12_000);
+    let frozen: Vec<i32> = (0..4).filter(|p| target.leader(single, *p).unwrap() == Some(2)).collect();
+    assert!(!frozen.is_empty() && frozen.len() < 4, "both brokers lead: {frozen:?}");
+
+    target.pause(2).unwrap();
+    for round in 1..=10 {
+        write(round * 4000);
+    }
+    let position = |status: &serde_json::Value, topic: &str, p| lane(status, topic, p)["position"].as_i64();
+    eventually("the lanes that have a broker go on", || {
+        let status = daemon.status();
+        let free =
+            (0..4).filter(|p| !frozen.contains(p)).map(|p| (single, p)).chain((0..4).map(|p| (lax, p)));
+        free.into_iter().all(|(topic, p)| position(&status, topic, p) == Some(11_000)).then_some(())
+    });
+    let status = daemon.status();
+    for p in &frozen {
+        assert!(position(&status, single, *p) < Some(11_000), "{p} has no broker: {status:#}");
+    }
+    for p in 0..4 {
+        assert!(position(&status, strict, p) < Some(11_000), "{p} lacks a replica: {status:#}");
+    }
+
+    target.resume(2).unwrap();
+    daemon.wait_for_records(132_000);
+    daemon.stop().expect(0);
+    for topic in &topics {
+        assert_same(source, &target, topic);
+    }
+}

@@ -84,10 +84,10 @@ fn payment(noise: &mut Noise, n: u64) -> Record {
     };
     let length = 20 + noise.below(200);
     Record {
-        key: (n % 3 != 0).then(|| noise.bytes(8)),
+        key: (!n.is_multiple_of(3)).then(|| noise.bytes(8)),
         value: Some(noise.bytes(length)),
         headers,
-        timestamp: after(n) - if n % 10 == 0 { 3_600_000 } else { 0 },
+        timestamp: after(n) - if n.is_multiple_of(10) { 3_600_000 } else { 0 },
     }
 }
 

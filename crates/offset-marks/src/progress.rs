@@ -62,7 +62,9 @@ impl LaneProgress {
 
 /// Every lane's progress, by the lane's run.
 #[derive(Debug, Clone, Default)]
-pub struct ProgressBoard(Arc<RwLock<HashMap<LaneId, (TopicPartition, Arc<LaneProgress>)>>>);
+pub struct ProgressBoard(Arc<RwLock<HashMap<LaneId, Entry>>>);
+
+type Entry = (TopicPartition, Arc<LaneProgress>);
 
 impl ProgressBoard {
     /// Puts a lane on the board, before its first record is read.

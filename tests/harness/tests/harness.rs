@@ -12,6 +12,9 @@ use kafka_harness::shared::{pair, unique};
 use kafka_harness::{Cluster, NEW_VERSION, ReadRecord, Security, java};
 use rdkafka::message::Message;
 
+/// These records are old, and a broker deletes old records from 30 s after its start on.
+const KEEP: (&str, &str) = ("retention.ms", "-1");
+
 fn record(partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> TestRecord {
     TestRecord {
         partition,
@@ -40,7 +43,7 @@ fn records_come_back_as_written() {
     let (source, _) = pair();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = unique("odd");
-        source.create_topic(&topic, 3, 1, &[]).expect("topic");
+        source.create_topic(&topic, 3, 1, &[KEEP]).expect("topic");
         let mut full = record(1, Some(b"k"), Some(b"v"));
         full.headers = vec![
             ("b".to_owned(), Some(b"1".to_vec())),
@@ -74,7 +77,7 @@ fn records_come_back_as_written() {
 fn transactions_end_as_asked() {
     let (source, _) = pair();
     let (topic, props) = (unique("txn"), source.props());
-    source.create_topic(&topic, 1, 1, &[]).expect("topic");
+    source.create_topic(&topic, 1, 1, &[KEEP]).expect("topic");
     let records = [record(0, None, Some(b"one")), record(0, None, Some(b"two"))];
     for end in [Transaction::Abort, Transaction::Commit] {
         let options = ProduceOptions { transaction: Some(end), ..ProduceOptions::default() };
@@ -125,7 +128,7 @@ fn a_wide_topic_is_ready_at_once() {
 fn a_load_is_numbered() {
     let (source, _) = pair();
     let (topic, props) = (unique("load"), source.props());
-    source.create_topic(&topic, 4, 1, &[]).expect("topic");
+    source.create_topic(&topic, 4, 1, &[KEEP]).expect("topic");
     let asked = Load { partitions: 4, count: 200_000, keys: true, timestamp: Some(1_000), ..Load::default() };
     let begun = Instant::now();
     load(&props, &topic, &asked).expect("loaded");
@@ -151,7 +154,7 @@ fn a_load_is_numbered() {
 fn three_brokers_survive_the_loss_of_a_leader() {
     let cluster = Cluster::builder().brokers(3).heap("256m").start().expect("cluster");
     let (topic, props) = (unique("survivor"), cluster.client_properties(""));
-    cluster.create_topic(&topic, 1, 3, &[("min.insync.replicas", "2")]).expect("topic");
+    cluster.create_topic(&topic, 1, 3, &[KEEP, ("min.insync.replicas", "2")]).expect("topic");
     produce(&props, &topic, &vec![record(0, None, Some(b"before")); 100]).expect("produced");
     let leader = cluster.leader(&topic, 0).expect("metadata").expect("a leader");
     cluster.kill(leader).expect("killed");
@@ -193,7 +196,7 @@ fn mutual_tls_lets_in_who_may() {
 
 fn acls_hold(cluster: &Cluster) {
     let topic = "acls";
-    cluster.create_topic(topic, 1, 1, &[]).expect("topic");
+    cluster.create_topic(topic, 1, 1, &[KEEP]).expect("topic");
     let one = [record(0, None, Some(b"x"))];
     let alice = cluster.client_properties("alice");
     produce(&cluster.client_properties("admin"), topic, &one).expect("the admin may");
@@ -230,7 +233,7 @@ fn a_proxy_makes_the_network_bad() {
     let (topic, proxy) = (unique("proxied"), cluster.proxy(1));
     let mut props = cluster.client_properties("");
     props.push(("message.timeout.ms".to_owned(), "20000".to_owned()));
-    cluster.create_topic(&topic, 1, 1, &[]).expect("topic");
+    cluster.create_topic(&topic, 1, 1, &[KEEP]).expect("topic");
     let noise = Load { count: 300, value_size: 10_000, ..Load::default() };
 
     proxy.set_rate(1_000_000);

@@ -221,7 +221,7 @@ impl Cluster {
 // === impl Inner ===
 
 /// What the shortest answer of a broker tells.
-struct Brokers {
+pub(crate) struct Brokers {
     ids: Vec<i32>,
     answered: i32,
 }
@@ -232,7 +232,7 @@ impl Inner {
     }
 
     /// Asks any broker that is up for as little as can be asked for.
-    fn look(&self) -> Result<Brokers, AdminError> {
+    pub fn look(&self) -> Result<Brokers, AdminError> {
         let metadata = self.native.client().fetch_metadata(Some(SMALL_TOPIC), self.timeout);
         let metadata = metadata.map_err(|error| from_kafka(&error))?;
         let mut ids: Vec<i32> = metadata.brokers().iter().map(|broker| broker.id()).collect();

@@ -128,6 +128,9 @@ impl Cluster {
         }
         let asked: Vec<(Arc<str>, i32)> = partitions.iter().map(|p| (p.topic.clone(), p.partition)).collect();
         self.blocking(doing, move |inner| {
+            // Not only for its reason: while a leader refuses connections, librdkafka tries again without a pause,
+            // for as long as a request to it waits (`RD_KAFKA_OP_CONNECT` resets the reconnect backoff).
+            inner.look()?;
             match inner.admin().list_offsets(&asked, spec, isolation == Isolation::Committed) {
                 Err(error) if error.code == Code::NoEnt => inner.why_no_leaders(&asked),
                 listed => listed,

@@ -10,7 +10,7 @@ mod types;
 
 use std::{collections::HashMap, fmt, marker::PhantomData, ptr::NonNull, sync::Arc, time::Duration};
 
-use rdkafka::{ClientContext, Offset, bindings as sys, client::Client};
+use rdkafka::{ClientContext, Offset, bindings as sys, client::Client, types::RDKafkaErrorCode};
 
 use self::owned::{
     Answers, Event, Guard, Options, Text, array, c_string, check, config_entries, error_of, millis,
@@ -23,6 +23,8 @@ pub use self::types::{
 
 /// librdkafka gives every admin request a timeout of its own; this much more is waited for its verdict.
 const GRACE: Duration = Duration::from_secs(2);
+/// What librdkafka makes of a partition about which it has no answer.
+const UNANSWERED: i64 = sys::RD_KAFKA_OFFSET_INVALID as i64;
 
 /// The admin calls of one client. Cheap; make one for each call.
 #[derive(Clone, Copy)]
@@ -198,7 +200,12 @@ impl<'c> Admin<'c> {
                 answers.add(&*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info));
             }
         }
-        Ok(answers.offsets())
+        // Where a leader's own answer failed, librdkafka drops the error, and what is left is "no offset" without
+        // one (`rd_kafka_ListOffsets_response_merge` looks at results only).
+        let silent =
+            || AdminError::with_detail(RDKafkaErrorCode::BrokerTransportFailure, "its leader did not answer");
+        let answered = |offset| if offset == UNANSWERED { Err(silent()) } else { Ok(offset) };
+        Ok(answers.offsets().into_iter().map(|offset| offset.and_then(answered)).collect())
     }
 
     /// Commits offsets for a group that has no members.

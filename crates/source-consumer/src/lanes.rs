@@ -60,6 +60,11 @@ impl LaneState {
 pub(crate) struct Lanes(HashMap<Arc<str>, Vec<Option<LaneState>>>);
 
 impl Lanes {
+    /// Whether a lane of this topic is or was read.
+    pub(crate) fn know(&self, topic: &str) -> bool {
+        self.0.contains_key(topic)
+    }
+
     pub(crate) fn get(&mut self, topic: &str, partition: i32) -> Option<&mut LaneState> {
         self.0.get_mut(topic)?.get_mut(usize::try_from(partition).ok()?)?.as_mut()
     }

@@ -38,6 +38,8 @@ pub fn complete(mut properties: Properties, prefetch: u64) -> Result<Properties,
         // A full queue is looked at again after this long; the default, one second, would stall a small buffer.
         .set_default("fetch.queue.backoff.ms", 10)
         .set_default("fetch.error.backoff.ms", 100)
+        // How long a topic that was made again may go unnoticed; the default is 5 minutes.
+        .set_default("topic.metadata.refresh.interval.ms", 10_000)
         .set_default("receive.message.max.bytes", 1_000_000_000)
         .set_default("reconnect.backoff.max.ms", 2000)
         .set_default("socket.keepalive.enable", true)

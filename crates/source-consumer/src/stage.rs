@@ -1,6 +1,7 @@
 //! The stage: one thread that polls one source client.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use kafka_rd::{FetchQueue, LogContext, Message, Polled, Properties};
 use mirror_types::{
     Budget, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
-    SourceLane, Stop, StopKind,
+    SourceLane, Stop, StopKind, TopicPartition,
 };
 use rdkafka::{
     TopicPartitionList,
@@ -32,6 +33,8 @@ const POLL: Duration = Duration::from_millis(100);
 const POLL_RECORDS: usize = 2000;
 /// A piece is handed on when it has cost this much of the buffer, or the lane's part of it if that is less.
 const PIECE: u64 = 256 * 1024;
+/// How long an answer of the source may take, where the reader waits for it.
+const ANSWER: Duration = Duration::from_secs(5);
 /// How soon to ask again where a partition begins and ends.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -171,10 +174,16 @@ impl SourceConsumer {
 impl Reader {
     fn obey(&mut self, commands: impl Iterator<Item = Command>) {
         let mut assign = Vec::new();
+        let mut new_topics = HashSet::new();
         for command in commands {
             match command {
                 Command::Start { lane, from, gap_cause } => {
                     debug!(lane = %lane.at, from, "reading");
+                    if !self.lanes.know(&lane.at.topic) {
+                        new_topics.insert(lane.at.topic.clone());
+                    } else if !new_topics.contains(&lane.at.topic) {
+                        self.learn_partitions(&lane.at);
+                    }
                     self.metrics.lane_started(&lane.at);
                     assign.push((lane.clone(), from));
                     self.lanes.insert(LaneState::new(lane, from, gap_cause));
@@ -188,6 +197,14 @@ impl Reader {
             }
         }
         self.assign(assign);
+    }
+
+    /// A topic that is being read may have a partition that this client does not know of yet; it would look
+    /// again only after `topic.metadata.refresh.interval.ms`.
+    fn learn_partitions(&self, at: &TopicPartition) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(&at.topic), ANSWER) {
+            debug!(lane = %at, %error, "asking which partitions there are");
+        }
     }
 
     /// Reads lanes again whose credit has come back, or about which the source has to be asked.
@@ -294,18 +311,17 @@ impl Reader {
     fn ask_where_it_stands(&mut self, lane: &Arc<SourceLane>) {
         let at = &lane.at;
         let Some(next) = self.lanes.get(&at.topic, at.partition).map(|s| s.next) else { return };
-        let (low, high) =
-            match self.consumer.fetch_watermarks(&at.topic, at.partition, Duration::from_secs(5)) {
-                Ok(range) => range,
-                Err(error) => {
-                    debug!(lane = %at, %error, "asking where the partition stands");
-                    self.unassign(lane);
-                    if let Some(state) = self.lanes.get(&at.topic, at.partition) {
-                        state.reading = Reading::Asking { again: Instant::now() + ASK_AGAIN };
-                    }
-                    return;
+        let (low, high) = match self.consumer.fetch_watermarks(&at.topic, at.partition, ANSWER) {
+            Ok(range) => range,
+            Err(error) => {
+                debug!(lane = %at, %error, "asking where the partition stands");
+                self.unassign(lane);
+                if let Some(state) = self.lanes.get(&at.topic, at.partition) {
+                    state.reading = Reading::Asking { again: Instant::now() + ASK_AGAIN };
                 }
-            };
+                return;
+            }
+        };
         if next < low {
             self.lost(lane, Gap { from: next, to: low, cause: GapCause::Retention });
         } else if next > high {

@@ -8,13 +8,14 @@ use std::{
     },
 };
 
-use mirror_types::{LaneId, Offset, SourceLane, TopicPartition};
+use mirror_types::{Acked, LaneId, Offset, SourceLane, TopicPartition};
 
 /// One lane's progress since it was started.
 #[derive(Debug)]
 pub struct LaneProgress {
     position: AtomicI64,
     last_timestamp: AtomicI64,
+    target_end: AtomicI64,
     records: AtomicU64,
     bytes: AtomicU64,
 }
@@ -25,6 +26,7 @@ impl LaneProgress {
         Arc::new(Self {
             position: AtomicI64::new(position),
             last_timestamp: AtomicI64::new(-1),
+            target_end: AtomicI64::new(-1),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
@@ -40,6 +42,11 @@ impl LaneProgress {
         Some(self.last_timestamp.load(Relaxed)).filter(|t| *t >= 0)
     }
 
+    /// The target offset behind the last acknowledged record.
+    pub fn target_end(&self) -> Option<Offset> {
+        Some(self.target_end.load(Relaxed)).filter(|end| *end >= 0)
+    }
+
     /// Records acknowledged.
     pub fn records(&self) -> u64 {
         self.records.load(Relaxed)
@@ -50,12 +57,15 @@ impl LaneProgress {
         self.bytes.load(Relaxed)
     }
 
-    pub(crate) fn advance(&self, next: Offset, records: u64, bytes: u64, last_timestamp: Option<i64>) {
-        self.position.store(next, Relaxed);
-        self.records.fetch_add(records, Relaxed);
-        self.bytes.fetch_add(bytes, Relaxed);
-        if let Some(timestamp) = last_timestamp {
-            self.last_timestamp.store(timestamp, Relaxed);
+    pub(crate) fn advance(&self, acked: &Acked) {
+        self.position.store(acked.next, Relaxed);
+        self.records.fetch_add(acked.records, Relaxed);
+        self.bytes.fetch_add(acked.bytes, Relaxed);
+        if let Some(timestamp) = acked.timestamps.last() {
+            self.last_timestamp.store(*timestamp, Relaxed);
+        }
+        if let Some(mark) = acked.marks.last() {
+            self.target_end.store(mark.target + mark.count as i64, Relaxed);
         }
     }
 }

@@ -105,7 +105,7 @@ impl<S: PositionStore> OffsetMarks<S> {
         }
         let (progress, metrics) = &self.lanes[&id];
         metrics.acked(&acked, now_ms());
-        progress.advance(acked.next, acked.records, acked.bytes, acked.timestamps.last().copied());
+        progress.advance(&acked);
         self.due.insert(acked.lane.source.at.clone(), acked.next);
     }
 

@@ -111,6 +111,11 @@ impl LaneEntry {
         }
     }
 
+    /// The target ends at least behind what it has acknowledged.
+    pub(crate) fn note_acknowledged(&mut self) {
+        self.target_end = self.target_end.max(self.progress.as_ref().and_then(|p| p.target_end()));
+    }
+
     pub(crate) fn moved(&self) -> (u64, u64) {
         let now = self.progress.as_ref().map_or((0, 0), |p| (p.records(), p.bytes()));
         (self.earlier.0 + now.0, self.earlier.1 + now.1)
@@ -120,7 +125,8 @@ impl LaneEntry {
         match &self.state {
             LaneState::Stopped { stop, .. } => stop.kind != StopKind::Interrupted,
             LaneState::Starting => false,
-            LaneState::Running => self.goal.zip(self.position()).is_some_and(|(goal, at)| at >= goal),
+            // A lane without a goal was not there at the start.
+            LaneState::Running => self.goal.zip(self.position()).is_none_or(|(goal, at)| at >= goal),
         }
     }
 }

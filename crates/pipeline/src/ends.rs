@@ -7,11 +7,15 @@ use std::{
 };
 
 use cluster_admin::{Isolation, Offsets};
-use mirror_types::{Offset, Side, TopicPartition};
+use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, book::LaneEntry, link::Control};
+use crate::{
+    Error,
+    book::{LaneEntry, LaneState},
+    link::Control,
+};
 
 /// How often the source is asked where its partitions end.
 const SOURCE_EVERY: Duration = Duration::from_secs(1);
@@ -80,6 +84,11 @@ impl Ends {
             Side::Target => (&control.target, Isolation::Uncommitted),
         };
         let partitions = self.partitions(side);
+        if side == Side::Target {
+            // What was acknowledged before the question is part of any honest answer.
+            let mut book = control.book();
+            book.lanes.values_mut().for_each(LaneEntry::note_acknowledged);
+        }
         let answer = if partitions.is_empty() {
             cluster.cluster_id().await.map(|_| Offsets::new())
         } else {
@@ -126,6 +135,12 @@ impl Ends {
                 }
                 Side::Target => {
                     if let Some(end) = ends.get(&lane.target) {
+                        // A partition's end never goes back, whatever retention does.
+                        if let Some(before) = lane.target_end.filter(|before| before > end)
+                            && lane.state == LaneState::Running
+                        {
+                            self.control.stop(at, lane, shrunk(at, &lane.target.clone(), before, *end));
+                        }
                         lane.target_end = Some(*end);
                         self.control.stage_metrics.marks.target_end(at, &lane.target.topic, *end);
                     }
@@ -133,4 +148,20 @@ impl Ends {
             }
         }
     }
+}
+
+fn shrunk(at: &TopicPartition, target: &TopicPartition, before: Offset, end: Offset) -> Stop {
+    Stop::new(
+        StopKind::Diverged,
+        format!(
+            "{at}: target {target} ended at offset {before} and now ends at {end}: it was deleted and made again, or \
+             truncated by an unclean leader election"
+        ),
+        format!(
+            "find out what happened to it; then restart isomirror: it goes on where it stopped, and what is missing \
+             stays missing, unless {} is empty and the positions of {} are deleted first \
+             (kafka-consumer-groups.sh --delete-offsets on the source, for this link's group): then all is sent again",
+            target.topic, at.topic
+        ),
+    )
 }

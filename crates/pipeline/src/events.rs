@@ -7,7 +7,10 @@ use source_consumer::Command;
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
-use crate::{book::LaneState, link::Control};
+use crate::{
+    book::{LaneEntry, LaneState},
+    link::Control,
+};
 
 /// Listens to the stages until the last of them is gone.
 pub(crate) struct Events {
@@ -44,9 +47,22 @@ impl Events {
 
     fn stopped(&self, id: LaneId, stop: Stop) {
         let mut book = self.control.book();
-        let Some((at, lane)) = book.lanes.iter_mut().find(|(_, lane)| lane.id == id) else { return };
+        if let Some((at, lane)) = book.lanes.iter_mut().find(|(_, lane)| lane.id == id) {
+            self.control.stop(at, lane, stop);
+        }
+    }
+
+    fn name(&self, id: LaneId) -> String {
+        let book = self.control.book();
+        book.lanes.iter().find(|(_, lane)| lane.id == id).map_or_else(String::new, |(at, _)| at.to_string())
+    }
+}
+
+impl Control {
+    /// Stops a lane that runs, whoever found the reason, and tells the operator.
+    pub(crate) fn stop(&self, at: &TopicPartition, lane: &mut LaneEntry, stop: Stop) {
         // Whichever stage stopped it, the consumer is to read it no more.
-        let _ = self.control.consumer_of(at).send(Command::Stop(id));
+        let _ = self.consumer_of(at).send(Command::Stop(lane.id));
         if stop.kind == StopKind::Interrupted {
             debug!(lane = %at, reason = stop.reason, "lane interrupted; it starts again");
         } else if lane.last_stop.as_ref() != Some(&stop) {
@@ -57,13 +73,6 @@ impl Events {
         lane.state = LaneState::Stopped { stop, at: Instant::now() };
     }
 
-    fn name(&self, id: LaneId) -> String {
-        let book = self.control.book();
-        book.lanes.iter().find(|(_, lane)| lane.id == id).map_or_else(String::new, |(at, _)| at.to_string())
-    }
-}
-
-impl Control {
     /// The consumer that reads a lane: always the same one, so that its pieces stay in order.
     pub(crate) fn consumer_of(&self, at: &TopicPartition) -> &mpsc::UnboundedSender<Command> {
         let hash =

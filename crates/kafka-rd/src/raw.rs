@@ -304,6 +304,12 @@ impl PinnedSender {
         NonNull::new(handle).map(|topic| TopicHandle { topic, _sender: self.clone() })
     }
 
+    /// Asks the cluster which partitions a topic has, so that the client knows of new ones now and not only
+    /// after `topic.metadata.refresh.interval.ms`.
+    pub fn learn_partitions(&self, topic: &str, timeout: Duration) -> KafkaResult<()> {
+        self.client.fetch_metadata(Some(topic), timeout).map(drop)
+    }
+
     /// Queues a record. An error is of this record alone, and nothing of it was queued; `NotImplemented` means
     /// that this librdkafka can't write its timestamp.
     pub fn send<'h, H>(&self, topic: &TopicHandle, record: Outgoing<'_, H>) -> Result<(), RDKafkaErrorCode>

@@ -96,6 +96,8 @@ fn complete(mut properties: Properties, batch: u64) -> Result<Properties, Error>
         .set_default("message.max.bytes", 1_000_000_000)
         // A record is tried until the target is back, however long that takes.
         .set_default("message.timeout.ms", 0)
+        // How long a topic that was grown or made again may go unnoticed; the default is 5 minutes.
+        .set_default("topic.metadata.refresh.interval.ms", 10_000)
         .set_default("reconnect.backoff.max.ms", 2000)
         .set_default("socket.keepalive.enable", true);
     Ok(properties)

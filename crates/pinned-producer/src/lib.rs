@@ -18,6 +18,6 @@ mod refusal;
 mod stage;
 
 pub use error::Error;
-pub use limits::Limits;
+pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
 pub use stage::{Config, PinnedProducer, RefusedPolicy};

@@ -31,6 +31,26 @@ pub(crate) fn too_large(lane: &Lane, offset: Offset, size: u64, limit: u64) -> R
     }
 }
 
+/// The record has no key, and the target topic is compacted.
+pub(crate) fn without_key(lane: &Lane, offset: Offset) -> Refusal {
+    let (topic, at) = (&lane.target.topic, &lane.source.at);
+    Refusal {
+        stop: Stop::new(
+            StopKind::Refused,
+            format!(
+                "{at}: the record at source offset {offset} has no key, and target topic {topic} is compacted: it \
+                 takes no record without a key"
+            ),
+            format!(
+                "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config \
+                 cleanup.policy=delete on the target, or set policy.refused = \"skip\"; the lane is tried again by \
+                 itself"
+            ),
+        ),
+        of_this_record: true,
+    }
+}
+
 /// librdkafka's or the target's error for the record at `offset`.
 pub(crate) fn of(lane: &Lane, offset: Offset, code: Code, text: &str) -> Refusal {
     let (target, at) = (&lane.target, &lane.source.at);
@@ -39,6 +59,13 @@ pub(crate) fn of(lane: &Lane, offset: Offset, code: Code, text: &str) -> Refusal
     let refused = |fix: String| {
         let reason = format!("{at}: target {target} refused the record at source offset {offset}: {what}");
         Stop::new(StopKind::Refused, reason, fix)
+    };
+    let interrupted = || {
+        Stop::new(
+            StopKind::Interrupted,
+            format!("{at}: the record at source offset {offset} was not delivered: {what}"),
+            "none: the lane starts again by itself".to_owned(),
+        )
     };
     let mut of_this_record = false;
     let stop = match code {
@@ -55,6 +82,8 @@ pub(crate) fn of(lane: &Lane, offset: Offset, code: Code, text: &str) -> Refusal
             "raise max.message.bytes of target topic {topic} (kafka-configs.sh --alter --entity-type topics \
              --entity-name {topic} --add-config max.message.bytes=…); the lane is tried again by itself"
         )),
+        // The others of a refused batch: they are sent again.
+        Code::InvalidRecord if text.contains("part of a batch") => interrupted(),
         Code::InvalidRecord => {
             of_this_record = true;
             refused(format!(
@@ -84,11 +113,7 @@ pub(crate) fn of(lane: &Lane, offset: Offset, code: Code, text: &str) -> Refusal
         | Code::PurgeQueue
         | Code::PurgeInflight
         | Code::MessageTimedOut
-        | Code::InvalidDifferentRecord => Stop::new(
-            StopKind::Interrupted,
-            format!("{at}: the record at source offset {offset} was not delivered: {what}"),
-            "none: the lane starts again by itself".to_owned(),
-        ),
+        | Code::InvalidDifferentRecord => interrupted(),
         _ => refused("look the error up in the target broker's log; the lane is tried again by itself".to_owned()),
     };
     Refusal { stop, of_this_record }

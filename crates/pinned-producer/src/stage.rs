@@ -22,6 +22,9 @@ use crate::{
     refusal,
 };
 
+/// How long an answer of the target may take, where sending waits for it.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// What to do with a record that the target will never take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedPolicy {
@@ -111,12 +114,23 @@ impl PinnedProducer {
     fn send(&mut self, piece: Routed, give_up: &CancellationToken) -> Result<(), Error> {
         let Some(lane) = self.lane(&piece)? else { return Ok(()) };
         let Routed { batch, next, credit, .. } = piece;
-        let limit = self.limits.get(&lane.lane.target.topic).filter(|_| !self.compresses());
+        let takes = self.limits.get(&lane.lane.target.topic);
+        let limit = takes.max_message_bytes.filter(|_| !self.compresses());
+        // One record that the target refuses takes its whole batch with it, and those behind it get through:
+        // so what is known to be refused is not sent.
+        let refused = |record: &Record<'_>| match limit {
+            _ if takes.only_keyed && record.key().is_none() => {
+                Some(refusal::without_key(&lane.lane, record.offset()))
+            }
+            Some(limit) if record.batch_size() > limit => {
+                Some(refusal::too_large(&lane.lane, record.offset(), record.batch_size(), limit))
+            }
+            _ => None,
+        };
         let mut outgoing: Vec<Record<'_>> = Vec::with_capacity(batch.len());
         let mut end = (next, None);
         for record in batch.iter() {
-            if let Some(limit) = limit.filter(|limit| record.batch_size() > *limit) {
-                let refusal = refusal::too_large(&lane.lane, record.offset(), record.batch_size(), limit);
+            if let Some(refusal) = refused(&record) {
                 if self.config.refused == RefusedPolicy::Stop {
                     end = (record.offset(), Some(refusal));
                     break;
@@ -155,7 +169,8 @@ impl PinnedProducer {
                 return Ok(Some(known.clone()));
             }
         }
-        let client = self.client(client::batch_size(self.limits.get(&lane.target.topic)))?;
+        let client =
+            self.client(client::batch_size(self.limits.get(&lane.target.topic).max_message_bytes))?;
         let lanes = &self.lanes;
         self.slots.sweep(|out| lanes.get(&out.lane.target).is_some_and(|l| l.lane.id() == out.lane.id()));
         let topic = client.sender.topic(&lane.target.topic).ok_or(Error::Panicked)?;
@@ -192,6 +207,7 @@ impl PinnedProducer {
 /// Hands a record to librdkafka, which has room as long as the link's buffer is the tighter bound.
 fn queue(lane: &LaneOut, record: &Record<'_>, number: u32, give_up: &CancellationToken) -> Result<(), Code> {
     let since = Instant::now();
+    let mut asked = false;
     loop {
         let sent = lane.client.sender.send(
             &lane.topic,
@@ -208,6 +224,11 @@ fn queue(lane: &LaneOut, record: &Record<'_>, number: u32, give_up: &Cancellatio
             Err(Code::QueueFull) if !give_up.is_cancelled() => {
                 debug!(lane = %lane.lane, waited = ?since.elapsed(), "librdkafka's queue is full");
                 std::thread::sleep(Duration::from_millis(5));
+            }
+            // The topic was grown or made again, and the client has not noticed yet.
+            Err(Code::UnknownPartition | Code::UnknownTopic) if !asked => {
+                asked = true;
+                let _ = lane.client.sender.learn_partitions(&lane.lane.target.topic, ANSWER);
             }
             result => return result,
         }

@@ -31,15 +31,14 @@ pub fn decide(
     let refuse = |reason, fix| Decision::Refuse(Stop::new(StopKind::Precondition, reason, fix));
     let partitions = source.partitions;
     match target {
-        None if mirrored => Decision::Refuse(Stop::new(
-            StopKind::Diverged,
+        None if mirrored => refuse(
             format!("{topic}: target topic {target_topic} is gone, but this link has mirrored to it before"),
             format!(
-                "to mirror {topic} again from its start, delete its recorded positions (kafka-consumer-groups.sh \
-                 --delete-offsets on the source, for this link's group); to go on where it stopped, create \
-                 {target_topic} with {partitions} partitions on the target"
+                "to go on where it stopped, create {target_topic} with {partitions} partitions on the target; to \
+                 mirror {topic} again from its start, stop isomirror, delete the positions of {topic} \
+                 (kafka-consumer-groups.sh --delete-offsets on the source, for this link's group) and start it again"
             ),
-        )),
+        ),
         None if settings.create => Decision::Create,
         None => refuse(
             format!("{topic}: target topic {target_topic} does not exist, and topics.create = false"),

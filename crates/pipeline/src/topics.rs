@@ -2,14 +2,15 @@
 //! lanes that are new, that can be tried again, or that were interrupted.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
-use cluster_admin::{Offsets, TopicInfo};
+use cluster_admin::{Offsets, TopicConfigs, TopicInfo};
 use mirror_types::{GapCause, LaneId, Offset, Side, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::LaneProgress;
+use pinned_producer::Takes;
 use source_consumer::Command;
 use tokio_util::sync::CancellationToken;
 use topic_rename::RouteError;
@@ -32,8 +33,29 @@ const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// Keeps the lanes in step with the topics.
 pub(crate) struct Topics {
     control: Arc<Control>,
-    missing: HashMap<Arc<str>, u32>,
+    /// How many times in a row a topic with lanes was not on the source, or not on the target.
+    missing: HashMap<(Side, Arc<str>), u32>,
+    /// Source topics that were there at the first look: only they start where `topics.start` says.
+    old: HashSet<Arc<str>>,
+    /// Configs of the target topics that lanes were started on.
+    configs: HashMap<String, TopicConfigs>,
     told: Option<String>,
+    /// How many looks in a row failed on a cluster that answers other questions.
+    failed_while_up: u32,
+}
+
+/// Which topics become which, after a look.
+struct Routes {
+    /// Source topic to target topic.
+    ready: BTreeMap<String, String>,
+    /// Source topics that match but can't be mirrored now; their lanes say why.
+    refused: BTreeSet<String>,
+}
+
+impl Routes {
+    fn have(&self, topic: &str) -> bool {
+        self.ready.contains_key(topic) || self.refused.contains(topic)
+    }
 }
 
 /// Why a look came to nothing: to be tried again.
@@ -59,7 +81,14 @@ struct Starts {
 
 impl Topics {
     pub(crate) fn new(control: Arc<Control>) -> Self {
-        Self { control, missing: HashMap::new(), told: None }
+        Self {
+            control,
+            missing: HashMap::new(),
+            old: HashSet::new(),
+            configs: HashMap::new(),
+            told: None,
+            failed_while_up: 0,
+        }
     }
 
     /// Runs until `shutdown`. What it can't do it tries again; only rules that refuse the topics that there
@@ -72,14 +101,15 @@ impl Topics {
             };
             let pause = match looked {
                 Ok(()) => {
+                    self.failed_while_up = 0;
                     self.tell(None);
                     self.control.config.refresh
                 }
                 Err(trouble) => {
-                    if trouble.is_unreachable() {
-                        let name = &*trouble.cluster;
-                        self.control.book().answered(trouble.side, name, Some(trouble.to_string()));
-                    } else {
+                    // That a cluster is down is told where its ends are asked for; this may be less than that.
+                    let up = self.control.book().cluster(trouble.side).up == Some(true);
+                    self.failed_while_up = if up { self.failed_while_up + 1 } else { 0 };
+                    if !trouble.is_unreachable() || self.failed_while_up > 1 {
                         self.tell(Some(trouble.to_string()));
                     }
                     AFTER_FAILURE.min(self.control.config.refresh)
@@ -117,18 +147,22 @@ impl Topics {
             self.learn_cluster_ids().await;
         }
         let routes = match control.config.rules.route(sources.keys().map(|topic| &**topic)) {
-            Ok(routes) => routes,
+            Ok(ready) => Routes { ready, refused: BTreeSet::new() },
             Err(refused) if first => return Err(Error::Routes(refused)),
-            Err(refused) => self.without_refused(refused),
+            Err(refused) => self.without_refused(refused, &sources),
         };
-        if first && routes.is_empty() {
+        if first {
+            self.old.extend(routes.ready.keys().map(|topic| Arc::from(topic.as_str())));
+        }
+        if first && routes.ready.is_empty() {
             warn!("no topic on the source matches topics.include; waiting for one");
             if control.config.until_caught_up.is_some() {
                 return Err(Error::NoTopics);
             }
         }
         self.forget_gone(&routes);
-        Ok(self.bring_up(first, &routes, &sources, &targets).await)
+        self.stop_without_target(&routes, &sources, &targets);
+        Ok(self.bring_up(first, &routes.ready, &sources, &targets).await)
     }
 
     async fn bring_up(
@@ -141,6 +175,7 @@ impl Topics {
         let control = self.control.clone();
         let mut trouble = None;
         let mut wanted = Vec::new();
+        let mended = self.targets_mended().await;
         for (topic, target_topic) in routes {
             let source = match &sources[topic.as_str()] {
                 Ok(source) => source,
@@ -149,7 +184,8 @@ impl Topics {
                     continue;
                 }
             };
-            let missing = self.lanes_to_start(topic, target_topic, source.partitions);
+            let mended = mended.contains(target_topic);
+            let missing = self.lanes_to_start(topic, target_topic, source.partitions, mended);
             if missing.is_empty() {
                 continue;
             }
@@ -182,15 +218,64 @@ impl Topics {
         }
     }
 
-    /// Topics that have become refused since the start: their lanes stop, the rest goes on.
-    fn without_refused(&mut self, refused: RouteError) -> BTreeMap<String, String> {
-        let trouble = format!("some topics are not mirrored: {refused}");
-        self.tell(Some(trouble));
-        refused.rest
+    /// Topics that can't be routed and have appeared since the start: they are refused, and the rest goes on,
+    /// with it the one of several clashing topics that is being mirrored already.
+    fn without_refused(&self, refused: RouteError, sources: &cluster_admin::Topics) -> Routes {
+        let mut routes = Routes { ready: refused.rest, refused: BTreeSet::new() };
+        let mut refuse = |topic: &str, target: &str, reason: String| {
+            let fix =
+                format!("exclude {topic}, or give it a target topic of its own; then restart isomirror");
+            let partitions = sources.get(topic).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
+            let stop = Stop::new(StopKind::Precondition, format!("{topic}: {reason}"), fix);
+            self.refuse(topic, target, 0..partitions, stop);
+            routes.refused.insert(topic.to_owned());
+        };
+        for clash in &refused.clashes {
+            let first = clash.sources.iter().find(|topic| self.has_run(topic));
+            for topic in clash.sources.iter().filter(|topic| Some(*topic) != first) {
+                refuse(topic, &clash.target, clash.to_string());
+            }
+            if let Some(first) = first {
+                routes.ready.insert(first.clone(), clash.target.clone());
+            }
+        }
+        for illegal in &refused.illegal {
+            refuse(&illegal.topic, &illegal.target, illegal.to_string());
+        }
+        routes
+    }
+
+    /// Whether a topic has lanes that run, or have run, in this process.
+    fn has_run(&self, topic: &str) -> bool {
+        let book = self.control.book();
+        book.lanes.iter().any(|(at, lane)| *at.topic == *topic && lane.progress.is_some())
+    }
+
+    /// Target topics that refused a record, and whose configs have changed since: to be tried again now.
+    async fn targets_mended(&self) -> HashSet<String> {
+        let refused: BTreeSet<String> = {
+            let book = self.control.book();
+            let refused = |lane: &&LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Refused);
+            book.lanes.values().filter(refused).map(|lane| lane.target.topic.to_string()).collect()
+        };
+        let names: Vec<String> = refused.into_iter().collect();
+        let now = self.control.target.topic_configs(&names).await.unwrap_or_default();
+        let changed = |(topic, configs): (String, Result<TopicConfigs, _>)| {
+            let before = self.configs.get(&topic)?;
+            configs.is_ok_and(|now| now != *before).then_some(topic)
+        };
+        now.into_iter().filter_map(changed).collect()
     }
 
     /// Partitions of a topic that have no lane yet, or one that can be tried again; with where it got to.
-    fn lanes_to_start(&self, topic: &str, target_topic: &str, partitions: i32) -> Vec<(i32, Option<Offset>)> {
+    /// `mended`: the target topic's configs have changed since it refused a record.
+    fn lanes_to_start(
+        &self,
+        topic: &str,
+        target_topic: &str,
+        partitions: i32,
+        mended: bool,
+    ) -> Vec<(i32, Option<Offset>)> {
         let book = self.control.book();
         let due = |partition: &i32| match book.lanes.get(&TopicPartition::new(topic, *partition)) {
             None => Some((*partition, None)),
@@ -198,9 +283,9 @@ impl Topics {
                 let LaneState::Stopped { stop, at } = &lane.state else { return None };
                 let again = match stop.kind {
                     StopKind::Precondition | StopKind::Interrupted => true,
+                    StopKind::Refused if mended => true,
                     StopKind::Refused | StopKind::Unreadable => at.elapsed() >= TRY_AGAIN,
-                    StopKind::Diverged => lane.progress.is_none(),
-                    StopKind::Lost => false,
+                    StopKind::Lost | StopKind::Diverged => false,
                 };
                 (again || *lane.target.topic != *target_topic).then(|| (*partition, lane.position()))
             }
@@ -210,7 +295,7 @@ impl Topics {
 
     /// Makes the target topic fit; says which lanes can be started.
     async fn prepare(
-        &self,
+        &mut self,
         first: bool,
         topic: &str,
         source: &TopicInfo,
@@ -218,12 +303,11 @@ impl Topics {
         target: Option<&TopicInfo>,
         missing: Vec<(i32, Option<Offset>)>,
     ) -> Result<Vec<Wanted>, Trouble> {
-        let control = &self.control;
+        let control = self.control.clone();
         let settings = (control.config.settings)(topic);
         let name: Arc<str> = topic.into();
         let all: Vec<_> = (0..source.partitions).map(|p| TopicPartition::new(name.clone(), p)).collect();
-        let known = control.book().lanes.iter().any(|(at, lane)| at.topic == name && lane.progress.is_some());
-        let known = known || self.has_positions(&all).await?;
+        let known = self.has_run(topic) || self.has_positions(&all).await?;
         let decision = decide(topic, source, target_topic, target, &settings, known);
         let done = match &decision {
             Decision::Ready => Ok(()),
@@ -252,18 +336,20 @@ impl Topics {
             self.refuse(topic, target_topic, 0..source.partitions, stop);
             return Ok(Vec::new());
         }
-        if let Ok(configs) = control.target.topic_configs(&[target_topic.to_owned()]).await
-            && let Some(Ok(configs)) = configs.get(target_topic)
-            && let Some(max) = configs.max_message_bytes()
+        if let Ok(mut configs) = control.target.topic_configs(&[target_topic.to_owned()]).await
+            && let Some(Ok(configs)) = configs.remove(target_topic)
         {
-            control.limits.set(target_topic, max);
+            let takes =
+                Takes { max_message_bytes: configs.max_message_bytes(), only_keyed: configs.is_compacted() };
+            control.limits.set(target_topic, takes);
+            self.configs.insert(target_topic.to_owned(), configs);
         }
         let target: Arc<str> = target_topic.into();
         let wanted = |(partition, reached)| Wanted {
             at: TopicPartition::new(name.clone(), partition),
             target: TopicPartition::new(target.clone(), partition),
             settings: settings.clone(),
-            topic_known: known || !first,
+            topic_known: known || !(first || self.old.contains(&name)),
             reached,
         };
         Ok(missing.into_iter().map(wanted).collect())
@@ -475,23 +561,64 @@ impl Topics {
         configs.into_iter().filter_map(|(topic, c)| Some((topic.into(), c.ok()?.is_compacted()))).collect()
     }
 
+    /// Lanes that run while their target topic is gone: without a record to carry they would not notice.
+    fn stop_without_target(
+        &mut self,
+        routes: &Routes,
+        sources: &cluster_admin::Topics,
+        targets: &cluster_admin::Topics,
+    ) {
+        let control = self.control.clone();
+        let mut book = control.book();
+        for (topic, target_topic) in &routes.ready {
+            let key = (Side::Target, Arc::from(topic.as_str()));
+            let there = targets.get(target_topic.as_str());
+            let (false, Some(Ok(source))) = (
+                there.is_some_and(|there| !there.as_ref().is_err_and(cluster_admin::Error::is_unknown_topic)),
+                sources.get(topic.as_str()),
+            ) else {
+                self.missing.remove(&key);
+                continue;
+            };
+            let times = self.missing.entry(key).or_default();
+            *times += 1;
+            if *times < GONE {
+                continue;
+            }
+            let settings = (control.config.settings)(topic);
+            let Decision::Refuse(stop) = decide(topic, source, target_topic, None, &settings, true) else {
+                continue;
+            };
+            let of_topic = book.lanes.iter_mut().filter(|(at, lane)| {
+                *at.topic == **topic
+                    && *lane.target.topic == **target_topic
+                    && lane.state == LaneState::Running
+            });
+            for (at, lane) in of_topic {
+                control.stop(at, lane, stop.clone());
+            }
+        }
+    }
+
     /// Lanes of topics that are on the source no more, or that match no more.
-    fn forget_gone(&mut self, routes: &BTreeMap<String, String>) {
+    fn forget_gone(&mut self, routes: &Routes) {
         let control = self.control.clone();
         let mut book = control.book();
         let mut gone: Vec<TopicPartition> = Vec::new();
         let topics: Vec<Arc<str>> = book.lanes.keys().map(|at| at.topic.clone()).collect();
-        self.missing.retain(|topic, _| !routes.contains_key(&**topic));
-        for topic in topics.into_iter().collect::<std::collections::BTreeSet<_>>() {
-            if routes.contains_key(&*topic) {
+        self.missing.retain(|(side, topic), _| *side == Side::Target || !routes.have(topic));
+        for topic in topics.into_iter().collect::<BTreeSet<_>>() {
+            if routes.have(&topic) {
                 continue;
             }
-            let times = self.missing.entry(topic.clone()).or_default();
+            let times = self.missing.entry((Side::Source, topic.clone())).or_default();
             *times += 1;
             let unreadable = |lane: &LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Unreadable);
             // A topic that may not be read may not be seen either: that is a lane's trouble, not its end.
             if *times >= GONE && !book.lanes.iter().any(|(at, lane)| at.topic == topic && unreadable(lane)) {
                 gone.extend(book.lanes.keys().filter(|at| at.topic == topic).cloned());
+                self.missing.remove(&(Side::Source, topic.clone()));
+                self.old.remove(&topic);
                 info!(topic = &*topic, "the topic is gone from the source; its lanes are forgotten");
             }
         }

@@ -194,7 +194,8 @@ impl Daemon {
         eventually("the daemon says where it listens", || {
             let log = self.log();
             let at = log.split("status at ").nth(1)?;
-            Some(at.split_whitespace().next()?.trim_end_matches(['/', '"']).to_owned())
+            // In a line of text, or within a string of JSON.
+            Some(at.split(|c: char| c == '"' || c.is_whitespace()).next()?.trim_end_matches('/').to_owned())
         })
     }
 
@@ -276,6 +277,10 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // One that has ended by itself has something to tell.
+            eprintln!("--- the daemon: {:?} ---", self.child.try_wait());
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {

@@ -13,6 +13,7 @@ use rdkafka::{
     ClientConfig,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
     metadata::MetadataBroker,
     types::RDKafkaErrorCode,
 };
@@ -164,6 +165,28 @@ impl Cluster {
         doing: &str,
         call: impl FnOnce(&Inner) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
+        self.run(doing, false, call).await
+    }
+
+    /// The same, giving up early also where the cluster refuses the group.
+    pub(crate) async fn blocking_of_group<T: Send + 'static>(
+        &self,
+        doing: &str,
+        call: impl FnOnce(&Inner) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, Error> {
+        let answer = self.run(doing, true, call).await;
+        if answer.is_ok() {
+            self.inner.context.set_group_refused(false);
+        }
+        answer
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        doing: &str,
+        of_group: bool,
+        call: impl FnOnce(&Inner) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, Error> {
         let started = Instant::now();
         let inner = self.inner.clone();
         let (answer, answered) = oneshot::channel();
@@ -172,7 +195,7 @@ impl Cluster {
             let _ = answer.send(call(&inner));
         });
         let outcome = match thread {
-            Ok(_) => self.wait(answered, started).await,
+            Ok(_) => self.wait(answered, started, of_group).await,
             Err(error) => Err(no_thread(&error)),
         };
         match outcome {
@@ -188,12 +211,16 @@ impl Cluster {
         &self,
         mut answered: oneshot::Receiver<Result<T, AdminError>>,
         started: Instant,
+        of_group: bool,
     ) -> Result<T, AdminError> {
         loop {
             if let Ok(answer) = tokio::time::timeout(LOOK, &mut answered).await {
                 return answer.unwrap_or_else(|_| {
                     Err(AdminError { code: RDKafkaErrorCode::Fail, reason: "the call panicked".to_owned() })
                 });
+            }
+            if of_group && self.inner.context.is_group_refused() && started.elapsed() >= PATIENCE {
+                return Err(AdminError::new(RDKafkaErrorCode::GroupAuthorizationFailed));
             }
             if let Some(error) = self.inner.context.last_error()
                 && error.is_authentication()
@@ -276,8 +303,13 @@ pub(crate) fn start(config: &ClientConfig, context: &LogContext) -> Result<Arc<N
 /// take a moment that its last user need not wait for.
 fn serve(client: &Weak<Native>) {
     while let Some(client) = client.upgrade() {
-        // Errors have reached the context by the time they come out of here, and there are no messages.
-        let _ = client.poll(SERVE);
+        // Most errors have reached the context by the time they come out of here, and there are no messages.
+        // Only what a group's coordinator refuses comes out of here alone.
+        if let Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed))) =
+            client.poll(SERVE)
+        {
+            client.context().set_group_refused(true);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Committed offsets of consumer groups that have no members: reading them, and writing them from outside.
-//! Never joins a group, and never touches one that has members (the broker refuses).
+//! Committed offsets of consumer groups that have no members: reading and writing them as one who consumes
+//! without joining. Never joins a group, and never touches one that has members (the broker refuses).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kafka_rd::{Admin, AdminError, Listed};
+use kafka_rd::{Admin, AdminError};
 use mirror_types::{Offset, TopicPartition};
-use rdkafka::{consumer::Consumer, types::RDKafkaErrorCode as Code};
+use rdkafka::{TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode as Code};
 
 use crate::{
     Cluster, Error,
     client::{Inner, Native, lock, start},
+    error::from_kafka,
 };
 
 /// How long to wait before asking again for a coordinator that was not the one, or not ready.
@@ -28,8 +29,7 @@ const FIRST: Duration = Duration::from_secs(2);
 /// What came of it for each partition.
 type Outcomes<T> = HashMap<TopicPartition, Result<T, Error>>;
 
-/// Clients for groups whose coordinator has moved: librdkafka's first one does not take notice (see
-/// [`Admin::commit`]). The other groups use the cluster's client.
+/// A client for each group: in librdkafka a consumer of the group follows its coordinator around.
 pub(crate) type Groups = Mutex<HashMap<String, Arc<Native>>>;
 
 impl Cluster {
@@ -44,13 +44,9 @@ impl Cluster {
             return Ok(HashMap::new());
         }
         let doing = format!("get committed offsets of group {group}");
-        let unique: BTreeMap<TopicPartition, ()> = partitions.iter().map(|p| (p.clone(), ())).collect();
-        let (group, asked) = (group.to_owned(), unique.keys().map(raw).collect::<Vec<_>>());
-        let call =
-            move |inner: &Inner| inner.of_group(&group, |admin| admin.committed(&group, &asked), moved);
-        let found = self.blocking(&doing, call).await?;
-        let present = |offset: Offset| (offset >= 0).then_some(offset);
-        Ok(self.outcomes(&doing, unique.into_keys(), found, present))
+        let (group, asked) = (group.to_owned(), partitions.to_vec());
+        let found = self.blocking_of_group(&doing, move |inner| inner.committed(&group, &asked)).await?;
+        Ok(self.outcomes(&doing, found))
     }
 
     /// Commits offsets for `group`, and says of each partition whether that went. Needs Read on the group
@@ -66,21 +62,18 @@ impl Cluster {
         let doing = format!("commit offsets of group {group}");
         // The last one counts, as it would in commits one after the other.
         let unique: BTreeMap<TopicPartition, Offset> = offsets.iter().cloned().collect();
-        let (group, asked) = (group.to_owned(), unique.iter().map(|(p, o)| (raw(p), *o)).collect::<Vec<_>>());
-        let call = move |inner: &Inner| inner.of_group(&group, |admin| admin.commit(&group, &asked), moved);
-        let done = self.blocking(&doing, call).await?;
-        Ok(self.outcomes(&doing, unique.into_keys(), done, |_| ()))
+        let group = group.to_owned();
+        let done = self.blocking_of_group(&doing, move |inner| inner.commit(&group, unique)).await?;
+        Ok(self.outcomes(&doing, done))
     }
 
     fn outcomes<T>(
         &self,
         doing: &str,
-        partitions: impl Iterator<Item = TopicPartition>,
-        listed: Listed,
-        value: impl Fn(Offset) -> T,
+        outcomes: Vec<(TopicPartition, Result<T, AdminError>)>,
     ) -> Outcomes<T> {
-        let outcome = |(partition, offset): (TopicPartition, Result<Offset, AdminError>)| {
-            let outcome = offset.map(&value).map_err(|mut error| {
+        let context = |(partition, outcome): (TopicPartition, Result<T, AdminError>)| {
+            let outcome = outcome.map_err(|mut error| {
                 if error.code == Code::UnknownMemberId {
                     error.reason = "the group has members: stop its consumers first".to_owned();
                 }
@@ -88,57 +81,122 @@ impl Cluster {
             });
             (partition, outcome)
         };
-        partitions.zip(listed).map(outcome).collect()
+        outcomes.into_iter().map(context).collect()
     }
 }
 
 impl Inner {
-    /// Calls the coordinator of a group: again, until the timeout, while it is on the move (`moved` says
-    /// so of an answer) or not ready.
-    pub fn of_group<T>(
+    fn group(&self, group: &str) -> Result<Arc<Native>, AdminError> {
+        let mut groups = lock(&self.groups);
+        if let Some(client) = groups.get(group) {
+            return Ok(client.clone());
+        }
+        let mut config = self.config.clone();
+        config.set("group.id", group).set("enable.auto.commit", "false");
+        let client = start(&config, &self.context)?;
+        groups.insert(group.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    fn committed(
         &self,
         group: &str,
-        call: impl Fn(Admin<'_>) -> Result<T, AdminError>,
-        moved: impl Fn(&T) -> Option<Code>,
-    ) -> Result<T, AdminError> {
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Result<Option<Offset>, AdminError>)>, AdminError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            if partition.topic.contains('\0') {
+                return Err(AdminError::new(Code::InvalidTopic));
+            }
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        let client = self.group(group)?;
+        let list = client.committed_offsets(list, self.timeout);
+        let list = list.map_err(|error| from_kafka(&error))?;
+        let outcome = |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let partition = TopicPartition::new(element.topic(), element.partition());
+            let offset = element.error().map_err(|error| from_kafka(&error));
+            (partition, offset.map(|()| element.offset().to_raw().filter(|&offset| offset >= 0)))
+        };
+        Ok(list.elements().into_iter().map(outcome).collect())
+    }
+
+    /// Commits all at once; where that fails for a reason that may be one topic's, topic by topic.
+    fn commit(
+        &self,
+        group: &str,
+        offsets: BTreeMap<TopicPartition, Offset>,
+    ) -> Result<Vec<(TopicPartition, Result<(), AdminError>)>, AdminError> {
+        let client = self.group(group)?;
+        let commit = |offsets: &[(TopicPartition, Offset)]| {
+            let raw: Vec<_> = offsets.iter().map(|(p, o)| ((p.topic.clone(), p.partition), *o)).collect();
+            let deadline = Instant::now() + self.timeout;
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+                let outcome = Admin::new(client.client(), left).commit(&raw);
+                let again = |code| code == Code::WaitingForCoordinator || is_coordinators(code);
+                match &outcome {
+                    Err(error) if again(error.code) && Instant::now() + PAUSE < deadline => {
+                        thread::sleep(PAUSE);
+                    }
+                    _ => return outcome,
+                }
+            }
+        };
+        let all: Vec<_> = offsets.into_iter().collect();
+        let outcome = commit(&all);
+        let of_a_topic =
+            [Code::TopicAuthorizationFailed, Code::UnknownTopicOrPartition, Code::OffsetMetadataTooLarge];
+        let by_topic: Vec<_> = all.chunk_by(|a, b| a.0.topic == b.0.topic).collect();
+        match outcome {
+            Err(error) if of_a_topic.contains(&error.code) && by_topic.len() > 1 => {
+                let outcomes = by_topic.into_iter().flat_map(|chunk| each(chunk, commit(chunk)));
+                Ok(outcomes.collect())
+            }
+            Err(error) if is_of_connection(error.code) => Err(error),
+            Err(error) if error.code == Code::GroupAuthorizationFailed => Err(error),
+            outcome => Ok(each(&all, outcome).collect()),
+        }
+    }
+
+    /// Calls the coordinator of a group through the admin API: again, until the timeout, while it is not ready.
+    pub fn of_group<T>(&self, call: impl Fn(Admin<'_>) -> Result<T, AdminError>) -> Result<T, AdminError> {
         let deadline = Instant::now() + self.timeout;
         let mut patience = FIRST;
         loop {
-            let client = lock(&self.groups).get(group).unwrap_or(&self.native).clone();
             let left = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
-            let answer = call(Admin::new(client.client(), left.min(patience)));
+            let answer = call(Admin::new(self.native.client(), left.min(patience)));
             patience *= 2;
-            let trouble = match &answer {
-                Ok(answer) => moved(answer),
-                Err(error) if error.code == Code::OperationTimedOut => Some(error.code),
-                Err(error) => coordinator_trouble(error.code),
-            };
-            let Some(trouble) = trouble else { return answer };
-            if Instant::now() + PAUSE >= deadline {
-                return answer;
-            }
-            thread::sleep(PAUSE);
-            if trouble == Code::NotCoordinator {
-                let client = start(&self.config, &self.context)?;
-                lock(&self.groups).insert(group.to_owned(), client);
+            let again = |code| code == Code::OperationTimedOut || is_coordinators(code);
+            match &answer {
+                Err(error) if again(error.code) && Instant::now() + PAUSE < deadline => thread::sleep(PAUSE),
+                _ => return answer,
             }
         }
     }
 }
 
-/// What is wrong with the coordinator, where any partition says that something is.
-fn moved(listed: &Listed) -> Option<Code> {
-    listed
-        .iter()
-        .filter_map(|outcome| outcome.as_ref().err())
-        .find_map(|error| coordinator_trouble(error.code))
+/// The one outcome, for each partition.
+fn each(
+    offsets: &[(TopicPartition, Offset)],
+    outcome: Result<(), AdminError>,
+) -> impl Iterator<Item = (TopicPartition, Result<(), AdminError>)> {
+    offsets.iter().map(move |(partition, _)| (partition.clone(), outcome.clone()))
 }
 
-fn coordinator_trouble(code: Code) -> Option<Code> {
-    let trouble = [Code::NotCoordinator, Code::CoordinatorNotAvailable, Code::CoordinatorLoadInProgress];
-    trouble.contains(&code).then_some(code)
+fn is_coordinators(code: Code) -> bool {
+    [Code::NotCoordinator, Code::CoordinatorNotAvailable, Code::CoordinatorLoadInProgress].contains(&code)
 }
 
-fn raw(partition: &TopicPartition) -> (Arc<str>, i32) {
-    (partition.topic.clone(), partition.partition)
+fn is_of_connection(code: Code) -> bool {
+    use Code as C;
+    is_coordinators(code)
+        || matches!(
+            code,
+            C::WaitingForCoordinator
+                | C::OperationTimedOut
+                | C::BrokerTransportFailure
+                | C::AllBrokersDown
+                | C::RequestTimedOut
+        )
 }

@@ -63,8 +63,7 @@ impl Cluster {
     /// What this principal may do to a consumer group, whether there is such a group or not.
     pub async fn group_rights(&self, group: &str) -> Result<Option<Rights>, Error> {
         let (doing, group) = (format!("get the rights on group {group}"), group.to_owned());
-        let call =
-            move |inner: &Inner| inner.of_group(&group, |admin| admin.group_operations(&group), |_| None);
+        let call = move |inner: &Inner| inner.of_group(|admin| admin.group_operations(&group));
         Ok(rights_of(self.blocking(&doing, call).await?))
     }
 }

@@ -8,7 +8,7 @@
 mod owned;
 mod types;
 
-use std::{collections::HashMap, fmt, marker::PhantomData, ptr::NonNull, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, marker::PhantomData, ptr, ptr::NonNull, sync::Arc, time::Duration};
 
 use rdkafka::{ClientContext, Offset, bindings as sys, client::Client, types::RDKafkaErrorCode};
 
@@ -208,55 +208,26 @@ impl<'c> Admin<'c> {
         Ok(answers.offsets().into_iter().map(|offset| offset.and_then(answered)).collect())
     }
 
-    /// Commits offsets for a group that has no members.
+    /// Commits offsets for the group of this client, which must be a consumer with a `group.id` that has not
+    /// subscribed. Fails as a whole: librdkafka then blames every partition for the error of one.
     ///
-    /// librdkafka remembers a group's coordinator for as long as it is asked for, and never forgets it for
-    /// an answer of "not coordinator" (`rd_kafka_coord_cache_evict` has one caller, in the transaction
-    /// manager): after that answer only another client gets through. True of all three calls on groups.
-    /// (A consumer with the group's id does follow its coordinator, but blames all partitions for the
-    /// error of one.)
-    pub fn commit(&self, group: &str, offsets: &[((Arc<str>, i32), i64)]) -> Result<Listed, AdminError> {
-        let group = c_string(group)?;
+    /// `AlterConsumerGroupOffsets` would do for any group and say which partition is at fault; but librdkafka
+    /// aborts the process when the connection drops under a request to a coordinator from the admin API
+    /// (librdkafka#4605, #5397: `rd_kafka_enq_once_del_source_return: Assertion`), and a daemon lives through
+    /// many dropped connections. The consumer's own way follows the coordinator, too.
+    pub fn commit(&self, offsets: &[((Arc<str>, i32), i64)]) -> Result<(), AdminError> {
         let entry = |((topic, partition), offset): &'_ ((Arc<str>, i32), i64)| {
             (topic.clone(), *partition, Offset::Offset(*offset))
         };
         let list = partition_list(offsets.iter().map(entry))?;
-        // SAFETY: group and list are alive, and copied.
-        let request = unsafe { sys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.ptr()) };
-        let request =
-            Guard::new(request, sys::rd_kafka_AlterConsumerGroupOffsets_destroy).ok_or_else(no_answer)?;
-        let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS)?;
-        // SAFETY: `run`'s promise for the handles; the array holds the one request, and is copied.
-        let event = self.run(&options, |rk, options, queue| unsafe {
-            sys::rd_kafka_AlterConsumerGroupOffsets(rk, [request.ptr()].as_mut_ptr(), 1, options, queue);
-        })?;
-        let asked: Vec<_> = offsets.iter().map(|(partition, _)| partition.clone()).collect();
-        // SAFETY: as in `create_topic`.
-        unsafe {
-            let result = sys::rd_kafka_event_AlterConsumerGroupOffsets_result(event.ptr());
-            event.group_result(result, sys::rd_kafka_AlterConsumerGroupOffsets_result_groups, &asked)
-        }
-    }
-
-    /// The offsets that a group has committed, −1001 where it has none.
-    pub fn committed(&self, group: &str, partitions: &[(Arc<str>, i32)]) -> Result<Listed, AdminError> {
-        let group = c_string(group)?;
-        let entry = |(topic, partition): &(Arc<str>, i32)| (topic.clone(), *partition, Offset::Invalid);
-        let list = partition_list(partitions.iter().map(entry))?;
-        // SAFETY: group and list are alive, and copied.
-        let request = unsafe { sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.ptr()) };
-        let request =
-            Guard::new(request, sys::rd_kafka_ListConsumerGroupOffsets_destroy).ok_or_else(no_answer)?;
-        let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS)?;
-        // SAFETY: as in `commit`.
-        let event = self.run(&options, |rk, options, queue| unsafe {
-            sys::rd_kafka_ListConsumerGroupOffsets(rk, [request.ptr()].as_mut_ptr(), 1, options, queue);
-        })?;
-        // SAFETY: as in `create_topic`.
-        unsafe {
-            let result = sys::rd_kafka_event_ListConsumerGroupOffsets_result(event.ptr());
-            event.group_result(result, sys::rd_kafka_ListConsumerGroupOffsets_result_groups, partitions)
-        }
+        let queue = self.queue()?;
+        // SAFETY: client and queue are alive, the list is copied; with neither callback nor opaque the outcome
+        // comes as an event on the queue.
+        let error = unsafe {
+            sys::rd_kafka_commit_queue(self.rk.as_ptr(), list.ptr(), queue.ptr(), None, ptr::null_mut())
+        };
+        check(error)?;
+        wait(&queue, self.timeout)?.check()
     }
 
     /// What this principal may do to each topic; none where the broker doesn't say.

@@ -139,6 +139,8 @@ pub(crate) struct ClusterEntry {
     pub(crate) up: Option<bool>,
     pub(crate) error: Option<String>,
     pub(crate) down_since: Option<Instant>,
+    /// Requests in a row that were not answered.
+    unanswered: u32,
 }
 
 /// Everything that is known of the link.
@@ -202,10 +204,15 @@ impl Book {
         }
     }
 
-    /// Notes whether a cluster answered, and tells the operator when that has changed.
+    /// Notes whether a cluster answered, and tells the operator when that has changed. One request that is not
+    /// answered, of a cluster that was there, is not news: a connection may break for many reasons.
     pub(crate) fn answered(&mut self, side: Side, name: &str, error: Option<String>) {
         let cluster = self.cluster(side);
         let up = error.is_none();
+        cluster.unanswered = if up { 0 } else { cluster.unanswered + 1 };
+        if cluster.up == Some(true) && cluster.unanswered == 1 {
+            return;
+        }
         if cluster.up != Some(up) {
             match (&error, cluster.down_since.take()) {
                 (Some(error), _) => {

@@ -160,33 +160,6 @@ impl Event {
     }
 }
 
-impl Event {
-    /// The outcome for each partition of the one group that was asked for.
-    ///
-    /// # Safety
-    /// `result` is null or this event as `groups` takes it.
-    pub(super) unsafe fn group_result<R>(
-        &self,
-        result: *const R,
-        groups: unsafe extern "C" fn(*const R, *mut usize) -> *mut *const sys::rd_kafka_group_result_t,
-        asked: &[(Arc<str>, i32)],
-    ) -> Result<Listed, AdminError> {
-        let result = NonNull::new(result.cast_mut()).ok_or_else(no_answer)?;
-        let mut answers = Answers::new(asked);
-        let mut count = 0;
-        // SAFETY: the caller's promise; the groups and their partitions live as long as the event.
-        unsafe {
-            let group = *array(groups(result.as_ptr(), &mut count), count).first().ok_or_else(no_answer)?;
-            error_of(sys::rd_kafka_group_result_error(group))?;
-            let list = sys::rd_kafka_group_result_partitions(group).as_ref().ok_or_else(no_answer)?;
-            if list.cnt > 0 {
-                slice::from_raw_parts(list.elems, list.cnt as usize).iter().for_each(|p| answers.add(p));
-            }
-        }
-        Ok(answers.offsets())
-    }
-}
-
 /// Puts what librdkafka answers for partitions, in whatever order, into the order they were asked for.
 pub(super) struct Answers<'a> {
     index: HashMap<(&'a str, i32), usize>,

@@ -29,6 +29,9 @@ const FIRST: Duration = Duration::from_secs(2);
 /// What came of it for each partition.
 type Outcomes<T> = HashMap<TopicPartition, Result<T, Error>>;
 
+/// The same, before it is told whose trouble it is.
+type Answers<T> = Vec<(TopicPartition, Result<T, AdminError>)>;
+
 /// A client for each group: in librdkafka a consumer of the group follows its coordinator around.
 pub(crate) type Groups = Mutex<HashMap<String, Arc<Native>>>;
 
@@ -67,11 +70,7 @@ impl Cluster {
         Ok(self.outcomes(&doing, done))
     }
 
-    fn outcomes<T>(
-        &self,
-        doing: &str,
-        outcomes: Vec<(TopicPartition, Result<T, AdminError>)>,
-    ) -> Outcomes<T> {
+    fn outcomes<T>(&self, doing: &str, outcomes: Answers<T>) -> Outcomes<T> {
         let context = |(partition, outcome): (TopicPartition, Result<T, AdminError>)| {
             let outcome = outcome.map_err(|mut error| {
                 if error.code == Code::UnknownMemberId {
@@ -102,7 +101,7 @@ impl Inner {
         &self,
         group: &str,
         partitions: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, Result<Option<Offset>, AdminError>)>, AdminError> {
+    ) -> Result<Answers<Option<Offset>>, AdminError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
             if partition.topic.contains('\0') {
@@ -126,7 +125,7 @@ impl Inner {
         &self,
         group: &str,
         offsets: BTreeMap<TopicPartition, Offset>,
-    ) -> Result<Vec<(TopicPartition, Result<(), AdminError>)>, AdminError> {
+    ) -> Result<Answers<()>, AdminError> {
         let client = self.group(group)?;
         let commit = |offsets: &[(TopicPartition, Offset)]| {
             let raw: Vec<_> = offsets.iter().map(|(p, o)| ((p.topic.clone(), p.partition), *o)).collect();

@@ -103,7 +103,7 @@ fn the_throttle_holds() {
     assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
 }
 
-/// Fails: while a partition awaits an answer and has another batch ready, librdkafka's idempotent producer
+/// Fails on some runs: while a partition awaits an answer and has another batch ready, librdkafka's idempotent producer
 /// polls with a timeout of 0 (`rd_kafka_toppar_producer_serve` sets its wake-up to now, and only then sees that
 /// the partition has messages in flight). Ends when a lane hands over no more than is in flight.
 #[test]

@@ -118,3 +118,30 @@ pub(crate) fn of(lane: &Lane, offset: Offset, code: Code, text: &str) -> Refusal
     };
     Refusal { stop, of_this_record }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use mirror_types::{Budget, LaneId, SourceLane, TopicPartition};
+
+    use super::*;
+
+    #[test]
+    fn the_others_of_a_refused_batch_are_sent_again_and_never_skipped() {
+        let at = TopicPartition::new("a", 0);
+        let credit = Budget::new(1).lane();
+        let lane =
+            Lane { source: Arc::new(SourceLane { id: LaneId(1), at: at.clone(), credit }), target: at };
+        // librdkafka's words for them, and the broker's for the guilty one.
+        let other =
+            "Failed to append record because it was part of a batch which had one more more invalid records";
+        let guilty = "One or more records have been rejected due to 1 record errors in total";
+        for (text, of_this_record, kind) in
+            [(other, false, StopKind::Interrupted), (guilty, true, StopKind::Refused)]
+        {
+            let refusal = of(&lane, 7, Code::InvalidRecord, text);
+            assert_eq!((refusal.of_this_record, refusal.stop.kind), (of_this_record, kind), "{text}");
+        }
+    }
+}

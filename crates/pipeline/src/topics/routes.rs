@@ -1,0 +1,125 @@
+//! Which topics are mirrored now: clashes that came later, topics that are gone on either side.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use mirror_types::{Side, Stop, StopKind, TopicPartition};
+use source_consumer::Command;
+use topic_rename::RouteError;
+use tracing::info;
+
+use super::{Routes, Topics};
+use crate::{
+    book::{LaneEntry, LaneState},
+    decide::{Decision, decide},
+};
+
+/// A topic is gone when it was missing this many times in a row.
+const GONE: u32 = 3;
+
+impl Topics {
+    /// Topics that can't be routed and have appeared since the start: they are refused, and the rest goes on,
+    /// with it the one of several clashing topics that is being mirrored already.
+    pub(super) fn without_refused(&self, refused: RouteError, sources: &cluster_admin::Topics) -> Routes {
+        let mut routes = Routes { ready: refused.rest, refused: BTreeSet::new() };
+        let mut refuse = |topic: &str, target: &str, reason: String| {
+            let fix =
+                format!("exclude {topic}, or give it a target topic of its own; then restart isomirror");
+            let partitions = sources.get(topic).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
+            let stop = Stop::new(StopKind::Precondition, format!("{topic}: {reason}"), fix);
+            self.refuse(topic, target, 0..partitions, stop);
+            routes.refused.insert(topic.to_owned());
+        };
+        for clash in &refused.clashes {
+            let first = clash.sources.iter().find(|topic| self.has_run(topic));
+            for topic in clash.sources.iter().filter(|topic| Some(*topic) != first) {
+                refuse(topic, &clash.target, clash.to_string());
+            }
+            if let Some(first) = first {
+                routes.ready.insert(first.clone(), clash.target.clone());
+            }
+        }
+        for illegal in &refused.illegal {
+            refuse(&illegal.topic, &illegal.target, illegal.to_string());
+        }
+        routes
+    }
+
+    /// Whether a topic has lanes that run, or have run, in this process.
+    pub(super) fn has_run(&self, topic: &str) -> bool {
+        let book = self.control.book();
+        book.lanes.iter().any(|(at, lane)| *at.topic == *topic && lane.progress.is_some())
+    }
+
+    /// Lanes that run while their target topic is gone: without a record to carry they would not notice.
+    pub(super) fn stop_without_target(
+        &mut self,
+        routes: &Routes,
+        sources: &cluster_admin::Topics,
+        targets: &cluster_admin::Topics,
+    ) {
+        let control = self.control.clone();
+        let mut book = control.book();
+        for (topic, target_topic) in &routes.ready {
+            let key = (Side::Target, Arc::from(topic.as_str()));
+            let there = targets.get(target_topic.as_str());
+            let (false, Some(Ok(source))) = (
+                there.is_some_and(|there| !there.as_ref().is_err_and(cluster_admin::Error::is_unknown_topic)),
+                sources.get(topic.as_str()),
+            ) else {
+                self.missing.remove(&key);
+                continue;
+            };
+            let times = self.missing.entry(key).or_default();
+            *times += 1;
+            if *times < GONE {
+                continue;
+            }
+            let settings = (control.config.settings)(topic);
+            let Decision::Refuse(stop) = decide(topic, source, target_topic, None, &settings, true) else {
+                continue;
+            };
+            let of_topic = book.lanes.iter_mut().filter(|(at, lane)| {
+                *at.topic == **topic
+                    && *lane.target.topic == **target_topic
+                    && lane.state == LaneState::Running
+            });
+            for (at, lane) in of_topic {
+                control.stop(at, lane, stop.clone());
+            }
+        }
+    }
+
+    /// Lanes of topics that are on the source no more, or that match no more.
+    pub(super) fn forget_gone(&mut self, routes: &Routes) {
+        let control = self.control.clone();
+        let mut book = control.book();
+        let mut gone: Vec<TopicPartition> = Vec::new();
+        let topics: Vec<Arc<str>> = book.lanes.keys().map(|at| at.topic.clone()).collect();
+        self.missing.retain(|(side, topic), _| *side == Side::Target || !routes.have(topic));
+        for topic in topics.into_iter().collect::<BTreeSet<_>>() {
+            if routes.have(&topic) {
+                continue;
+            }
+            let times = self.missing.entry((Side::Source, topic.clone())).or_default();
+            *times += 1;
+            let unreadable = |lane: &LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Unreadable);
+            // A topic that may not be read may not be seen either: that is a lane's trouble, not its end.
+            if *times >= GONE && !book.lanes.iter().any(|(at, lane)| at.topic == topic && unreadable(lane)) {
+                gone.extend(book.lanes.keys().filter(|at| at.topic == topic).cloned());
+                self.missing.remove(&(Side::Source, topic.clone()));
+                self.old.remove(&topic);
+                info!(topic = &*topic, "the topic is gone from the source; its lanes are forgotten");
+            }
+        }
+        for at in gone {
+            let Some(lane) = book.remove(&at) else { continue };
+            let _ = control.consumer_of(&at).send(Command::Stop(lane.id));
+            control.board.remove(lane.id);
+            let last = !book.lanes.keys().any(|other| other.topic == at.topic);
+            control.metrics.remove(&at, &lane.target.topic);
+            control.stage_metrics.source.remove(&at);
+            control.stage_metrics.target.remove(&at, &lane.target.topic);
+            control.stage_metrics.marks.remove(&at, &lane.target.topic, last);
+        }
+    }
+}

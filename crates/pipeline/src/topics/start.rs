@@ -1,0 +1,205 @@
+//! Which lanes are started, and where: at what they reached, what is recorded, or what is configured.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use cluster_admin::Offsets;
+use mirror_types::{GapCause, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
+use offset_marks::LaneProgress;
+use source_consumer::Command;
+use tracing::{debug, info};
+
+use super::{Topics, Trouble, Wanted};
+use crate::{
+    Start,
+    book::{LaneEntry, LaneState},
+};
+
+/// A lane that the target or source refused is tried again after this long.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Where lanes start; and what is wrong with those that can't.
+#[derive(Default)]
+struct Starts {
+    at: HashMap<TopicPartition, Offset>,
+    failed: BTreeMap<TopicPartition, Trouble>,
+}
+
+impl Topics {
+    /// Partitions of a topic that have no lane yet, or one that can be tried again; with where it got to.
+    /// `mended`: the target topic's configs have changed since it refused a record.
+    pub(super) fn lanes_to_start(
+        &self,
+        topic: &str,
+        target_topic: &str,
+        partitions: i32,
+        mended: bool,
+    ) -> Vec<(i32, Option<Offset>)> {
+        let book = self.control.book();
+        let due = |partition: &i32| match book.lanes.get(&TopicPartition::new(topic, *partition)) {
+            None => Some((*partition, None)),
+            Some(lane) => {
+                let LaneState::Stopped { stop, at } = &lane.state else { return None };
+                let again = match stop.kind {
+                    StopKind::Precondition | StopKind::Interrupted => true,
+                    StopKind::Refused if mended => true,
+                    StopKind::Refused | StopKind::Unreadable => at.elapsed() >= TRY_AGAIN,
+                    StopKind::Lost | StopKind::Diverged => false,
+                };
+                (again || *lane.target.topic != *target_topic).then(|| (*partition, lane.position()))
+            }
+        };
+        (0..partitions).filter_map(|p| due(&p)).collect()
+    }
+
+    /// Finds where each lane starts, records that, and starts it.
+    pub(super) async fn start(&self, first: bool, wanted: Vec<Wanted>) -> Result<(), Trouble> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let control = &self.control;
+        let at: Vec<TopicPartition> = wanted.iter().map(|w| w.at.clone()).collect();
+        let ends = control.source.end_offsets(&at, control.config.isolation()).await?;
+        let Starts { at: starts, failed } = self.starts(&wanted, &ends).await?;
+        let trouble = self.without_start(&wanted, failed);
+        let compacted = self.compacted(&wanted).await;
+        let mut book = control.book();
+        let mut begun = 0;
+        for lane in wanted {
+            let Some(from) = starts.get(&lane.at).copied() else { continue };
+            let id = LaneId(control.next_id.fetch_add(1, Relaxed));
+            let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
+            let progress = LaneProgress::starting_at(from);
+            control.board.add(&source, progress.clone());
+            control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, from);
+            control.stage_metrics.target.lane_started(&lane.at, &lane.target.topic);
+            let mut entry = LaneEntry::new(id, lane.target);
+            if let Some(before) = book.lanes.get(&lane.at) {
+                entry.earlier = before.moved();
+                entry.goal = before.goal;
+                entry.last_stop = before.last_stop.clone();
+                control.board.remove(before.id);
+            }
+            entry.state = LaneState::Running;
+            entry.progress = Some(progress);
+            entry.source_end = ends.get(&lane.at).and_then(|end| end.as_ref().ok().copied());
+            if first {
+                entry.goal = entry.source_end;
+            }
+            let gap_cause = match compacted.get(&lane.at.topic) {
+                Some(true) => GapCause::Compaction,
+                _ => GapCause::Transaction,
+            };
+            let _ = control.consumer_of(&lane.at).send(Command::Start { lane: source, from, gap_cause });
+            book.lanes.insert(lane.at, entry);
+            begun += 1;
+        }
+        if begun > 0 {
+            info!(lanes = begun, "lanes started");
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Lanes whose start can't be found or recorded: what passes by itself is returned, to be tried again
+    /// at the next look; the rest is these lanes' own trouble and stops them, not the others.
+    fn without_start(&self, wanted: &[Wanted], failed: BTreeMap<TopicPartition, Trouble>) -> Option<Trouble> {
+        let mut passing = None;
+        let mut refused: BTreeMap<Arc<str>, (Trouble, Vec<i32>)> = BTreeMap::new();
+        for (at, error) in failed {
+            if error.is_retriable() || error.is_unknown_topic() {
+                passing.get_or_insert(error);
+            } else {
+                refused.entry(at.topic).or_insert((error, Vec::new())).1.push(at.partition);
+            }
+        }
+        for (topic, (error, partitions)) in refused {
+            let fix = if error.is_not_authorized() {
+                format!(
+                    "grant READ and DESCRIBE on topic {topic} on the source; the lane is tried again by itself"
+                )
+            } else {
+                "look the error up in the source broker's log; the lane is tried again by itself".to_owned()
+            };
+            let stop = Stop::new(StopKind::Unreadable, format!("{topic}: {error}"), fix);
+            if let Some(lane) = wanted.iter().find(|lane| lane.at.topic == topic) {
+                self.refuse(&topic, &lane.target.topic, partitions, stop);
+            }
+        }
+        passing
+    }
+
+    /// The position of each lane: where it got to, else what is recorded, else as configured. A start that is
+    /// not recorded yet is recorded first, so that a crash before the first record does not move it.
+    async fn starts(&self, wanted: &[Wanted], ends: &Offsets) -> Result<Starts, Trouble> {
+        let control = &self.control;
+        let unknown: Vec<TopicPartition> =
+            wanted.iter().filter(|w| w.reached.is_none()).map(|w| w.at.clone()).collect();
+        let committed = control.source.committed(&control.config.group, &unknown).await?;
+        let mut starts = Starts::default();
+        let mut by_rule: HashMap<(u8, i64), Vec<TopicPartition>> = HashMap::new();
+        for lane in wanted {
+            let recorded = match committed.get(&lane.at).cloned().transpose() {
+                Ok(recorded) => recorded.flatten(),
+                Err(error) => {
+                    starts.failed.insert(lane.at.clone(), error);
+                    continue;
+                }
+            };
+            if let Some(position) = lane.reached.or(recorded) {
+                starts.at.insert(lane.at.clone(), position);
+                continue;
+            }
+            // What appears while the link runs is new as a whole, and none of it may be left out.
+            let start = if lane.topic_known { Start::Earliest } else { lane.settings.start };
+            let rule = match start {
+                Start::Earliest => (0, 0),
+                Start::Latest => (1, 0),
+                Start::At(time) => (2, time),
+            };
+            by_rule.entry(rule).or_default().push(lane.at.clone());
+        }
+        let mut fresh = Vec::new();
+        for ((rule, time), partitions) in by_rule {
+            let earliest = control.source.start_offsets(&partitions).await?;
+            let at_time = match rule {
+                2 => control.source.offsets_at(&partitions, time).await?,
+                _ => HashMap::new(),
+            };
+            for at in partitions {
+                let end = || ends.get(&at).cloned().transpose();
+                let offset = match rule {
+                    0 => earliest.get(&at).cloned().transpose(),
+                    1 => end(),
+                    _ => match at_time.get(&at).cloned().transpose().map(Option::flatten) {
+                        Ok(None) => end(),
+                        found => found,
+                    },
+                };
+                match offset {
+                    Ok(offset) => fresh.extend(offset.map(|offset| (at, offset))),
+                    Err(error) => drop(starts.failed.insert(at, error)),
+                }
+            }
+        }
+        for (at, recorded) in control.source.commit(&control.config.group, &fresh).await? {
+            if let Err(error) = recorded {
+                debug!(lane = %at, %error, "its start can't be recorded");
+                starts.failed.insert(at, error);
+            }
+        }
+        fresh.retain(|(at, _)| !starts.failed.contains_key(at));
+        starts.at.extend(fresh);
+        Ok(starts)
+    }
+
+    async fn compacted(&self, wanted: &[Wanted]) -> HashMap<Arc<str>, bool> {
+        let mut names: Vec<String> = wanted.iter().map(|w| w.at.topic.to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let configs = self.control.source.topic_configs(&names).await.unwrap_or_default();
+        configs.into_iter().filter_map(|(topic, c)| Some((topic.into(), c.ok()?.is_compacted()))).collect()
+    }
+}

@@ -20,6 +20,7 @@ use crate::{
 
 /// Mirrors until a signal, or until caught up.
 pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
+    end_on_panic();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -29,6 +30,16 @@ pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Ex
     // A request to a cluster that is down may still be waiting for its timeout.
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
+}
+
+/// A panic in any thread ends the process: half a daemon is worse than none, what it had acknowledged is
+/// recorded, and systemd or the container's restart policy starts it again.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        process::abort();
+    }));
 }
 
 async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {

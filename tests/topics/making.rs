@@ -112,7 +112,9 @@ fn a_target_topic_with_fewer_partitions_is_refused_until_its_fix_is_run() {
     assert!(reason.contains(&small) && reason.contains("has 2 partitions, the source has 3"), "{reason}");
     let status = daemon.status();
     assert!(stopped(&status, &small, 1).is_some() && stopped(&status, &small, 2).is_some(), "{status:#}");
-    assert_eq!(lane(&status, &fine, 0).unwrap()["state"], "running");
+    eventually("the other topic's lane runs", || {
+        (lane(&daemon.status(), &fine, 0)?["state"] == "running").then_some(())
+    });
     let (code, why) = daemon.get("/readyz");
     assert!(code == 503 && why.contains(&reason), "{code}: {why}");
     let labels = [("topic", small.as_str()), ("partition", "0"), ("state", "stopped")];

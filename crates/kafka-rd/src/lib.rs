@@ -1,7 +1,7 @@
 //! librdkafka at arm's length: its properties (with their secrets), its logs, and the few calls that the
 //! safe `rdkafka` crate lacks or makes dear.
 //!
-//! Owns the only unsafe code of the workspace (`raw`). Must never know of lanes, links or mirroring.
+//! Owns the only unsafe code of data path and administration (the modules `raw…`). Must never know of lanes, links or mirroring.
 
 mod context;
 mod properties;

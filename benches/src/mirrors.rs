@@ -1,6 +1,11 @@
 //! The mirrors: how each is configured and started.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use kafka_harness::{
@@ -22,17 +27,22 @@ pub enum Mirror {
     MirrorMaker2,
 }
 
+/// Counts MirrorMaker's runs, for names of their own.
+static RUN: AtomicU32 = AtomicU32::new(0);
+
 /// A mirror that runs.
 pub struct Running {
     process: Process,
     _dir: TempDir,
 }
 
-/// MirrorMaker 2 as its users tune it: two tasks for two cores, larger batches, nothing but records.
+/// MirrorMaker 2 as its users tune it: two tasks for two cores, larger batches, nothing but records. `SRC` and `DST`
+/// stand for aliases that are new in each run: it keeps its positions in topics named after them, and a second run
+/// under the same names would find nothing left to do.
 pub const MIRROR_MAKER_2: &str = "\
-clusters = a, b
-a->b.enabled = true
-b->a.enabled = false
+clusters = SRC, DST
+SRC->DST.enabled = true
+DST->SRC.enabled = false
 tasks.max = 2
 replication.factor = 1
 checkpoints.topic.replication.factor = 1
@@ -47,11 +57,11 @@ sync.topic.acls.enabled = false
 emit.heartbeats.enabled = false
 emit.checkpoints.enabled = false
 refresh.topics.interval.seconds = 5
-a.consumer.auto.offset.reset = earliest
-b.producer.batch.size = 131072
-b.producer.linger.ms = 10
-a->b.producer.override.batch.size = 131072
-a->b.producer.override.linger.ms = 10
+SRC.consumer.auto.offset.reset = earliest
+DST.producer.batch.size = 131072
+DST.producer.linger.ms = 10
+SRC->DST.producer.override.batch.size = 131072
+SRC->DST.producer.override.linger.ms = 10
 ";
 
 impl Mirror {
@@ -76,13 +86,15 @@ impl Mirror {
             }
             Mirror::MirrorMaker2 => {
                 let path = dir.path().join("mm2.properties");
+                let run = RUN.fetch_add(1, Relaxed);
                 let clusters = format!(
-                    "a.bootstrap.servers = {}\nb.bootstrap.servers = {}\na->b.topics = {}\n",
+                    "{MIRROR_MAKER_2}SRC.bootstrap.servers = {}\nDST.bootstrap.servers = {}\nSRC->DST.topics = {}\n",
                     source.bootstrap(),
                     target.bootstrap(),
                     shape.topic,
                 );
-                fs::write(&path, clusters + MIRROR_MAKER_2)?;
+                let named = clusters.replace("SRC", &format!("a{run}")).replace("DST", &format!("b{run}"));
+                fs::write(&path, named)?;
                 let mut command = Dist::get(kafka_harness::MAIN_VERSION)?.mirror_maker_command()?;
                 command.args(["-Xmx1g", "org.apache.kafka.connect.mirror.MirrorMaker"]).arg(path);
                 command

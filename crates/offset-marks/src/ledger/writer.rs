@@ -1,0 +1,254 @@
+//! The ledger of a lane, to be written: as marks come in, while the lane runs.
+//!
+//! Owns the tail chunk and those that are full and not yet written: nothing else of the ledger is in memory.
+
+use std::collections::VecDeque;
+
+use mirror_types::{GapCause, Mark, TopicPartition};
+
+use super::{
+    Chunk, LaneStart, Point,
+    chunk::header,
+    step::{Step, Tag},
+};
+use crate::control::{ControlRecord, Key, Record};
+
+/// How large a chunk may get before the next one begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkLimits {
+    /// Runs.
+    pub runs: usize,
+    /// Bytes; exceeded by the last run of a chunk at the most.
+    pub bytes: usize,
+}
+
+impl Default for ChunkLimits {
+    /// As the tail is written again and again while it grows, larger chunks cost more traffic; smaller ones cost
+    /// more records, each of which costs its key again.
+    fn default() -> Self {
+        Self { runs: 4096, bytes: 16 * 1024 }
+    }
+}
+
+/// A mark that does not go on where the ledger ends. Nothing of it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the marks of {lane} must go on at {position} or behind, not at {given}")]
+pub struct OutOfOrder {
+    /// The lane.
+    pub lane: TopicPartition,
+    /// Where the ledger ends.
+    pub position: Point,
+    /// What was given.
+    pub given: Point,
+}
+
+/// A state of the ledger that was handed out to be written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(u64);
+
+/// What has to be written, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwritten {
+    /// The records of the control topic.
+    pub records: Vec<ControlRecord>,
+    /// Tells [`LedgerWriter::written`] how far they go.
+    pub revision: Revision,
+    /// The lane's position once they are written.
+    pub position: Point,
+}
+
+/// Writes a lane's ledger.
+#[derive(Debug)]
+pub struct LedgerWriter {
+    start: LaneStart,
+    start_due: bool,
+    limits: ChunkLimits,
+    tail: Tail,
+    position: Point,
+    changed: Revision,
+    saved: Revision,
+    full: VecDeque<Full>,
+}
+
+/// The chunk that is growing. Its last step is not in its bytes yet, as it may still become longer.
+#[derive(Debug)]
+struct Tail {
+    number: u32,
+    bytes: Vec<u8>,
+    steps: usize,
+    tag: Tag,
+    last: Step,
+}
+
+#[derive(Debug)]
+struct Full {
+    number: u32,
+    value: Vec<u8>,
+    changed: Revision,
+}
+
+impl LedgerWriter {
+    /// A lane that begins now.
+    pub fn begin(start: LaneStart) -> Self {
+        let mut writer = Self::resume(start, None);
+        writer.start_due = true;
+        writer.changed.0 += 1;
+        writer
+    }
+
+    /// A lane that goes on, from the last chunk it has and that chunk's number.
+    pub fn resume(start: LaneStart, last: Option<(u32, &Chunk)>) -> Self {
+        let at = start.at;
+        Self {
+            start,
+            start_due: false,
+            limits: ChunkLimits::default(),
+            tail: last.map_or_else(|| Tail::new(0, at), |(number, chunk)| Tail::of(number, chunk)),
+            position: last.map_or(at, |(_, chunk)| chunk.end()),
+            changed: Revision(0),
+            saved: Revision(0),
+            full: VecDeque::new(),
+        }
+    }
+
+    /// The same writer with other limits.
+    pub fn with_limits(mut self, limits: ChunkLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How the lane began.
+    pub fn start(&self) -> &LaneStart {
+        &self.start
+    }
+
+    /// The lane's position: every source offset before it is mirrored or in a gap.
+    pub fn position(&self) -> Point {
+        self.position
+    }
+
+    /// Takes a run that was acknowledged. What lies between the position and the run is taken for a gap whose cause
+    /// is not known.
+    pub fn mark(&mut self, mark: Mark) -> Result<(), OutOfOrder> {
+        let from = Point::new(mark.source, mark.target);
+        let run = Step { count: mark.count, ..Step::default() }.run();
+        let end = from.after(run).ok_or_else(|| self.out_of_order(from))?;
+        self.gap(from, None)?;
+        if mark.count > 0 {
+            self.tail.last.count += mark.count;
+            self.position = end;
+            self.changed.0 += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes everything up to `to` for a gap. `to.target` is where the next record would go: further on than the
+    /// position where the gap was filled, the same where it was not (yet).
+    ///
+    /// A step on the target alone belongs to the gap in front of it: it is how that was filled.
+    pub fn gap(&mut self, to: Point, cause: Option<GapCause>) -> Result<(), OutOfOrder> {
+        let gap = self.position.span_to(to).ok_or_else(|| self.out_of_order(to))?;
+        if self.position == to {
+            return Ok(());
+        }
+        let last = &mut self.tail.last;
+        if last.count == 0 && (last.is_empty() || last.cause == cause || gap.source == 0) {
+            if last.is_empty() {
+                last.cause = cause;
+            }
+            last.gap.source += gap.source;
+            last.gap.target += gap.target;
+        } else {
+            self.begin_step(Step { cause, gap, count: 0 });
+        }
+        self.position = to;
+        self.changed.0 += 1;
+        Ok(())
+    }
+
+    /// What has to be written now: the lane's start if it is new, chunks that have become full, the tail as it is.
+    /// Ask again whenever there is time, and after a write that failed; everything is there until `written` is told.
+    pub fn unwritten(&self) -> Unwritten {
+        let mut records = Vec::new();
+        if self.start_due {
+            records.push(Record::Lane(self.start.clone()).encode());
+        }
+        for full in &self.full {
+            records.push(self.record(full.number, full.value.clone()));
+        }
+        if self.changed > self.saved && !self.tail.is_empty() {
+            records.push(self.record(self.tail.number, self.tail.encode()));
+        }
+        Unwritten { records, revision: self.changed, position: self.position }
+    }
+
+    /// Says that the records of this revision are on the target for good.
+    pub fn written(&mut self, revision: Revision) {
+        self.start_due = false;
+        self.saved = self.saved.max(revision);
+        self.full.retain(|full| full.changed > revision);
+    }
+
+    /// The bytes of this ledger that are in memory. They grow where marks come in and nothing can be written.
+    pub fn held_bytes(&self) -> usize {
+        self.tail.bytes.len() + self.full.iter().map(|full| full.value.len()).sum::<usize>()
+    }
+
+    fn begin_step(&mut self, step: Step) {
+        if self.tail.steps >= self.limits.runs || self.tail.bytes.len() >= self.limits.bytes {
+            let next = Tail::new(self.tail.number + 1, self.position);
+            let full = std::mem::replace(&mut self.tail, next);
+            if self.changed > self.saved {
+                let value = full.encode();
+                self.full.push_back(Full { number: full.number, value, changed: self.changed });
+            }
+            self.tail.last = step;
+        } else {
+            self.tail.push(step);
+        }
+    }
+
+    fn record(&self, number: u32, value: Vec<u8>) -> ControlRecord {
+        let key = Key::Chunk { lane: self.start.lane(), incarnation: self.start.incarnation, number };
+        ControlRecord { key: key.encode(), value: Some(value) }
+    }
+
+    fn out_of_order(&self, given: Point) -> OutOfOrder {
+        OutOfOrder { lane: self.start.lane(), position: self.position, given }
+    }
+}
+
+impl Tail {
+    fn new(number: u32, base: Point) -> Self {
+        Self { number, bytes: header(base), steps: 1, tag: Tag::default(), last: Step::default() }
+    }
+
+    fn of(number: u32, chunk: &Chunk) -> Self {
+        match chunk.last_step() {
+            None => Self::new(number, chunk.base()),
+            Some(last) => Self {
+                number,
+                bytes: chunk.as_bytes()[..last.body].to_vec(),
+                steps: last.steps,
+                tag: last.tag,
+                last: last.step,
+            },
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
+    fn push(&mut self, step: Step) {
+        self.last.put(&mut self.tag, &mut self.bytes);
+        self.last = step;
+        self.steps += 1;
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let (mut bytes, mut tag) = (self.bytes.clone(), self.tag);
+        self.last.put(&mut tag, &mut bytes);
+        bytes
+    }
+}

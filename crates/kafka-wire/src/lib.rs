@@ -1,0 +1,46 @@
+//! A small asynchronous Kafka client, for what librdkafka can't do: requests in the caller's own order and
+//! batches, with the caller's own producer ids, and an answer to the question whether a failed request may
+//! have been done.
+//!
+//! - [`Settings`]: librdkafka-style properties.
+//! - [`Connection`]: one broker; requests go out in the order of the calls, many at once.
+//! - [`Client`]: a cluster; who leads what, connections as they are needed, one request at a time.
+//!
+//! What brokers send is trusted to be a broker's: the protocol library makes room for as many elements as
+//! an array's length promises. A peer that has not shown who it is gets no more than small answers read.
+
+mod base64;
+mod client;
+mod connection;
+mod error;
+mod fetch;
+mod groups;
+mod names;
+mod offsets;
+mod produce;
+mod producers;
+pub mod records;
+mod scram;
+mod settings;
+mod transactions;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use kafka_protocol;
+
+pub use crate::{
+    client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
+    connection::{Answer, Connection, RawResponse, Response, Versions},
+    error::{Cause, Code, Error, Sent},
+    fetch::{Aborted, FetchFrom, FetchOptions, Fetched, Isolation},
+    groups::{Joined, Member, Membership},
+    offsets::{Listed, LogEnd, OffsetSpec},
+    produce::{Outcomes, ProduceBatch, ProduceOptions, Produced, Producing, Refused},
+    producers::ActiveProducer,
+    settings::{Settings, SettingsError},
+    transactions::{ProducerIdentity, TxnMarker},
+};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,40 @@
+//! What is done to a running mirror: kill -9 at random moments.
+
+use std::time::Instant;
+
+use kafka_harness::daemon::{Daemon, PATIENCE};
+
+use crate::{dice::Dice, modes::Link};
+
+/// Kills the link's daemon so many times with kill -9, each time started anew. Half of the kills fall anywhere from its
+/// first moment on; for the others it is first seen to write. Returns the ends of the killed ones' logs.
+pub fn kills(link: &Link<'_>, dice: &mut Dice, kills: u64) -> Vec<String> {
+    let mut logs = Vec::new();
+    for kill in 0..kills {
+        let daemon = link.config.run();
+        if kill == 0 || dice.percent(50) {
+            wait_for_progress(link, &daemon);
+            std::thread::sleep(dice.millis(0..600));
+        } else {
+            std::thread::sleep(dice.millis(5..1500));
+        }
+        let log = daemon.kill().log;
+        let lines: Vec<&str> = log.lines().collect();
+        logs.push(lines[lines.len().saturating_sub(15)..].join("\n"));
+    }
+    logs
+}
+
+/// Waits until the target has more than now. A dead predecessor's session may have to time out first.
+#[track_caller]
+pub fn wait_for_progress(link: &Link<'_>, daemon: &Daemon) {
+    let (then, deadline) = (link.arrived(), Instant::now() + PATIENCE);
+    while link.arrived() <= then {
+        assert!(
+            Instant::now() < deadline,
+            "nothing arrives for {PATIENCE:?}; the daemon's log:\n{}",
+            daemon.log()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+}

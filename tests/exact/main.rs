@@ -1,0 +1,12 @@
+mod chaos;
+mod clusters;
+mod compare;
+mod content;
+mod dice;
+mod kills;
+mod marks;
+mod modes;
+mod planted;
+mod sources;
+mod sources_check;
+mod view;

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{ProduceRequest, ProduceResponse},
+    messages::{ProduceRequest, ProduceResponse, produce_response::BatchIndexAndErrorMessage},
     protocol::{HeaderVersion, Request},
 };
 
@@ -93,6 +93,9 @@ pub struct Refused {
     pub code: Code,
     /// What the broker says beside it; may be empty.
     pub message: Arc<str>,
+    /// The records that it finds fault with, by their index in the batch, and what it says of each
+    /// (KIP-467); none where the fault is not a record's.
+    pub records: Vec<(i32, Arc<str>)>,
     /// Where the partition's log starts; -1 where it is not said.
     pub log_start_offset: i64,
 }
@@ -151,7 +154,13 @@ fn outcomes(answer: ProduceResponse) -> Outcomes {
                 }),
                 Some(code) => {
                     let message = found.error_message.as_deref().unwrap_or_default().into();
-                    Err(Refused { topic, partition, code, message, log_start_offset: found.log_start_offset })
+                    let fault = |record: &BatchIndexAndErrorMessage| {
+                        let words = record.batch_index_error_message.as_deref().unwrap_or_default();
+                        (record.batch_index, Arc::from(words))
+                    };
+                    let records = found.record_errors.iter().map(fault).collect();
+                    let log_start_offset = found.log_start_offset;
+                    Err(Refused { topic, partition, code, message, records, log_start_offset })
                 }
             });
         }

@@ -8,6 +8,11 @@ use kafka_harness::{
     shared::{pair, unique},
 };
 
+#[path = "../support/prometheus.rs"]
+mod prometheus_server;
+
+use prometheus_server::{PrometheusServer, Sample};
+
 use crate::support::{alone, behind_proxy, create, lane, record, simple};
 
 fn now() -> i64 {
@@ -162,4 +167,33 @@ fn the_series_of_a_deleted_topic_go_away() {
     assert_eq!(of(&daemon, "records_total", &stays, 0), Some(2.0));
     assert!(!daemon.get("/metrics").1.contains(&goes), "nor do they come back");
     daemon.stop().expect(0);
+}
+
+/// A real Prometheus (Debian's package) scrapes the daemon itself; its answers are the daemon's numbers.
+#[test]
+fn a_real_prometheus_scrapes_the_running_daemon() {
+    let (source, target) = pair();
+    let topic = unique("scraped");
+    create(source, &topic, 2, &[]);
+    client::produce(&source.props(), &topic, &vec![record(1, Some(b"k"), Some(b"v"), &[], now()); 40])
+        .unwrap();
+    let daemon = Config::new(source, target, &topic).run();
+    daemon.wait_for_records(40);
+    daemon.wait_ready();
+
+    let port = daemon.url().rsplit(':').next().unwrap().parse().unwrap();
+    let prometheus = PrometheusServer::start(port).unwrap();
+    let is = |expr: &str, value: f64| {
+        let one = |samples: &[Sample]| samples.len() == 1 && samples[0].value == value;
+        prometheus.wait_for(expr, Duration::from_secs(20), one).unwrap();
+    };
+    is("up{job=\"isomirror\"}", 1.0);
+    is(&format!("isomirror_records_total{{topic=\"{topic}\",partition=\"1\"}}"), 40.0);
+    is(&format!("sum(isomirror_lag_records{{topic=\"{topic}\"}})"), 0.0);
+    is(&format!("sum(isomirror_lane_state{{topic=\"{topic}\",state=\"running\"}})"), 2.0);
+    is(&format!("isomirror_replication_seconds_count{{topic=\"{topic}\"}}"), 40.0);
+    client::produce(&source.props(), &topic, &vec![record(0, None, Some(b"v"), &[], now()); 7]).unwrap();
+    is(&format!("sum(isomirror_records_total{{topic=\"{topic}\"}})"), 47.0);
+    daemon.stop().expect(0);
+    prometheus.wait_for("up{job=\"isomirror\"}", Duration::from_secs(20), |s| s[0].value == 0.0).unwrap();
 }

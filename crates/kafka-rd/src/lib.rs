@@ -8,11 +8,10 @@ mod properties;
 mod raw;
 mod raw_admin;
 mod raw_log;
-mod raw_timestamp;
 
 pub use context::{ConnectionError, LogContext, is_authentication};
 pub use properties::{Properties, PropertyError, is_secret};
-pub use raw::{Delivery, FetchQueue, Message, Outgoing, PinnedSender, Polled, TopicHandle};
+pub use raw::{FetchQueue, Message, Polled};
 pub use raw_admin::{
     AclOperation, Admin, AdminError, ClusterDescription, ConfigEntry, ConfigResource, Listed, NewTopic,
     OffsetSpec, describe,

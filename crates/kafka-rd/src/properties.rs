@@ -61,6 +61,11 @@ impl Properties {
         self.0.keys().map(String::as_str)
     }
 
+    /// Every property with its value. Never print one.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret()))
+    }
+
     /// The properties for people: secrets hidden.
     pub fn shown(&self) -> BTreeMap<&str, &str> {
         let show = |name: &str, value| if is_secret(name) { HIDDEN } else { value };

@@ -13,7 +13,7 @@ use kafka_wire::{
     kafka_protocol::messages::MetadataRequest, records::Batches,
 };
 
-use self::support::{batch_of, leader, new_producer, only, produce, produce_outcome, values};
+use self::support::{batch_of, leader, new_producer, only, produce, produce_outcome, value_of, values};
 
 const NOBODY: ProducerIdentity = ProducerIdentity { id: -1, epoch: -1 };
 
@@ -61,7 +61,7 @@ async fn the_cluster_describes_itself() {
     assert!(client.topics().await.unwrap().iter().any(|t| *t.name == *topic));
     let connection = client.connection(To::Controller).await.unwrap();
     let answer = connection.send(&MetadataRequest::default().with_topics(None), 9).await.unwrap();
-    assert!(answer.topics.iter().any(|t| t.name.as_ref().is_some_and(|name| **name.0 == *topic)));
+    assert!(answer.topics.iter().any(|t| t.name.as_ref().is_some_and(|name| *name.0 == *topic)));
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn requests_arrive_in_the_order_of_the_calls() {
         assert_eq!(only(answer.await).unwrap().base_offset, i64::from(n));
     }
     assert_eq!((connection.unwritten(), connection.in_flight()), (0, 0));
-    let expected: Vec<_> = (0..300).map(|n| format!("{n:0width$}", width = size(n))).collect();
+    let expected: Vec<_> = (0..300).map(|n| value_of(n, size(n))).collect();
     assert_eq!(values(&read(&topic)), expected);
 }
 

@@ -165,28 +165,29 @@ impl<'a> Record<'a> {
             + self.headers().map(|h| h.name.len() as u64 + len(h.value)).sum::<u64>()
     }
 
+    /// The size of its key, value and headers in message format 2, each with its length in front.
+    pub fn body_size(&self) -> usize {
+        let field = |bytes: Option<&[u8]>| bytes.map_or(1, |bytes| varint(bytes.len()) + bytes.len());
+        let headers = self.headers();
+        field(self.key())
+            + field(self.value())
+            + varint(headers.len())
+            + headers.map(|h| field(Some(h.name)) + field(h.value)).sum::<usize>()
+    }
+
     /// The exact size of an uncompressed record batch (message format 2) that holds this record alone:
     /// what the target compares with `max.message.bytes`.
     pub fn batch_size(&self) -> u64 {
-        const BATCH_HEADER: u64 = 61;
-        const ATTRIBUTES_AND_DELTAS: u64 = 3;
-        let field = |bytes: Option<&[u8]>| match bytes {
-            None => 1,
-            Some(bytes) => varint(bytes.len() as u64) + bytes.len() as u64,
-        };
-        let headers = self.headers();
-        let record = ATTRIBUTES_AND_DELTAS
-            + field(self.key())
-            + field(self.value())
-            + varint(headers.len() as u64)
-            + headers.map(|h| field(Some(h.name)) + field(h.value)).sum::<u64>();
-        BATCH_HEADER + varint(record) + record
+        const BATCH_HEADER: usize = 61;
+        const ATTRIBUTES_AND_DELTAS: usize = 3;
+        let record = ATTRIBUTES_AND_DELTAS + self.body_size();
+        (BATCH_HEADER + varint(record) + record) as u64
     }
 }
 
 /// The length of a zigzag varint of a non-negative number.
-fn varint(n: u64) -> u64 {
-    u64::from((64 - (n << 1 | 1).leading_zeros()).div_ceil(7))
+fn varint(n: usize) -> usize {
+    (usize::BITS - (n << 1 | 1).leading_zeros()).div_ceil(7) as usize
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! What can end the stage as a whole. One lane's trouble is an event, not an error.
 
-use rdkafka::error::KafkaError;
-
 /// Why the stage can't start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The properties make no client.
-    #[error("failed to make the target producer: {0}")]
-    Client(#[source] KafkaError),
+    #[error("target.kafka: {0}")]
+    Client(#[from] kafka_wire::SettingsError),
     /// A property that isomirror has to set itself.
     #[error("target.kafka: `{property}` can't be set to `{value}`: {why}; remove it")]
     Forced {
@@ -18,10 +16,18 @@ pub enum Error {
         /// Why isomirror sets it.
         why: &'static str,
     },
-    /// A thread could not be started.
-    #[error("failed to start the producer's thread: {0}")]
-    Thread(#[source] std::io::Error),
-    /// A thread ended by a panic.
-    #[error("the producer's thread panicked")]
-    Panicked,
+    /// A property that is not a number.
+    #[error("target.kafka: `{property}` is `{value}`, which is not a number")]
+    Number {
+        /// The property.
+        property: &'static str,
+        /// What the user set it to.
+        value: String,
+    },
+    /// A codec that Kafka does not have.
+    #[error("target.kafka: `compression.type` is `{0}`; Kafka knows none, gzip, snappy, lz4 and zstd")]
+    Codec(String),
+    /// A task ended by a panic.
+    #[error("the producer panicked: {0}")]
+    Panicked(String),
 }

@@ -4,20 +4,27 @@
 //! means. Must never choose a partition.
 //!
 //! ```text
-//! topic-rename ──[Routed, bounded]──► sender ──► librdkafka ──► deliveries ──[Acked, bounded]──► offset-marks
-//!                                        └────────────────────────┴──[LaneEvent, bounded]──► supervisor
+//! topic-rename ──[Routed, bounded]──► PinnedProducer ──► a LaneWriter a lane ──[Acked, bounded]──► offset-marks
+//!                                                          │ batch    ▲ answer └─[LaneEvent]──► supervisor
+//!                                                          ▼          │
+//!                                                        a Sender a broker ──► target
 //! ```
 
-mod client;
-mod deliveries;
+mod broker;
+mod compression;
+mod encode;
 mod error;
 mod lane;
 mod limits;
+mod memory;
 mod metrics;
+mod producer_id;
+mod properties;
 mod refusal;
 mod stage;
 
 pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
-pub use stage::{Config, PinnedProducer, RefusedPolicy};
+pub use refusal::RefusedPolicy;
+pub use stage::{Config, PinnedProducer};

@@ -11,7 +11,7 @@ use offset_marks::LaneProgress;
 use tracing::{info, warn};
 
 use crate::{
-    link::LinkConfig,
+    config::LinkConfig,
     status::{ClusterStatus, LaneStatus, LinkStatus, Totals},
 };
 

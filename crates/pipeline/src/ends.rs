@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Error,
     book::{LaneEntry, LaneState},
-    link::Control,
+    control::Control,
 };
 
 /// How often the source is asked where its partitions end.

@@ -9,7 +9,7 @@ use tracing::{debug, error, warn};
 
 use crate::{
     book::{LaneEntry, LaneState},
-    link::Control,
+    control::Control,
 };
 
 /// Listens to the stages until the last of them is gone.
@@ -65,18 +65,12 @@ impl Control {
         let _ = self.consumer_of(at).send(Command::Stop(lane.id));
         if stop.kind == StopKind::Interrupted {
             debug!(lane = %at, reason = stop.reason, "lane interrupted; it starts again");
+            self.look.notify_one();
         } else if lane.last_stop.as_ref() != Some(&stop) {
             // A lane that is tried again and stops for the same reason is not told of again.
             error!(lane = %at, reason = stop.reason, fix = stop.fix, "lane stopped");
         }
         lane.last_stop = Some(stop.clone());
         lane.state = LaneState::Stopped { stop, at: Instant::now() };
-    }
-
-    /// The consumer that reads a lane: always the same one, so that its pieces stay in order.
-    pub(crate) fn consumer_of(&self, at: &TopicPartition) -> &mpsc::UnboundedSender<Command> {
-        let hash =
-            at.topic.bytes().fold(at.partition as usize, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
-        &self.commands[hash % self.commands.len()]
     }
 }

@@ -5,6 +5,8 @@
 //! happened to them). All three keep one `Book`, which is what status, readiness and metrics show.
 
 mod book;
+mod config;
+mod control;
 mod decide;
 mod ends;
 mod error;
@@ -16,8 +18,10 @@ pub mod status;
 mod topics;
 mod wire;
 
+pub use config::{Endpoint, LinkConfig, SettingsOf, Start, TopicSettings};
+pub use control::StatusHandle;
 pub use decide::{Decision, TARGET_IGNORES, decide, topic_configs_for_target};
 pub use error::Error;
-pub use link::{Endpoint, Link, LinkConfig, Outcome, SettingsOf, Start, StatusHandle, TopicSettings};
+pub use link::{Link, Outcome};
 pub use pinned_producer::RefusedPolicy;
 pub use source_consumer::LossPolicy;

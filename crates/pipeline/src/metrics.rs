@@ -6,7 +6,7 @@ use prometheus::{Gauge, GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
 use crate::{
     Error,
     book::{Book, LaneEntry, LaneState},
-    link::LinkConfig,
+    config::LinkConfig,
 };
 
 const LANE: [&str; 3] = ["topic", "target_topic", "partition"];

@@ -19,10 +19,13 @@ use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{Error, TopicSettings, link::Control};
+use crate::{Error, TopicSettings, control::Control};
 
 /// After a look that failed, the next comes sooner than `topics.refresh`.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// A look that was asked for comes after this long, for all that ask in the meantime.
+const WHEN_RUNG: Duration = Duration::from_millis(200);
 
 /// Keeps the lanes in step with the topics.
 pub(crate) struct Topics {
@@ -105,6 +108,7 @@ impl Topics {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
+                () = self.control.look.notified() => tokio::time::sleep(WHEN_RUNG).await,
             }
         }
         // Not an end of its own accord: the link is being stopped.

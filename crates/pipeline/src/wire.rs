@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use topic_rename::TopicRename;
 
-use crate::{Error, link::LinkConfig, positions::GroupOffsets};
+use crate::{Error, config::LinkConfig, positions::GroupOffsets};
 
 /// Pieces that may wait between two stages.
 const PIECES: usize = 256;

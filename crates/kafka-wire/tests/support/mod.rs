@@ -42,7 +42,7 @@ pub fn batch_of(producer: ProducerIdentity, first: i32, count: i32, size: usize)
         sequence: if producer.id < 0 { -1 } else { first + n },
         timestamp: 1_700_000_000_000,
         key: None,
-        value: Some(Bytes::from(format!("{:0size$}", first + n))),
+        value: Some(Bytes::from(value_of(first + n, size))),
         headers: Default::default(),
     };
     let records: Vec<Record> = (0..count).map(record).collect();
@@ -50,6 +50,12 @@ pub fn batch_of(producer: ProducerIdentity, first: i32, count: i32, size: usize)
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
     RecordBatchEncoder::encode(&mut bytes, &records, &options).expect("the records are good");
     bytes.freeze()
+}
+
+/// A number, and as many zeros before it as make `size` bytes.
+pub fn value_of(number: i32, size: usize) -> String {
+    let digits = number.to_string();
+    "0".repeat(size.saturating_sub(digits.len())) + &digits
 }
 
 pub async fn leader(client: &Client, topic: &str) -> Connection {

@@ -1,0 +1,64 @@
+//! What the target has said of a partition's records, across runs of its lane.
+//!
+//! A batch that was refused has to be made anew without what is wrong with it, and its records are gone by then: the
+//! lane is read again from there, and its next run knows.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use kafka_wire::ProducerIdentity;
+use mirror_types::Offset;
+
+use crate::refusal::Refusal;
+
+/// One target partition's.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    /// Source offsets of records that the target refused.
+    refused: BTreeMap<Offset, Refusal>,
+    /// The largest batch it took for too large, halved.
+    batch: Option<usize>,
+    /// What the present run writes under, or the last one did.
+    producer: Option<ProducerIdentity>,
+}
+
+impl Memory {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().expect("nothing panics under this lock")
+    }
+
+    pub(crate) fn refuse(&self, offset: Offset, refusal: Refusal) {
+        self.known().refused.insert(offset, refusal);
+    }
+
+    /// What was said of a record.
+    pub(crate) fn verdict(&self, offset: Offset) -> Option<Refusal> {
+        self.known().refused.get(&offset).cloned()
+    }
+
+    /// The lane stops at this record; when it is tried again, the record is.
+    pub(crate) fn forget(&self, offset: Offset) {
+        self.known().refused.remove(&offset);
+    }
+
+    pub(crate) fn lower_batch_limit(&self, bytes: usize) {
+        self.known().batch = Some(bytes.max(1));
+    }
+
+    pub(crate) fn batch_limit(&self, usual: usize) -> usize {
+        self.known().batch.map_or(usual, |limit| limit.min(usual))
+    }
+
+    pub(crate) fn written_under(&self) -> Option<ProducerIdentity> {
+        self.known().producer
+    }
+
+    pub(crate) fn writing_under(&self, producer: ProducerIdentity) {
+        self.known().producer = Some(producer);
+    }
+}

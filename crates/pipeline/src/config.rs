@@ -1,0 +1,104 @@
+//! Everything a link needs to know: plain data, from whatever the user's configuration file looks like.
+
+use std::{sync::Arc, time::Duration};
+
+use cluster_admin::Isolation;
+use kafka_rd::{LogContext, Properties};
+use pinned_producer::RefusedPolicy;
+use source_consumer::LossPolicy;
+use topic_rename::Rules;
+
+/// Where a lane starts that has no position yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record there is.
+    Earliest,
+    /// Behind the last record there is.
+    Latest,
+    /// At the first record that is not older, in milliseconds since the epoch.
+    At(i64),
+}
+
+/// What is set topic by topic.
+#[derive(Debug, Clone)]
+pub struct TopicSettings {
+    /// Whether a missing target topic is created, and a mirrored one grown with its source.
+    pub create: bool,
+    /// Replicas of a created topic; −1 for the target brokers' default.
+    pub replication: i32,
+    /// Where its lanes start.
+    pub start: Start,
+}
+
+/// One cluster of the link.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its librdkafka properties.
+    pub properties: Properties,
+}
+
+/// Settings of a source topic, by its name.
+pub type SettingsOf = Arc<dyn Fn(&str) -> TopicSettings + Send + Sync>;
+
+/// Everything a link needs to know.
+#[derive(Clone)]
+pub struct LinkConfig {
+    /// Its name.
+    pub link: String,
+    /// isomirror's version, for status and metrics.
+    pub version: &'static str,
+    /// The cluster that is read.
+    pub source: Endpoint,
+    /// The cluster that is written.
+    pub target: Endpoint,
+    /// The source consumer group that positions are committed for.
+    pub group: String,
+    /// Which topics, under which names.
+    pub rules: Arc<Rules>,
+    /// What is set topic by topic.
+    pub settings: SettingsOf,
+    /// Time between two looks at the topics there are.
+    pub refresh: Duration,
+    /// Bytes of records the link may hold.
+    pub buffer: u64,
+    /// Bytes a second, at most.
+    pub throttle: Option<u64>,
+    /// Source clients that read in parallel.
+    pub consumers: usize,
+    /// How long to wait, at a stop, for the target to take what is in flight.
+    pub drain: Duration,
+    /// What to do about lost records.
+    pub loss: LossPolicy,
+    /// What to do about refused records.
+    pub refused: RefusedPolicy,
+    /// Stop once every lane has what the source had at the start; and give up on a cluster that can't be
+    /// reached for this long.
+    pub until_caught_up: Option<Duration>,
+}
+
+impl LinkConfig {
+    pub(crate) fn source_consumer(&self) -> source_consumer::Config {
+        let mut properties = self.source.properties.clone();
+        properties.set("group.id", self.group.as_str());
+        source_consumer::Config {
+            properties,
+            context: LogContext::new(format!("source cluster {}", self.source.name)),
+            prefetch: self.buffer / 4 / self.consumers.max(1) as u64,
+            loss: self.loss,
+        }
+    }
+
+    pub(crate) fn pinned_producer(&self) -> pinned_producer::Config {
+        pinned_producer::Config { properties: self.target.properties.clone(), refused: self.refused }
+    }
+
+    /// What the mirror may read, and so what counts as the source's end.
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self.source.properties.get("isolation.level") {
+            Some("read_uncommitted") => Isolation::Uncommitted,
+            _ => Isolation::Committed,
+        }
+    }
+}

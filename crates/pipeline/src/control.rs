@@ -1,0 +1,61 @@
+//! What the link's tasks share: both clusters, the book, the way to the consumers, and the bell for the next look.
+
+use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
+
+use cluster_admin::Cluster;
+use mirror_types::{Budget, TopicPartition};
+use offset_marks::ProgressBoard;
+use pinned_producer::Limits;
+use source_consumer::Command;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{book::Book, config::LinkConfig, metrics::Metrics, status::LinkStatus, wire::StageMetrics};
+
+/// What the link's tasks share.
+pub(crate) struct Control {
+    pub(crate) config: LinkConfig,
+    pub(crate) source: Cluster,
+    pub(crate) target: Cluster,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) board: ProgressBoard,
+    pub(crate) limits: Limits,
+    pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
+    pub(crate) stage_metrics: StageMetrics,
+    pub(crate) metrics: Metrics,
+    pub(crate) next_id: AtomicU64,
+    pub(crate) book: Mutex<Book>,
+    /// Rung when the topics should be looked at before their time.
+    pub(crate) look: Notify,
+    pub(crate) positions_trouble: watch::Receiver<Option<String>>,
+}
+
+impl Control {
+    /// The book, for as short a time as possible, and never across an await.
+    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("nothing panics under this lock")
+    }
+
+    /// The consumer that reads a lane: always the same one, so that its pieces stay in order.
+    pub(crate) fn consumer_of(&self, at: &TopicPartition) -> &mpsc::UnboundedSender<Command> {
+        let hash =
+            at.topic.bytes().fold(at.partition as usize, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
+        &self.commands[hash % self.commands.len()]
+    }
+}
+
+/// Answers what the link is doing, from any thread.
+#[derive(Clone)]
+pub struct StatusHandle(pub(crate) Arc<Control>);
+
+impl StatusHandle {
+    /// The link's status now.
+    pub fn report(&self) -> LinkStatus {
+        let trouble = self.0.positions_trouble.borrow().clone();
+        self.0.book().report(&self.0.config, &self.0.budget, trouble)
+    }
+
+    /// Whether the tasks that look after the link are alive: they have turned round lately.
+    pub fn is_alive(&self) -> bool {
+        self.0.book().is_alive()
+    }
+}

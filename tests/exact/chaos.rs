@@ -11,13 +11,14 @@ use crate::{dice::Dice, modes::Link};
 pub fn kills(link: &Link<'_>, dice: &mut Dice, kills: u64) -> Vec<String> {
     let mut logs = Vec::new();
     for kill in 0..kills {
-        let daemon = link.config.run();
+        let mut daemon = link.config.run();
         if kill == 0 || dice.percent(50) {
-            wait_for_progress(link, &daemon);
+            wait_for_progress(link, &mut daemon);
             std::thread::sleep(dice.millis(0..600));
         } else {
             std::thread::sleep(dice.millis(5..1500));
         }
+        assert!(!daemon.has_ended(), "it ended by itself; its log:\n{}", daemon.log());
         let log = daemon.kill().log;
         let lines: Vec<&str> = log.lines().collect();
         logs.push(lines[lines.len().saturating_sub(15)..].join("\n"));
@@ -27,12 +28,12 @@ pub fn kills(link: &Link<'_>, dice: &mut Dice, kills: u64) -> Vec<String> {
 
 /// Waits until the target has more than now. A dead predecessor's session may have to time out first.
 #[track_caller]
-pub fn wait_for_progress(link: &Link<'_>, daemon: &Daemon) {
+pub fn wait_for_progress(link: &Link<'_>, daemon: &mut Daemon) {
     let (then, deadline) = (link.arrived(), Instant::now() + PATIENCE);
     while link.arrived() <= then {
         assert!(
-            Instant::now() < deadline,
-            "nothing arrives for {PATIENCE:?}; the daemon's log:\n{}",
+            Instant::now() < deadline && !daemon.has_ended(),
+            "nothing arrives; the daemon's log:\n{}",
             daemon.log()
         );
         std::thread::sleep(std::time::Duration::from_millis(30));

@@ -177,6 +177,13 @@ impl Cluster {
         })
     }
 
+    /// Waits until a topic has leaders.
+    pub(crate) fn wait_known(&self, topic: &str) -> Result<()> {
+        self.wait(&format!("{topic} to be known"), |metadata| {
+            find(metadata, topic).is_some_and(|t| t.partitions().iter().all(|p| p.leader() >= 0))
+        })
+    }
+
     fn wait_partitions(&self, topic: &str, n: i32) -> Result<()> {
         self.wait(&format!("{topic} to have {n} partitions with leaders"), |metadata| {
             find(metadata, topic).is_some_and(|t| {

@@ -17,6 +17,8 @@ use crate::process::Process;
 /// How long a broker may take to start or to stop; a loaded build machine is slow.
 pub const DEADLINE: Duration = Duration::from_secs(120);
 
+const BROKER: &str = "kafka.Kafka";
+
 /// A Kafka properties file, in the order given; a later value of the same key wins.
 #[derive(Debug, Clone, Default)]
 pub struct Properties(Vec<(String, String)>);
@@ -40,12 +42,13 @@ impl Properties {
     }
 }
 
-/// A formatted node: directory, properties and JVM flags.
+/// A node that can be started: directory, properties, main class and JVM flags.
 #[derive(Debug)]
 pub struct Node {
     dir: PathBuf,
     jvm_flags: Vec<String>,
     dist: Dist,
+    main: &'static str,
 }
 
 impl Node {
@@ -69,12 +72,46 @@ impl Node {
         std::fs::write(data.join("meta.properties"), meta)?;
         std::fs::copy(checkpoint, data.join("bootstrap.checkpoint"))
             .context("failed to copy the checkpoint")?;
-        Ok(Self { dir: dir.to_owned(), jvm_flags: jvm_flags.to_vec(), dist: dist.clone() })
+        Ok(Self { dir: dir.to_owned(), jvm_flags: jvm_flags.to_vec(), dist: dist.clone(), main: BROKER })
+    }
+
+    /// Lays out a new node of a cluster that has a ZooKeeper, in `dir`. It formats itself at its start.
+    pub fn create_unformatted(
+        dist: &Dist,
+        dir: &Path,
+        id: u32,
+        mut properties: Properties,
+        jvm_flags: &[String],
+    ) -> Result<Self> {
+        let data = dir.join("data");
+        std::fs::create_dir_all(&data).with_context(|| format!("failed to create {}", data.display()))?;
+        properties.set("broker.id", id.to_string()).set("log.dirs", data.display().to_string());
+        properties.write(&dir.join("server.properties"))?;
+        Ok(Self { dir: dir.to_owned(), jvm_flags: jvm_flags.to_vec(), dist: dist.clone(), main: BROKER })
+    }
+
+    /// Lays out a new ZooKeeper in `dir`.
+    pub fn create_zookeeper(dist: &Dist, dir: &Path, port: u16) -> Result<Self> {
+        let data = dir.join("data");
+        std::fs::create_dir_all(&data).with_context(|| format!("failed to create {}", data.display()))?;
+        let mut properties = Properties::default();
+        properties
+            .set("dataDir", data.display().to_string())
+            .set("clientPort", port.to_string())
+            .set("clientPortAddress", "127.0.0.1")
+            .set("maxClientCnxns", "0")
+            // It grants no session shorter than two ticks.
+            .set("tickTime", "1000")
+            .set("admin.enableServer", "false");
+        properties.write(&dir.join("server.properties"))?;
+        let jvm_flags = ["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned);
+        let main = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+        Ok(Self { dir: dir.to_owned(), jvm_flags: jvm_flags.to_vec(), dist: dist.clone(), main })
     }
 
     /// Starts its JVM; it is not yet ready when this returns.
     pub fn spawn(&self) -> Result<Process> {
-        let mut command = self.dist.broker_command(&self.jvm_flags);
+        let mut command = self.dist.node_command(self.main, &self.jvm_flags);
         command.arg(self.dir.join("server.properties")).current_dir(&self.dir);
         Process::spawn(command, &self.log())
     }

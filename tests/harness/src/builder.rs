@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::MAIN_VERSION;
 use crate::broker::{self, Node, Properties};
-use crate::cluster::{Cluster, Member};
+use crate::cluster::{Cluster, Member, ZOOKEEPER_SESSION};
 use crate::dist::Dist;
 use crate::ports::Port;
 use crate::proxy::Proxy;
@@ -111,7 +111,12 @@ impl Builder {
         let dist = Dist::get(&self.version)?;
         let dir = RunDir::create()?;
         self.security.prepare(dir.path())?;
-        let checkpoint = dist.bootstrap_checkpoint(&self.security.scram_users())?;
+        let users = self.security.scram_users();
+        let zookeeper = dist.needs_zookeeper();
+        if zookeeper && !users.is_empty() {
+            bail!("the harness does not make SCRAM users for a cluster with a ZooKeeper");
+        }
+        let checkpoint = (!zookeeper).then(|| dist.bootstrap_checkpoint(&users)).transpose()?;
         let cluster_id = broker::random_id()?;
         let controller_port = Port::reserve()?;
         let voter = if self.brokers == 1 { 1 } else { CONTROLLER_ID };
@@ -122,8 +127,16 @@ impl Builder {
             let proxied = self.proxied && roles.contains("broker");
             let proxy = proxied.then(|| Proxy::start(client.number())).transpose()?;
             let advertised = proxy.as_ref().map_or(client.number(), Proxy::port);
-            let mut properties = self.common_properties(dir.path());
-            properties.set("process.roles", roles).set("controller.quorum.voters", voters.as_str());
+            let mut properties = self.common_properties(dir.path(), zookeeper);
+            if zookeeper {
+                properties.set("zookeeper.connect", format!("127.0.0.1:{}", controller_port.number()));
+                // A killed broker is noticed by its silence: default 18 s.
+                let session = ZOOKEEPER_SESSION.as_millis().to_string();
+                properties.set("zookeeper.session.timeout.ms", session);
+            } else {
+                properties.set("process.roles", roles).set("controller.quorum.voters", voters.as_str());
+                properties.set("controller.listener.names", "CONTROLLER");
+            }
             let mut listeners = Vec::new();
             if roles.contains("broker") {
                 listeners.push(format!("CLIENT://127.0.0.1:{}", client.number()));
@@ -133,7 +146,7 @@ impl Builder {
                     format!("CLIENT://127.0.0.1:{advertised},INTERNAL://127.0.0.1:{}", internal.number()),
                 );
             }
-            if roles.contains("controller") {
+            if roles.contains("controller") && !zookeeper {
                 listeners.push(format!("CONTROLLER://127.0.0.1:{}", controller_port.number()));
             }
             properties.set("listeners", listeners.join(","));
@@ -141,13 +154,24 @@ impl Builder {
                 properties.set(key, value);
             }
             let node_dir = dir.path().join(format!("node-{id}"));
-            let node =
-                Node::create(&dist, &node_dir, id, &cluster_id, &checkpoint, properties, &self.flags())?;
+            let node = match &checkpoint {
+                Some(checkpoint) => {
+                    Node::create(&dist, &node_dir, id, &cluster_id, checkpoint, properties, &self.flags())?
+                }
+                None => Node::create_unformatted(&dist, &node_dir, id, properties, &self.flags())?,
+            };
             Ok(Member { id, node, process: Mutex::new(None), client, internal, proxy })
         };
         let roles = if self.brokers == 1 { "broker,controller" } else { "broker" };
         let brokers = (1..=self.brokers).map(|id| make(id, roles)).collect::<Result<Vec<_>>>()?;
-        let controller = (self.brokers > 1).then(|| make(CONTROLLER_ID, "controller")).transpose()?;
+        let controller = if zookeeper {
+            let node_dir = dir.path().join("zookeeper");
+            let node = Node::create_zookeeper(&dist, &node_dir, controller_port.number())?;
+            let (client, internal) = (Port::reserve()?, Port::reserve()?);
+            Some(Member { id: CONTROLLER_ID, node, process: Mutex::new(None), client, internal, proxy: None })
+        } else {
+            (self.brokers > 1).then(|| make(CONTROLLER_ID, "controller")).transpose()?
+        };
         let cluster = Cluster {
             brokers,
             controller,
@@ -166,13 +190,15 @@ impl Builder {
         Ok(cluster)
     }
 
-    fn common_properties(&self, dir: &Path) -> Properties {
+    fn common_properties(&self, dir: &Path, zookeeper: bool) -> Properties {
         let replicas = self.brokers.min(3).to_string();
-        let map = format!("CLIENT:{},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT", self.security.protocol());
+        let mut map = format!("CLIENT:{},INTERNAL:PLAINTEXT", self.security.protocol());
+        if !zookeeper {
+            map += ",CONTROLLER:PLAINTEXT";
+        }
         let mut properties = Properties::default();
         properties
             .set("listener.security.protocol.map", map)
-            .set("controller.listener.names", "CONTROLLER")
             .set("auto.create.topics.enable", "false")
             .set("group.initial.rebalance.delay.ms", "0")
             .set("offsets.topic.num.partitions", "4")
@@ -187,7 +213,7 @@ impl Builder {
                 .set("share.coordinator.state.topic.replication.factor", replicas.as_str())
                 .set("share.coordinator.state.topic.min.isr", "1");
         }
-        if self.brokers > 1 {
+        if self.brokers > 1 && !zookeeper {
             // A killed broker is noticed by its silence: default 9 s.
             properties.set("broker.session.timeout.ms", "4000").set("broker.heartbeat.interval.ms", "500");
         }

@@ -1,7 +1,8 @@
 //! A running Kafka cluster: start and stop of its brokers, addresses.
 //!
 //! One broker is a combined node (broker and controller). More brokers get a controller process of
-//! their own, which no test touches: any broker, or all, can be killed and metadata lives on.
+//! their own, which no test touches: any broker, or all, can be killed and metadata lives on. Versions
+//! before 3 have a ZooKeeper in its place, however many brokers there are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -135,9 +136,20 @@ impl Cluster {
     /// Starts a stopped or killed broker again, on its port and data, and waits until it serves.
     pub fn start(&self, broker: u32) -> Result<()> {
         let member = self.member(broker)?;
+        if self.dist.needs_zookeeper() {
+            // A killed one's registration keeps it out until its session is over.
+            std::thread::sleep(ZOOKEEPER_SESSION + Duration::from_secs(1));
+        }
         member.spawn()?;
         member.wait_port()?;
-        self.wait_listed(broker)
+        self.wait_listed(broker)?;
+        if self.dist.needs_zookeeper() {
+            // It listens before it has been told of any topic.
+            for topic in logs(&member.node.data())? {
+                self.wait_known(&topic)?;
+            }
+        }
+        Ok(())
     }
 
     /// Freezes a broker (SIGSTOP): connections stay open, nothing answers.
@@ -215,9 +227,24 @@ impl Member {
     }
 }
 
+/// The topics that a log directory has logs of.
+fn logs(data: &Path) -> Result<std::collections::BTreeSet<String>> {
+    let entries = std::fs::read_dir(data).with_context(|| format!("failed to list {}", data.display()))?;
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let topic = |name: String| {
+        let (topic, partition) = name.rsplit_once('-')?;
+        // One that is being deleted ends in another word.
+        partition.parse::<u32>().ok().map(|_| topic.to_owned())
+    };
+    Ok(names.filter_map(topic).collect())
+}
+
 fn join(ports: impl Iterator<Item = u16>) -> String {
     ports.map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
 
 /// How often a condition on the cluster is looked at again.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
+
+/// When a broker that was killed is given up by its ZooKeeper.
+pub(crate) const ZOOKEEPER_SESSION: Duration = Duration::from_secs(3);

@@ -178,6 +178,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         read(&self.dir.path().join("log"))

@@ -4,7 +4,8 @@
 //! Layout of that directory: `jars/` (broker and tools), `mirror-jars/` (MirrorMaker 2, on demand),
 //! `bootstrap-*.checkpoint` (what `StorageTool format` writes, reused by every node), `classes.jsa`
 //! (shared class archive; nearly halves a broker's start), `*.done` (written last). A lock file
-//! keeps two processes from preparing the same version at once.
+//! keeps two processes from preparing the same version at once. Versions 2.x run with ZooKeeper and
+//! have neither checkpoint nor archive.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -64,6 +65,9 @@ impl Dist {
         dist.once("classes", |dist| {
             std::fs::write(dist.dir.join("log4j.properties"), LOG4J)?;
             std::fs::write(dist.dir.join("tool-log4j.properties"), TOOL_LOG4J)?;
+            if dist.needs_zookeeper() {
+                return Ok(());
+            }
             if let Err(error) = crate::broker::archive_classes(dist) {
                 eprintln!("brokers will start slower, no shared class archive: {error:#}");
             }
@@ -75,6 +79,11 @@ impl Dist {
     /// The version, as asked for.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether its brokers need a ZooKeeper: those before version 3 can't do transactions without.
+    pub fn needs_zookeeper(&self) -> bool {
+        self.version.starts_with("2.")
     }
 
     /// Where this version's files are.
@@ -90,10 +99,10 @@ impl Dist {
         command
     }
 
-    /// A JVM for a broker; `flags` are JVM flags.
-    pub fn broker_command(&self, flags: &[String]) -> Command {
+    /// A JVM for a node whose main class is `main`; `flags` are JVM flags.
+    pub fn node_command(&self, main: &str, flags: &[String]) -> Command {
         let mut command = self.jvm("jars");
-        command.args(flags).arg(self.log4j("log4j.properties")).arg("kafka.Kafka");
+        command.args(flags).arg(self.log4j("log4j.properties")).arg(main);
         command
     }
 

@@ -41,3 +41,5 @@ pub type Props = Vec<(String, String)>;
 pub const MAIN_VERSION: &str = "3.9.1";
 /// The newer Kafka version that a smaller set runs on.
 pub const NEW_VERSION: &str = "4.1.0";
+/// An old Kafka version to mirror from, whose cluster has a ZooKeeper.
+pub const OLD_VERSION: &str = "2.8.2";

@@ -9,7 +9,7 @@ use kafka_harness::client::{
     produce, produce_with, read_all, read_each, value_number, watermarks,
 };
 use kafka_harness::shared::{pair, unique};
-use kafka_harness::{Cluster, NEW_VERSION, ReadRecord, Security, java};
+use kafka_harness::{Cluster, NEW_VERSION, OLD_VERSION, ReadRecord, Security, java};
 use rdkafka::message::Message;
 
 /// These records are old, and a broker deletes old records from 30 s after its start on.
@@ -357,4 +357,21 @@ fn a_missing_tool_is_named_with_its_package() {
         .expect("this binary starts again");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("apt-get install -y maven openjdk-17-jdk-headless"), "{text}");
+}
+
+/// An old broker with its ZooKeeper does what the new ones do, and comes back after kill -9.
+#[test]
+fn an_old_version_serves_transactions_and_starts_again() {
+    let cluster = Cluster::builder().version(OLD_VERSION).start().expect("cluster");
+    let (topic, props) = (unique("old"), cluster.client_properties(""));
+    cluster.create_topic(&topic, 2, 1, &[KEEP]).expect("topic");
+    let records = [record(0, None, Some(b"one")), record(0, None, Some(b"two"))];
+    for end in [Transaction::Abort, Transaction::Commit] {
+        let options = ProduceOptions { transaction: Some(end), ..ProduceOptions::default() };
+        produce_with(&props, &topic, &records, &options).expect("produced");
+    }
+    cluster.kill(1).expect("killed");
+    cluster.start(1).expect("started again");
+    assert_eq!(count(&props, &topic, Isolation::Committed).expect("read")[&0], 2);
+    assert_eq!(end_offsets(&props, &topic).expect("ends")[&0], 6);
 }

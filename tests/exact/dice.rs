@@ -37,12 +37,8 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let kills = setting("CHAOS_KILLS").map(|n| format!(" --kills {n}")).unwrap_or_default();
-            eprintln!(
-                "--- again: scripts/chaos --seed {}{kills} --only {} ---",
-                self.seed,
-                self.name
-            );
+            let kills = setting("CHAOS_KILLS").map_or("--short".to_owned(), |n| format!("--kills {n}"));
+            eprintln!("--- again: scripts/chaos --seed {} {kills} --only {} ---", self.seed, self.name);
         }
     }
 }
@@ -80,11 +76,6 @@ impl Dice {
     /// Whether something that happens so often in a hundred happens now.
     pub fn percent(&mut self, chance: u64) -> bool {
         self.any() % 100 < chance
-    }
-
-    /// One of these.
-    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.within(0..of.len() as u64) as usize]
     }
 
     /// A time between these two numbers of milliseconds.

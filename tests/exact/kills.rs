@@ -4,7 +4,11 @@
 use kafka_harness::shared::unique;
 
 use crate::{
-    chaos, clusters, dice::{Run, setting}, marks, modes::{Link, Mode}, sources::{Kind, Source},
+    chaos, clusters,
+    dice::{Run, setting},
+    marks,
+    modes::{Link, Mode},
+    sources::{Kind, Source},
     view::Reader,
 };
 

@@ -157,7 +157,8 @@ fn a_wrong_answer_is_found() {
     assert_eq!(parsed(exact), Some((7, Answer::Exact(9))));
     let gap = r#"{"offset":8,"translation":{"found":"gap","cause":null,"next":{"source":9,"target":11},"visible":true}}"#;
     assert_eq!(parsed(gap), Some((8, Answer::Gap(11))));
-    let not_yet = r#"{"offset":8,"translation":{"found":"not_yet","position":{"source":8,"target":1},"ahead":0}}"#;
+    let not_yet =
+        r#"{"offset":8,"translation":{"found":"not_yet","position":{"source":8,"target":1},"ahead":0}}"#;
     assert_eq!(parsed(not_yet), Some((8, Answer::None)));
     assert_eq!(parsed(r#"{"source":8}"#), None);
 }

@@ -323,12 +323,8 @@ impl Writer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("time")?.as_millis() as i64;
         let bytes = number.to_be_bytes();
         let headers = OwnedHeaders::new().insert(Header { key: NUMBER, value: Some(&bytes) });
-        let content = digest(
-            now,
-            key.as_ref().map(String::as_bytes),
-            value.as_deref(),
-            &[(NUMBER, Some(&bytes))],
-        );
+        let content =
+            digest(now, key.as_ref().map(String::as_bytes), value.as_deref(), &[(NUMBER, Some(&bytes))]);
         let seen = Seen {
             offset: -1,
             digest: content,
@@ -336,10 +332,11 @@ impl Writer {
             tombstone: value.is_none(),
             number: Some(number),
         };
-        let mut record = BaseRecord::<[u8], [u8], Box<Seen>>::with_opaque_to(&self.source.topic, Box::new(seen))
-            .partition(partition)
-            .timestamp(now)
-            .headers(headers);
+        let mut record =
+            BaseRecord::<[u8], [u8], Box<Seen>>::with_opaque_to(&self.source.topic, Box::new(seen))
+                .partition(partition)
+                .timestamp(now)
+                .headers(headers);
         record.key = key.as_ref().map(String::as_bytes);
         record.payload = value.as_deref();
         producer.send(record).map_err(|(error, _)| error).context("send")
@@ -405,9 +402,9 @@ pub fn burst(cluster: &Cluster, topic: &str, partitions: i32, transactions: u64,
                     let partition = ((id + transaction) % partitions as u64) as i32;
                     for record in 0..records {
                         let number = ((id << 40) | (transaction * records + record)).to_be_bytes();
-                        let headers = OwnedHeaders::new().insert(Header { key: NUMBER, value: Some(&number) });
-                        let seen =
-                            Seen { offset: -1, digest: 0, key: 0, tombstone: false, number: None };
+                        let headers =
+                            OwnedHeaders::new().insert(Header { key: NUMBER, value: Some(&number) });
+                        let seen = Seen { offset: -1, digest: 0, key: 0, tombstone: false, number: None };
                         let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(seen))
                             .partition(partition)
                             .headers(headers)

@@ -40,7 +40,8 @@ fn what_is_written_without_a_cleaner_is_what_is_there() {
 
 #[test]
 fn a_cleaner_leaves_gaps_everywhere_and_takes_nothing_but_what_is_superseded() {
-    let run = Run::of("sources_check::a_cleaner_leaves_gaps_everywhere_and_takes_nothing_but_what_is_superseded");
+    let run =
+        Run::of("sources_check::a_cleaner_leaves_gaps_everywhere_and_takes_nothing_but_what_is_superseded");
     let (source, _) = clusters::pair();
     for kind in [Kind::Compacted, Kind::CompactedTransactional] {
         let written = Source::new(kind, &unique("cleaned"));

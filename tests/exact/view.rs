@@ -72,10 +72,9 @@ pub fn view(cluster: &Cluster, topic: &str, isolation: Isolation, reader: Reader
                         digest: digest(time, message.key(), message.payload(), &headers),
                         key: fnv(message.key().unwrap_or_default()),
                         tombstone: message.payload().is_none(),
-                        number: headers
-                            .iter()
-                            .find(|(name, _)| *name == NUMBER)
-                            .and_then(|(_, value)| Some(u64::from_be_bytes(value.as_ref()?[..].try_into().ok()?))),
+                        number: headers.iter().find(|(name, _)| *name == NUMBER).and_then(|(_, value)| {
+                            Some(u64::from_be_bytes(value.as_ref()?[..].try_into().ok()?))
+                        }),
                     },
                 );
             })

@@ -53,6 +53,8 @@ struct Connection {
     broker: TcpStream,
     /// Bytes were swallowed: it can never be used again.
     broken: AtomicBool,
+    /// Bytes are held, not lost.
+    frozen: AtomicBool,
 }
 
 struct Chunk {
@@ -130,6 +132,21 @@ impl Proxy {
         }
     }
 
+    /// Holds what is on its way on the connections that there are now, also when their client is gone; new
+    /// connections work. So a dead client's last request reaches the broker late, after [`Proxy::thaw`].
+    pub fn freeze(&self) {
+        for connection in self.shared.connections() {
+            connection.frozen.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Lets everything that is held go on.
+    pub fn thaw(&self) {
+        for connection in self.shared.connections() {
+            connection.frozen.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.shared.connections().len()
@@ -174,7 +191,12 @@ impl Shared {
     fn connect(self: &Arc<Self>, client: TcpStream, broker: TcpStream) {
         let _ = client.set_nodelay(true);
         let _ = broker.set_nodelay(true);
-        let connection = Arc::new(Connection { client, broker, broken: AtomicBool::new(false) });
+        let connection = Arc::new(Connection {
+            client,
+            broker,
+            broken: AtomicBool::new(false),
+            frozen: AtomicBool::new(false),
+        });
         {
             let mut all = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
             all.retain(|c| c.strong_count() > 0);
@@ -215,6 +237,9 @@ impl Shared {
             // Small parts keep a low rate smooth.
             for part in chunk.bytes.chunks(8 * 1024) {
                 direction.pay(part.len(), self.rate.load(Ordering::Relaxed));
+                while connection.frozen.load(Ordering::Relaxed) && !self.closed.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_millis(5));
+                }
                 if self.black_hole.load(Ordering::Relaxed) {
                     connection.broken.store(true, Ordering::Relaxed);
                 } else if to.write_all(part).is_err() {

@@ -1,0 +1,218 @@
+//! What can't be mirrored exactly is told, with offsets, and stops its lane before anything is written: retention that
+//! overtakes, a recreated or truncated source, a stranger's records on the target. Other lanes go on.
+
+use std::{fs, path::Path, thread::sleep, time::Duration};
+
+use kafka_harness::{
+    Cluster,
+    client::{self, Isolation},
+    daemon::{Config, eventually},
+    shared::unique,
+};
+
+use crate::{
+    clusters,
+    dice::Run,
+    modes::{Link, Mode, strange},
+    sources::{History, Kind, Source},
+    view::{Reader, View, view},
+};
+
+const WHILE: Duration = Duration::from_millis(1500);
+
+/// Two lanes: 0 is troubled, 1 must not notice.
+fn link<'a>(name: &str, from: &'a Cluster, to: &'a Cluster) -> Link<'a> {
+    let source = Source { partitions: 2, ..Source::new(Kind::Idempotent, &unique(name)) };
+    Link::new(Mode::Identical, source, from, to)
+}
+
+fn write(link: &Link<'_>, run: &Run, part: u32) -> History {
+    link.source.write_for(link.from, &run.dice().of(part), WHILE)
+}
+
+fn target(link: &Link<'_>) -> View {
+    view(link.to, &link.source.topic, Isolation::Uncommitted, Reader::Librdkafka)
+}
+
+/// Log end of a partition on both sides.
+fn ends(link: &Link<'_>, partition: i32) -> (i64, i64) {
+    let end =
+        |cluster: &Cluster| client::end_offsets(&cluster.props(), &link.source.topic).unwrap()[&partition];
+    (end(link.from), end(link.to))
+}
+
+/// A run must end with code 5, with all of these in its log, and leave the troubled lanes as they are.
+#[track_caller]
+fn refused(link: &Link<'_>, config: &Config, troubled: &[i32], says: &[String]) {
+    let before = target(link);
+    let ended = config.run_until_caught_up().expect(5);
+    for words in says {
+        assert!(ended.log.contains(words), "the log does not say {words:?}:\n{}", ended.log);
+    }
+    let after = target(link);
+    for partition in troubled {
+        let (before, after) = (&before[partition], &after[partition]);
+        assert!(before == after, "[{partition}] ended at {:?}, now {:?}", before.bounds, after.bounds);
+    }
+    for partition in after.keys().filter(|p| !troubled.contains(p)) {
+        let (source, target) = ends(link, *partition);
+        assert_eq!(source, target, "[{partition}] went on");
+    }
+}
+
+#[test]
+fn retention_that_overtakes_stops_its_lane_or_is_skipped_with_the_offsets_kept() {
+    let run =
+        Run::of("divergence::retention_that_overtakes_stops_its_lane_or_is_skipped_with_the_offsets_kept");
+    let (from, to) = clusters::pair();
+    let link = link("retention", from, to);
+    let history = write(&link, &run, 1);
+    link.config.run_until_caught_up().expect(0);
+    let position = ends(&link, 0).1;
+    let history = history.and(write(&link, &run, 2));
+    let cut = (position + ends(&link, 0).0) / 2;
+    from.delete_records(&link.source.topic, 0, cut).unwrap();
+
+    refused(&link, &link.config, &[0], &[position.to_string(), (cut - 1).to_string()]);
+
+    let Link { config, .. } = link;
+    let link = Link { config: config.section("[policy]\nloss = 'skip'"), ..link };
+    // It goes on behind the loss, and the exit code tells of it once.
+    link.config.run_until_caught_up().expect(5);
+    link.config.run_until_caught_up().expect(0);
+    link.assert_exact(Some(&history), &[Reader::Librdkafka]);
+}
+
+#[test]
+fn a_recreated_source_topic_is_not_mixed_with_what_it_was() {
+    let run = Run::of("divergence::a_recreated_source_topic_is_not_mixed_with_what_it_was");
+    let (from, to) = clusters::pair();
+    // Once with fewer records than before, once with more.
+    for parts in [1, 3] {
+        let link = link("recreated", from, to);
+        (0..2).for_each(|part| drop(write(&link, &run, part)));
+        link.config.run_until_caught_up().expect(0);
+        from.delete_topic(&link.source.topic).unwrap();
+        link.source.create(from, 1);
+        (0..parts).for_each(|part| drop(write(&link, &run, 10 + part)));
+        refused(&link, &link.config, &[0, 1], &["recreated".to_owned()]);
+    }
+}
+
+#[test]
+fn a_stranger_on_the_target_is_noticed_before_anything_is_written_behind_it() {
+    let run = Run::of("divergence::a_stranger_on_the_target_is_noticed_before_anything_is_written_behind_it");
+    let (from, to) = clusters::pair();
+    let link = link("stranger", from, to);
+    write(&link, &run, 1);
+    link.config.run_until_caught_up().expect(0);
+    let at = ends(&link, 0).1;
+    strange(to, &link.source.topic, 0, 1);
+    // The target is ahead; then the source is, too.
+    refused(&link, &link.config, &[0], &[at.to_string()]);
+    write(&link, &run, 2);
+    refused(&link, &link.config, &[0], &[at.to_string()]);
+}
+
+#[test]
+fn a_stranger_beside_a_running_link_stops_the_lane() {
+    let run = Run::of("divergence::a_stranger_beside_a_running_link_stops_the_lane");
+    let (from, to) = clusters::pair();
+    let link = link("beside", from, to);
+    let writing = link.source.start(from, &run.dice());
+    let mut daemon = link.config.run();
+    crate::chaos::wait_for_progress(&link, &mut daemon);
+    strange(to, &link.source.topic, 0, 1);
+    let state = |partition: i64| {
+        let status = daemon.status();
+        let lanes = status["lanes"].as_array().expect("lanes").clone();
+        lanes.into_iter().find(|lane| lane["partition"] == partition).expect("a lane")
+    };
+    let stopped = eventually("its lane stops", || Some(state(0)).filter(|lane| lane["state"] == "stopped"));
+    let reason = stopped["reason"].as_str().expect("a reason");
+    assert!(reason.contains(|c: char| c.is_ascii_digit()), "{reason}");
+    let stands = ends(&link, 0).1;
+    sleep(Duration::from_secs(2));
+    assert_eq!(ends(&link, 0).1, stands, "nothing more is written to it");
+    drop(writing.stop());
+    eventually("the other lane is whole", || {
+        let (source, target) = ends(&link, 1);
+        (source == target).then_some(())
+    });
+    daemon.stop();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let into = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &into);
+        } else {
+            fs::copy(entry.path(), into).expect("a copy");
+        }
+    }
+}
+
+/// The source's disk is restored from a copy: it forgets records that were mirrored, and later has others in their place.
+#[test]
+fn a_source_that_was_restored_from_a_backup_is_noticed() {
+    let run = Run::of("divergence::a_source_that_was_restored_from_a_backup_is_noticed");
+    let (_, to) = clusters::pair();
+    let from = clusters::builder().start().expect("a cluster");
+    let link = link("restored", &from, to);
+    drop(write(&link, &run, 1));
+    let data = from.data_dir(1).unwrap();
+    let backup = tempfile::tempdir().expect("a folder");
+    from.stop(1).unwrap();
+    copy(&data, backup.path());
+    from.start(1).unwrap();
+    drop(write(&link, &run, 2));
+    link.config.run_until_caught_up().expect(0);
+
+    from.stop(1).unwrap();
+    fs::remove_dir_all(&data).expect("removed");
+    copy(backup.path(), &data);
+    from.start(1).unwrap();
+    let (source, target) = ends(&link, 0);
+    assert!(source < target, "the source went back: {source}, {target}");
+    refused(&link, &link.config, &[0, 1], &[source.to_string(), target.to_string()]);
+    // Now it is longer than the target, and its records there are not the target's.
+    (3..6).for_each(|part| drop(write(&link, &run, part)));
+    assert!(ends(&link, 0).0 > target);
+    refused(&link, &link.config, &[0, 1], &[]);
+}
+
+/// All in-sync replicas die and one that was behind leads: what was mirrored from them is no more.
+#[test]
+fn an_unclean_election_on_the_source_is_noticed() {
+    let run = Run::of("divergence::an_unclean_election_on_the_source_is_noticed");
+    let (_, to) = clusters::pair();
+    let from = clusters::builder().brokers(3).heap("320m").start().expect("three brokers");
+    let source = Source { partitions: 1, ..Source::new(Kind::Idempotent, &unique("unclean")) };
+    let link = Link::new(Mode::Identical, source, &from, to);
+    let topic = &link.source.topic;
+    from.alter_topic_config(topic, &[("unclean.leader.election.enable", "true")]).unwrap();
+    from.wait_isr(topic, 3).unwrap();
+    drop(write(&link, &run, 1));
+    let leader = from.leader(topic, 0).unwrap().expect("a leader");
+    let others: Vec<u32> = from.broker_ids().into_iter().filter(|id| *id != leader).collect();
+    for other in &others {
+        from.kill(*other).unwrap();
+    }
+    drop(write(&link, &run, 2));
+    link.config.run_until_caught_up().expect(0);
+    from.kill(leader).unwrap();
+    for other in &others {
+        from.start(*other).unwrap();
+    }
+    from.wait_leader_other_than(topic, 0, leader).unwrap();
+    from.start(leader).unwrap();
+    from.wait_isr(topic, 3).unwrap();
+    let (source, target) = ends(&link, 0);
+    assert!(source < target, "the source went back: {source}, {target}");
+    refused(&link, &link.config, &[0], &[source.to_string(), target.to_string()]);
+    (3..6).for_each(|part| drop(write(&link, &run, part)));
+    assert!(ends(&link, 0).0 > target);
+    refused(&link, &link.config, &[0], &[]);
+}

@@ -1,0 +1,129 @@
+//! The network between the daemon and either cluster is cut, silent, slow, or delivers what a dead daemon sent when
+//! another has long taken over.
+
+use std::{
+    sync::{Mutex, OnceLock, PoisonError},
+    thread::sleep,
+    time::Duration,
+};
+
+use kafka_harness::{Cluster, shared::unique};
+
+use crate::{
+    chaos::wait_for_progress,
+    clusters,
+    dice::{Run, setting},
+    modes::{Link, Mode},
+    sources::{Kind, Source},
+    view::Reader,
+};
+
+/// Clusters behind proxies, which one test at a time may disturb.
+fn proxied() -> &'static Mutex<(Cluster, Cluster)> {
+    static PROXIED: OnceLock<Mutex<(Cluster, Cluster)>> = OnceLock::new();
+    PROXIED.get_or_init(|| {
+        let start = || clusters::builder().proxied().start().expect("a cluster behind a proxy");
+        Mutex::new((start(), start()))
+    })
+}
+
+/// Something that happens to the network.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// All connections are reset.
+    Cut,
+    /// Nothing gets through, and no one is told.
+    Silent,
+    /// Connections are refused.
+    Down,
+    /// Every byte is late.
+    Slow,
+    /// The daemon is killed with requests on their way, which arrive when the next one writes.
+    LateFromTheDead,
+}
+
+const TROUBLES: [Trouble; 5] =
+    [Trouble::Cut, Trouble::Silent, Trouble::Down, Trouble::Slow, Trouble::LateFromTheDead];
+
+fn survives(name: &str, mode: Mode) {
+    let run = Run::of(&format!("network::{name}"));
+    let mut dice = run.dice();
+    let clusters = proxied().lock().unwrap_or_else(PoisonError::into_inner);
+    let (from, to) = &*clusters;
+    for cluster in [from, to] {
+        let proxy = cluster.proxy(1);
+        proxy.thaw();
+        proxy.set_down(false);
+        proxy.set_black_hole(false);
+        proxy.set_latency(Duration::ZERO);
+    }
+    let link = Link::new(mode, Source::new(Kind::Transactional, &unique("network")), from, to);
+    let stranger = link.stranger();
+    let writing = link.source.start(from, &dice);
+    let mut daemon = link.config.run();
+    wait_for_progress(&link, &mut daemon);
+    let steps = setting("CHAOS_KILLS").map_or(6, |kills| kills / 5).max(6);
+    let first = dice.within(0..TROUBLES.len() as u64);
+    for step in first..first + steps {
+        let trouble = TROUBLES[step as usize % TROUBLES.len()];
+        // What comes late can only do harm where it is written.
+        let at_target = dice.percent(70) || matches!(trouble, Trouble::LateFromTheDead);
+        let proxy = if at_target { to.proxy(1) } else { from.proxy(1) };
+        eprintln!("{name}: {}: {trouble:?}", if at_target { "target" } else { "source" });
+        match trouble {
+            Trouble::Cut => {
+                for _ in 0..dice.within(1..10) {
+                    proxy.cut();
+                    sleep(dice.millis(0..300));
+                }
+            }
+            Trouble::Silent => {
+                proxy.set_black_hole(true);
+                sleep(dice.millis(500..8000));
+                proxy.set_black_hole(false);
+            }
+            Trouble::Down => {
+                proxy.set_down(true);
+                sleep(dice.millis(200..4000));
+                proxy.set_down(false);
+            }
+            Trouble::Slow => {
+                proxy.set_latency(dice.millis(50..400));
+                sleep(dice.millis(1000..4000));
+                proxy.set_latency(Duration::ZERO);
+            }
+            Trouble::LateFromTheDead => {
+                proxy.freeze();
+                sleep(dice.millis(50..500));
+                daemon.kill();
+                daemon = link.config.run();
+                wait_for_progress(&link, &mut daemon);
+                sleep(dice.millis(0..1000));
+                proxy.thaw();
+                // From here on the dead one's last batches and the new one's go to the broker at once.
+                sleep(Duration::from_secs(1));
+            }
+        }
+        wait_for_progress(&link, &mut daemon);
+    }
+    drop(stranger);
+    let history = writing.stop();
+    daemon.stop().expect(0);
+    link.config.run_until_caught_up().expect(0);
+    link.assert_exact(Some(&history), &[Reader::Librdkafka]);
+}
+
+#[test]
+fn identical_through_network_trouble() {
+    survives("identical_through_network_trouble", Mode::Identical);
+}
+
+#[test]
+fn translated_through_network_trouble() {
+    survives("translated_through_network_trouble", Mode::Translated);
+}
+
+#[test]
+fn shared_through_network_trouble() {
+    survives("shared_through_network_trouble", Mode::Shared);
+}

@@ -1,0 +1,56 @@
+//! Lanes whose source does not begin at 0: the target begins where the source does, whatever cleans it.
+
+use std::time::Duration;
+
+use kafka_harness::{client, shared::unique};
+
+use crate::{
+    chaos, clusters,
+    dice::Run,
+    modes::{Link, Mode},
+    sources::{Kind, Source},
+    view::Reader,
+};
+
+fn begins_late(name: &str, kind: Kind) {
+    let run = Run::of(&format!("starts::{name}"));
+    let mut dice = run.dice();
+    let (from, to) = clusters::pair();
+    let link = Link::new(Mode::Identical, Source::new(kind, &unique("late")), from, to);
+    let topic = &link.source.topic;
+    let history = link.source.write_for(from, &dice.of(1), Duration::from_secs(3));
+    let compacts = link.source.kind.topic_config().contains(&("cleanup.policy", "compact"));
+    if compacts {
+        from.alter_topic_config(topic, &[("cleanup.policy", "compact,delete"), ("retention.ms", "-1")])
+            .unwrap();
+    }
+    for (partition, end) in client::end_offsets(&from.props(), topic).unwrap() {
+        // One begins at its end: there is nothing but where to begin.
+        let start = if partition == 3 { end } else { end / 2 };
+        from.delete_records(topic, partition, start).unwrap();
+    }
+    if compacts {
+        from.alter_topic_config(topic, &[("cleanup.policy", "compact")]).unwrap();
+    }
+    let starts = client::start_offsets(&from.props(), topic).unwrap();
+    let writing = link.source.start(from, &dice.of(2));
+    chaos::kills(&link, &mut dice, 3);
+    let history = history.and(writing.stop());
+    link.config.run_until_caught_up().expect(0);
+    link.assert_exact(Some(&history), &[Reader::Librdkafka, Reader::Java]);
+    assert_eq!(client::start_offsets(&to.props(), topic).unwrap(), starts);
+    let policy = |c: &kafka_harness::Cluster| {
+        c.topic_config(topic).unwrap().into_iter().find(|(key, _)| key == "cleanup.policy")
+    };
+    assert_eq!(policy(to), policy(from), "the cleanup policy is what it was");
+}
+
+#[test]
+fn a_deleted_source_begins_late() {
+    begins_late("a_deleted_source_begins_late", Kind::Transactional);
+}
+
+#[test]
+fn a_compacted_source_begins_late() {
+    begins_late("a_compacted_source_begins_late", Kind::CompactedTransactional);
+}

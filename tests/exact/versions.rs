@@ -1,0 +1,51 @@
+//! Other Kafka versions on either side.
+
+use kafka_harness::{MAIN_VERSION, NEW_VERSION, OLD_VERSION, shared::unique};
+
+use crate::{
+    chaos, clusters,
+    dice::{Run, setting},
+    marks,
+    modes::{Link, Mode},
+    sources::{Kind, Source},
+    view::Reader,
+};
+
+fn between(name: &str, source: &str, target: &str) {
+    let run = Run::of(&format!("versions::{name}"));
+    let mut dice = run.dice();
+    let start = |version: &str| clusters::builder().version(version).start().expect("a cluster");
+    let (from, to) = (start(source), start(target));
+    let kills = setting("CHAOS_KILLS").map_or(2, |kills| kills / 50).max(2);
+    for mode in [Mode::Identical, Mode::Translated, Mode::Shared] {
+        for kind in [Kind::Transactional, Kind::Compacted] {
+            let link = Link::new(mode, Source::new(kind, &unique(&format!("versions-{mode}"))), &from, &to);
+            let stranger = link.stranger();
+            let writing = link.source.start(&from, &dice);
+            chaos::kills(&link, &mut dice, kills);
+            let history = writing.stop();
+            drop(stranger);
+            link.config.run_until_caught_up().expect(0);
+            // Each reader with the client of the side's own version.
+            let places = link.assert_exact(Some(&history), &[Reader::Librdkafka, Reader::Java]);
+            if mode != Mode::Identical {
+                marks::assert_all(&link, &places);
+            }
+        }
+    }
+}
+
+#[test]
+fn to_a_newer_version() {
+    between("to_a_newer_version", MAIN_VERSION, NEW_VERSION);
+}
+
+#[test]
+fn to_an_older_version() {
+    between("to_an_older_version", NEW_VERSION, MAIN_VERSION);
+}
+
+#[test]
+fn from_an_old_version() {
+    between("from_an_old_version", OLD_VERSION, NEW_VERSION);
+}

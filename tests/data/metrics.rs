@@ -185,7 +185,8 @@ fn a_real_prometheus_scrapes_the_running_daemon() {
     let prometheus = PrometheusServer::start(port).unwrap();
     let is = |expr: &str, value: f64| {
         let one = |samples: &[Sample]| samples.len() == 1 && samples[0].value == value;
-        prometheus.wait_for(expr, Duration::from_secs(20), one).unwrap();
+        let found = prometheus.wait_for(expr, Duration::from_secs(20), one).unwrap();
+        assert!(found[0].labels.get("job").is_none_or(|job| job == "isomirror"), "{found:?}");
     };
     is("up{job=\"isomirror\"}", 1.0);
     is(&format!("isomirror_records_total{{topic=\"{topic}\",partition=\"1\"}}"), 40.0);

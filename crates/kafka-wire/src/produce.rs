@@ -73,7 +73,8 @@ pub struct Produced {
     /// The partition.
     pub partition: i32,
     /// The offset of the batch's first record. Of a duplicate (the same producer's same sequence numbers),
-    /// it is where the batch was put the first time, as long as the broker remembers it; see `Refused`.
+    /// it is where the batch was put the first time, as long as the broker remembers it; see
+    /// [`Refused::code`].
     pub base_offset: i64,
     /// The broker's time for the records, in ms since 1970, where the topic has LogAppendTime; else -1.
     pub log_append_time: i64,
@@ -88,8 +89,10 @@ pub struct Refused {
     pub topic: Arc<str>,
     /// The partition.
     pub partition: i32,
-    /// Why. `RequestTimedOut` and `NotEnoughReplicasAfterAppend` say that it is in the leader's log;
-    /// `DuplicateSequenceNumber` that it is there, but too far back for its offset to be remembered.
+    /// Why. `RequestTimedOut` and `NotEnoughReplicasAfterAppend` say that it is in the leader's log.
+    /// `OutOfOrderSequenceNumber` may be a hole, or a duplicate of a batch that is too far back to be known
+    /// as one: a broker remembers the last five batches of a producer (3.9.1; others may say
+    /// `DuplicateSequenceNumber` to these).
     pub code: Code,
     /// What the broker says beside it; may be empty.
     pub message: Arc<str>,

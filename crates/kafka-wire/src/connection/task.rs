@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+use futures::FutureExt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     sync::mpsc::UnboundedReceiver,
@@ -26,6 +27,8 @@ use crate::{Cause, Error};
 
 /// How long the read loop sleeps where there is nothing to wait for.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many answers the shortest way to be let in has.
+const SETUP_ANSWERS: usize = 2;
 /// What of a session's lifetime (KIP-368) passes before it is renewed.
 const RENEW_AFTER: f64 = 0.85;
 
@@ -49,15 +52,17 @@ impl Task {
     /// Runs until the connection ends, and says so to whoever waits for an answer.
     pub async fn run(self, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
         let Self { shared, mut requests, mut urgent, request_timeout, max_idle, setup, renew } = self;
-        let mut held = None;
+        let (mut held, mut setup) = (None, Some(setup));
         let (closing, closed) = (shared.clone(), shared.clone());
         let writing = Writing { shared: &shared, to: &mut to, patience: request_timeout, correlation: 0 };
         let cause = tokio::select! {
             cause = read(&shared, &mut from, request_timeout, max_idle) => cause,
-            cause = writing.run(&mut requests, &mut urgent, &mut held, setup, renew) => Some(cause),
+            cause = writing.run(&mut requests, &mut urgent, &mut held, &mut setup, renew) => Some(cause),
             () = closed.closed() => None,
         };
-        match cause {
+        // A broker that refuses us says why and hangs up: what it has said counts, if it has come.
+        let refusal = setup.take().and_then(FutureExt::now_or_never).and_then(Result::err);
+        match refusal.map(|error| error.cause).or(cause) {
             Some(cause) => {
                 tracing::debug!(broker = %shared.address, in_flight = shared.in_flight(), "connection ended: {cause}");
                 shared.end(cause);
@@ -98,10 +103,9 @@ impl<W: AsyncWrite + Unpin> Writing<'_, W> {
         requests: &mut UnboundedReceiver<Outgoing>,
         urgent: &mut UnboundedReceiver<Outgoing>,
         held: &mut Option<Outgoing>,
-        setup: Setup,
+        setup: &mut Option<Setup>,
         renew: Box<dyn Fn() -> Setup + Send>,
     ) -> Cause {
-        let mut setup = Some(setup);
         let mut renew_at: Option<Instant> = None;
         loop {
             let throttled = self.shared.throttled();
@@ -121,8 +125,8 @@ impl<W: AsyncWrite + Unpin> Writing<'_, W> {
                         return cause;
                     }
                 }
-                done = poll_setup(&mut setup) => {
-                    setup = None;
+                done = poll_setup(setup) => {
+                    *setup = None;
                     match done {
                         Ok(lifetime) => {
                             renew_at = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f64(RENEW_AFTER));
@@ -132,7 +136,7 @@ impl<W: AsyncWrite + Unpin> Writing<'_, W> {
                 }
                 () = until(renew_at) => {
                     renew_at = None;
-                    setup = Some(renew());
+                    *setup = Some(renew());
                 }
                 () = sleep(throttled), if !throttled.is_zero() => {}
                 request = requests.recv(), if held.is_none() && setup.is_none() => match request {
@@ -220,7 +224,7 @@ async fn read(
             None => (since + max_idle.unwrap_or(LONG), None),
         }
     };
-    let mut frames = Frames::default();
+    let (mut frames, mut answers) = (Frames::default(), 0usize);
     let timer = sleep_until(deadline().0.into());
     tokio::pin!(timer);
     loop {
@@ -231,15 +235,23 @@ async fn read(
             biased;
             read = frames.read(from) => {
                 match read {
-                    Ok(0) => return Some(Cause::Disconnected("the broker closed the connection".into())),
+                    Ok(0) => {
+                        // It does so to who speaks another protocol, or does without SASL.
+                        let hint = if answers > SETUP_ANSWERS { "" } else { "; is security.protocol right?" };
+                        let text = format!("the broker closed the connection{hint}");
+                        return Some(Cause::Disconnected(text.into()));
+                    }
                     Ok(_) => shared.wait_anew(),
                     Err(error) => return Some(io_cause(&error)),
                 }
                 loop {
                     match frames.next(shared.max_frame.load(Relaxed)) {
-                        Ok(Some(frame)) => if let Err(cause) = answer(shared, frame) {
-                            return Some(cause);
-                        },
+                        Ok(Some(frame)) => {
+                            answers += 1;
+                            if let Err(cause) = answer(shared, frame) {
+                                return Some(cause);
+                            }
+                        }
                         Ok(None) => break,
                         Err(TooLong { length }) => {
                             let text = format!("a frame of {length} bytes; is this a broker, and security.protocol right?");

@@ -55,7 +55,9 @@ fn secrets_are_never_shown() {
 #[test]
 fn a_bad_property_is_named_with_what_is_possible() {
     let ssl = ("security.protocol", "ssl");
-    let cases: [(&[(&str, &str)], &str, &str); 24] = [
+    // Properties beside a good bootstrap.servers; the one that is named; a part of what is said of it.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: [Case<'_>; 24] = [
         (&[("bootstrap.servers", "")], "bootstrap.servers", "no broker"),
         (&[("bootstrap.servers", ",")], "bootstrap.servers", "no broker"),
         (&[("bootstrap.servers", "a:b")], "bootstrap.servers", "host:port"),

@@ -39,7 +39,8 @@ pub fn batch_of(producer: ProducerIdentity, first: i32, count: i32, size: usize)
         producer_epoch: producer.epoch,
         timestamp_type: TimestampType::Creation,
         offset: n.into(),
-        sequence: if producer.id < 0 { -1 } else { first + n },
+        // The encoder puts into one batch what is numbered in one go.
+        sequence: if producer.id < 0 { n - 1 } else { first + n },
         timestamp: 1_700_000_000_000,
         key: None,
         value: Some(Bytes::from(value_of(first + n, size))),

@@ -6,7 +6,8 @@
 //! answers for every offset), `chaos`, `dice` (one seed for all that is random), `clusters`.
 //!
 //! What is proved: `kills` (kill -9), `instances` (several of one link), `brokers`, `network`, `divergence` (what can't be
-//! exact is told), `starts`, `versions`, and `long`.
+//! exact is told), `starts`, `tails` (the last
+//! offsets), `rights` (which the fills need), `versions`, and `long`.
 //!
 //! Environment: `CHAOS_SEED` for the same chance again, `CHAOS_KILLS` for more of everything; `scripts/chaos` sets them.
 
@@ -24,8 +25,10 @@ mod marks;
 mod modes;
 mod network;
 mod planted;
+mod rights;
 mod sources;
 mod sources_check;
 mod starts;
+mod tails;
 mod versions;
 mod view;

@@ -39,23 +39,23 @@ const SOURCE: [(i64, u64); 5] = [(0, 10), (1, 11), (3, 13), (4, 14), (7, 17)];
 #[test]
 fn each_kind_of_difference_is_found_where_offsets_are_the_same() {
     let source = log(&SOURCE);
-    let with = |change: &dyn Fn(&mut Vec<(i64, u64)>)| {
+    let with = |change: fn(&mut Vec<(i64, u64)>)| {
         let mut records = SOURCE.to_vec();
         change(&mut records);
         log(&records)
     };
     let finds = |target: &View, counts| finds(Offsets::Same, &source, target, counts);
     finds(&source, [0; 6]);
-    finds(&with(&|r| r.retain(|r| r.0 != 1)), [1, 0, 0, 0, 0, 0]);
-    finds(&with(&|r| r.truncate(4)), [1, 0, 0, 0, 0, 1]);
-    finds(&with(&|r| r.insert(2, (2, 11))), [0, 1, 0, 0, 0, 0]);
-    finds(&with(&|r| r.insert(2, (2, 99))), [0, 0, 0, 0, 1, 0]);
-    finds(&with(&|r| r[2].0 = 2), [0, 0, 1, 0, 0, 0]);
+    finds(&with(|r| r.retain(|r| r.0 != 1)), [1, 0, 0, 0, 0, 0]);
+    finds(&with(|r| r.truncate(4)), [1, 0, 0, 0, 0, 1]);
+    finds(&with(|r| r.insert(2, (2, 11))), [0, 1, 0, 0, 0, 0]);
+    finds(&with(|r| r.insert(2, (2, 99))), [0, 0, 0, 0, 1, 0]);
+    finds(&with(|r| r[2].0 = 2), [0, 0, 1, 0, 0, 0]);
     // A gap that was not filled moves everything behind it.
     finds(&log(&[(0, 10), (1, 11), (2, 13), (3, 14), (4, 17)]), [0, 0, 3, 0, 0, 1]);
-    finds(&with(&|r| (r[0].1, r[1].1) = (11, 10)), [0, 0, 2, 0, 0, 0]);
+    finds(&with(|r| (r[0].1, r[1].1) = (11, 10)), [0, 0, 2, 0, 0, 0]);
     // The last batch again, as a kill before its acknowledgement was seen does it.
-    finds(&with(&|r| r.extend([(8, 14), (9, 17)])), [0, 2, 0, 0, 0, 1]);
+    finds(&with(|r| r.extend([(8, 14), (9, 17)])), [0, 2, 0, 0, 0, 1]);
     let mut target = source.clone();
     target.get_mut(&0).unwrap().records[3].digest += 1;
     finds(&target, [0, 0, 0, 1, 0, 0]);
@@ -117,8 +117,8 @@ fn a_long_list_of_differences_is_named_in_part_and_counted_in_full() {
 fn record(number: u64) -> TestRecord {
     TestRecord {
         partition: (number % 2) as i32,
-        key: (number % 5 > 0).then(|| format!("{}", number % 7).into_bytes()),
-        value: (number % 3 > 0).then(|| format!("value {number}").into_bytes()),
+        key: (!number.is_multiple_of(5)).then(|| format!("{}", number % 7).into_bytes()),
+        value: (!number.is_multiple_of(3)).then(|| format!("value {number}").into_bytes()),
         headers: vec![
             (NUMBER.to_owned(), Some(number.to_be_bytes().to_vec())),
             ("empty \u{e4}".to_owned(), Some(Vec::new())),

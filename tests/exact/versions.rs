@@ -22,6 +22,7 @@ fn between(name: &str, source: &str, target: &str) {
             let link = Link::new(mode, Source::new(kind, &unique(&format!("versions-{mode}"))), &from, &to);
             let stranger = link.stranger();
             let writing = link.source.start(&from, &dice);
+            writing.wait_for(2000);
             chaos::kills(&link, &mut dice, kills);
             let history = writing.stop();
             drop(stranger);

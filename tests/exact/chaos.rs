@@ -1,10 +1,16 @@
-//! What is done to a running mirror: kill -9 at random moments.
+//! What is done to a running mirror, kill -9 at random moments, and what must hold in the end.
 
 use std::time::Instant;
 
 use kafka_harness::daemon::{Daemon, PATIENCE};
 
-use crate::{dice::Dice, modes::Link};
+use crate::{
+    dice::Dice,
+    marks,
+    modes::{Link, Mode},
+    sources::History,
+    view::Reader,
+};
 
 /// Kills the link's daemon so many times with kill -9, each time started anew. Half of the kills fall anywhere from its
 /// first moment on; for the others it is first seen to write. Returns the ends of the killed ones' logs.
@@ -37,5 +43,15 @@ pub fn wait_for_progress(link: &Link<'_>, daemon: &mut Daemon) {
             daemon.log()
         );
         std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+}
+
+/// Catches up, and proves the link's promise: both sides compared, and every offset's mark where it is not the offset.
+#[track_caller]
+pub fn prove(link: &Link<'_>, history: &History, readers: &[Reader]) {
+    link.config.run_until_caught_up().expect(0);
+    let places = link.assert_exact(Some(history), readers);
+    if link.mode != Mode::Identical {
+        marks::assert_all(link, &places);
     }
 }

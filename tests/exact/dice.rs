@@ -37,8 +37,13 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let kills = setting("CHAOS_KILLS").map_or("--short".to_owned(), |n| format!("--kills {n}"));
-            eprintln!("--- again: scripts/chaos --seed {} {kills} --only {} ---", self.seed, self.name);
+            // The short set leaves out the long ones, whatever the kills.
+            let short = !self.name.starts_with("long::");
+            let kills = match setting("CHAOS_KILLS") {
+                Some(kills) => format!(" --kills {kills}"),
+                None => if short { " --short" } else { "" }.to_owned(),
+            };
+            eprintln!("--- again: scripts/chaos --seed {}{kills} --only {} ---", self.seed, self.name);
         }
     }
 }

@@ -14,7 +14,7 @@ use kafka_harness::{
 };
 
 use crate::{
-    chaos::wait_for_progress,
+    chaos::{prove, wait_for_progress},
     clusters::{self, SESSION},
     dice::{Dice, Run, setting},
     modes::{Link, Mode},
@@ -33,9 +33,7 @@ fn begin(name: &str, mode: Mode, kind: Kind, dice: &Dice) -> (Link<'static>, Wri
 
 /// Ends the writing, catches up and compares.
 fn finish(link: &Link<'_>, writing: Writing) {
-    let history = writing.stop();
-    link.config.run_until_caught_up().expect(0);
-    link.assert_exact(Some(&history), &[Reader::Librdkafka]);
+    prove(link, &writing.stop(), &[Reader::Librdkafka]);
 }
 
 fn ends(link: &Link<'_>) -> BTreeMap<i32, i64> {

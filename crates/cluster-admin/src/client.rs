@@ -1,8 +1,12 @@
-//! The client of one cluster: made once, shared by clones, waited for off the runtime.
+//! One cluster as its users see it: shared by clones, waited for off the runtime.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -10,23 +14,18 @@ use std::{
 use kafka_rd::{Admin, AdminError, LogContext, Properties};
 use mirror_types::Side;
 use rdkafka::{
-    ClientConfig,
-    config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-    metadata::MetadataBroker,
+    ClientConfig, config::RDKafkaLogLevel, consumer::Consumer, metadata::MetadataBroker,
     types::RDKafkaErrorCode,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Error,
-    error::{explain, from_kafka},
+    error::{explain, from_kafka, is_unanswered},
     groups::Groups,
+    native::{Client, Slot, lock, no_thread},
 };
 
-/// How long one look at a client's events takes at most: librdkafka reports errors only to who looks.
-const SERVE: Duration = Duration::from_millis(250);
 /// How often a waiting call looks whether the brokers have refused the credentials.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long a call goes on waiting after the credentials were refused: another broker may take them.
@@ -48,22 +47,29 @@ const DROPPED: [&str; 6] = [
 /// asking for all topics may be megabytes. It need not be there, nor may this principal have to read it.
 const SMALL_TOPIC: &str = "__consumer_offsets";
 
-pub(crate) type Native = BaseConsumer<LogContext>;
-
 /// One cluster. Clones share one client.
 #[derive(Clone)]
 pub struct Cluster {
-    pub(crate) inner: Arc<Inner>,
+    inner: Arc<Inner>,
+    timeout: Duration,
 }
 
 pub(crate) struct Inner {
-    pub side: Side,
-    pub name: Arc<str>,
-    pub timeout: Duration,
+    side: Side,
+    name: Arc<str>,
     pub context: LogContext,
     pub config: ClientConfig,
-    pub native: Arc<Native>,
+    native: Arc<Slot>,
     pub groups: Groups,
+}
+
+/// What one call works with.
+pub(crate) struct Call {
+    inner: Arc<Inner>,
+    pub native: Arc<Client>,
+    pub timeout: Duration,
+    /// Whether a part of the answer is missing, since some broker kept silent.
+    partly: Arc<AtomicBool>,
 }
 
 impl Cluster {
@@ -83,7 +89,7 @@ impl Cluster {
         });
         config.set("allow.auto.create.topics", "false");
         config.set_log_level(RDKafkaLogLevel::Info);
-        let native = start(&config, &context).map_err(|error| Error {
+        let native = Slot::new(config.clone(), context.clone()).map_err(|error| Error {
             side,
             cluster: name.clone(),
             doing: "make a client".to_owned(),
@@ -91,7 +97,12 @@ impl Cluster {
             reason: error.reason,
         })?;
         let groups = Groups::default();
-        Ok(Self { inner: Arc::new(Inner { side, name, timeout, context, config, native, groups }) })
+        Ok(Self { inner: Arc::new(Inner { side, name, context, config, native, groups }), timeout })
+    }
+
+    /// The same cluster through the same client, each call given `timeout`.
+    pub fn within(&self, timeout: Duration) -> Self {
+        Self { inner: self.inner.clone(), timeout }
     }
 
     /// Which side of the link it is on.
@@ -106,22 +117,22 @@ impl Cluster {
 
     /// What each call is given.
     pub fn timeout(&self) -> Duration {
-        self.inner.timeout
+        self.timeout
     }
 
     /// The cluster's id, where it has one.
     pub async fn cluster_id(&self) -> Result<Option<String>, Error> {
-        self.blocking("get the cluster id", |inner| {
-            inner.look()?;
+        self.blocking("get the cluster id", |call| {
+            call.look()?;
             // It came with the metadata.
-            Ok(inner.native.client().fetch_cluster_id(Duration::ZERO))
+            Ok(call.native.client().fetch_cluster_id(Duration::ZERO))
         })
         .await
     }
 
     /// The ids of the brokers that are up, ascending.
     pub async fn broker_ids(&self) -> Result<Vec<i32>, Error> {
-        self.blocking("list brokers", |inner| Ok(inner.look()?.ids)).await
+        self.blocking("list brokers", |call| Ok(call.look()?.ids)).await
     }
 
     /// Runs an admin call that only reads, at a broker that is known to answer: by default librdkafka asks
@@ -129,11 +140,11 @@ impl Cluster {
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         doing: &str,
-        call: impl FnOnce(Admin<'_>, i32) -> Result<T, AdminError> + Send + 'static,
+        ask: impl FnOnce(Admin<'_>, i32) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.blocking(doing, |inner| {
-            let broker = inner.look()?.answered;
-            call(inner.admin().at(broker), broker)
+        self.blocking(doing, |call| {
+            let broker = call.look()?.answered;
+            ask(call.admin().at(broker), broker)
         })
         .await
     }
@@ -142,57 +153,72 @@ impl Cluster {
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         doing: &str,
-        call: impl FnOnce(Admin<'_>) -> Result<T, AdminError> + Send + 'static,
+        ask: impl FnOnce(Admin<'_>) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.blocking(doing, |inner| {
-            let brokers = inner.look()?.ids;
-            let admin = inner.admin();
+        self.blocking(doing, |call| {
+            let brokers = call.look()?.ids;
+            let admin = call.admin();
             match admin.known_controller() {
                 // librdkafka would wait for it until the timeout.
                 Some(controller) if !brokers.contains(&controller) => Err(AdminError {
                     code: RDKafkaErrorCode::NotController,
                     reason: format!("the controller ({controller}) is none of the brokers ({brokers:?})"),
                 }),
-                _ => call(admin),
+                _ => ask(admin),
             }
         })
         .await
     }
 
-    /// Runs `call`, which may block, and gives up early where the brokers refuse the credentials.
+    /// Runs `work`, which may block, and gives up early where the brokers refuse the credentials.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         doing: &str,
-        call: impl FnOnce(&Inner) -> Result<T, AdminError> + Send + 'static,
+        work: impl FnOnce(&Call) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.run(doing, false, call).await
+        let asked = Instant::now();
+        let (answer, whole) = self.run(doing, false, work).await;
+        self.inner.native.note(asked, whole);
+        answer
     }
 
-    /// The same, giving up early also where the cluster refuses the group.
+    /// The same through the client of a group, giving up early also where the cluster refuses the group.
     pub(crate) async fn blocking_of_group<T: Send + 'static>(
         &self,
         doing: &str,
-        call: impl FnOnce(&Inner) -> Result<T, AdminError> + Send + 'static,
+        group: &str,
+        work: impl FnOnce(&Call) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
-        let answer = self.run(doing, true, call).await;
+        let asked = Instant::now();
+        let (answer, whole) = self.run(doing, true, work).await;
         if answer.is_ok() {
             self.inner.context.set_group_refused(false);
+        }
+        if let Some(slot) = lock(&self.inner.groups).get(group) {
+            slot.note(asked, whole);
         }
         answer
     }
 
+    /// The outcome, and whether all of it is somebody's answer.
     async fn run<T: Send + 'static>(
         &self,
         doing: &str,
         of_group: bool,
-        call: impl FnOnce(&Inner) -> Result<T, AdminError> + Send + 'static,
-    ) -> Result<T, Error> {
+        work: impl FnOnce(&Call) -> Result<T, AdminError> + Send + 'static,
+    ) -> (Result<T, Error>, bool) {
         let started = Instant::now();
-        let inner = self.inner.clone();
+        let partly = Arc::new(AtomicBool::new(false));
+        let call = Call {
+            inner: self.inner.clone(),
+            native: self.inner.native.client(),
+            timeout: self.timeout,
+            partly: partly.clone(),
+        };
         let (answer, answered) = oneshot::channel();
         // Not one of tokio's threads: a runtime that shuts down would wait for a call that nobody waits for.
         let thread = thread::Builder::new().name("cluster-admin".to_owned()).spawn(move || {
-            let _ = answer.send(call(&inner));
+            let _ = answer.send(work(&call));
         });
         let outcome = match thread {
             Ok(_) => self.wait(answered, started, of_group).await,
@@ -201,9 +227,12 @@ impl Cluster {
         match outcome {
             Ok(value) => {
                 self.inner.context.clear();
-                Ok(value)
+                (Ok(value), !partly.load(Relaxed))
             }
-            Err(error) => Err(self.error_after(doing, error, started.elapsed())),
+            Err(error) => {
+                let whole = !is_unanswered(error.code);
+                (Err(self.error_after(doing, error, started.elapsed())), whole)
+            }
         }
     }
 
@@ -245,7 +274,7 @@ impl Cluster {
     }
 }
 
-// === impl Inner ===
+// === impl Call ===
 
 /// What the shortest answer of a broker tells.
 pub(crate) struct Brokers {
@@ -253,7 +282,12 @@ pub(crate) struct Brokers {
     answered: i32,
 }
 
-impl Inner {
+impl Call {
+    /// Notes that a part of the answer is missing.
+    pub fn note_silence(&self) {
+        self.partly.store(true, Relaxed);
+    }
+
     pub fn admin(&self) -> Admin<'_> {
         Admin::new(self.native.client(), self.timeout)
     }
@@ -280,43 +314,16 @@ impl Inner {
     }
 }
 
+impl Deref for Call {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cluster {}", self.inner.side, self.inner.name)
     }
-}
-
-// === clients ===
-
-/// Makes a client, and has its logs and errors looked at for as long as anyone holds it.
-pub(crate) fn start(config: &ClientConfig, context: &LogContext) -> Result<Arc<Native>, AdminError> {
-    let native =
-        Native::from_config_and_context(config, context.clone()).map_err(|error| from_kafka(&error))?;
-    let native = Arc::new(native);
-    let weak = Arc::downgrade(&native);
-    let thread = thread::Builder::new().name("rdkafka-admin".to_owned()).spawn(move || serve(&weak));
-    thread.map_err(|error| no_thread(&error))?;
-    Ok(native)
-}
-
-/// Serves a client's events until nobody else holds it; so it is here, too, that it is closed, which may
-/// take a moment that its last user need not wait for.
-fn serve(client: &Weak<Native>) {
-    while let Some(client) = client.upgrade() {
-        // Most errors have reached the context by the time they come out of here, and there are no messages.
-        // Only what a group's coordinator refuses comes out of here alone.
-        if let Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed))) =
-            client.poll(SERVE)
-        {
-            client.context().set_group_refused(true);
-        }
-    }
-}
-
-fn no_thread(error: &std::io::Error) -> AdminError {
-    AdminError { code: RDKafkaErrorCode::CriticalSystemResource, reason: format!("start a thread: {error}") }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -92,6 +92,11 @@ fn is_silence(code: Code) -> bool {
     )
 }
 
+/// Whether a request came to nothing without anybody having said a word about it.
+pub(crate) fn is_unanswered(code: Code) -> bool {
+    is_connection(code) || is_silence(code)
+}
+
 /// The cluster is busy with itself.
 pub(crate) fn is_passing(code: Code) -> bool {
     matches!(

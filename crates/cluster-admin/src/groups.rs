@@ -14,8 +14,9 @@ use rdkafka::{TopicPartitionList, consumer::Consumer, types::RDKafkaErrorCode as
 
 use crate::{
     Cluster, Error,
-    client::{Inner, Native, lock, start},
+    client::Call,
     error::from_kafka,
+    native::{Client, Slot, lock},
 };
 
 /// How long to wait before asking again for a coordinator that was not the one, or not ready.
@@ -33,7 +34,7 @@ type Outcomes<T> = HashMap<TopicPartition, Result<T, Error>>;
 type Answers<T> = Vec<(TopicPartition, Result<T, AdminError>)>;
 
 /// A client for each group: in librdkafka a consumer of the group follows its coordinator around.
-pub(crate) type Groups = Mutex<HashMap<String, Arc<Native>>>;
+pub(crate) type Groups = Mutex<HashMap<String, Arc<Slot>>>;
 
 impl Cluster {
     /// The offset that `group` has committed for each partition; none where it has none. Needs Describe
@@ -47,8 +48,8 @@ impl Cluster {
             return Ok(HashMap::new());
         }
         let doing = format!("get committed offsets of group {group}");
-        let (group, asked) = (group.to_owned(), partitions.to_vec());
-        let found = self.blocking_of_group(&doing, move |inner| inner.committed(&group, &asked)).await?;
+        let (name, asked) = (group.to_owned(), partitions.to_vec());
+        let found = self.blocking_of_group(&doing, group, move |call| call.committed(&name, &asked)).await?;
         Ok(self.outcomes(&doing, found))
     }
 
@@ -65,8 +66,8 @@ impl Cluster {
         let doing = format!("commit offsets of group {group}");
         // The last one counts, as it would in commits one after the other.
         let unique: BTreeMap<TopicPartition, Offset> = offsets.iter().cloned().collect();
-        let group = group.to_owned();
-        let done = self.blocking_of_group(&doing, move |inner| inner.commit(&group, unique)).await?;
+        let name = group.to_owned();
+        let done = self.blocking_of_group(&doing, group, move |call| call.commit(&name, unique)).await?;
         Ok(self.outcomes(&doing, done))
     }
 
@@ -84,16 +85,17 @@ impl Cluster {
     }
 }
 
-impl Inner {
-    fn group(&self, group: &str) -> Result<Arc<Native>, AdminError> {
+impl Call {
+    fn group(&self, group: &str) -> Result<Arc<Client>, AdminError> {
         let mut groups = lock(&self.groups);
-        if let Some(client) = groups.get(group) {
-            return Ok(client.clone());
+        if let Some(slot) = groups.get(group) {
+            return Ok(slot.client());
         }
         let mut config = self.config.clone();
         config.set("group.id", group).set("enable.auto.commit", "false");
-        let client = start(&config, &self.context)?;
-        groups.insert(group.to_owned(), client.clone());
+        let slot = Slot::new(config, self.context.clone())?;
+        let client = slot.client();
+        groups.insert(group.to_owned(), slot);
         Ok(client)
     }
 

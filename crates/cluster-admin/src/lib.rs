@@ -1,6 +1,7 @@
 //! One cluster's administration: topics, configs, rights, offsets, and the offsets of groups.
 //!
-//! Owns one librdkafka client for a cluster (and one for each group whose offsets it commits), and turns
+//! Owns one librdkafka client for a cluster (and one for each group whose offsets it commits), makes it anew when it
+//! has stopped answering, and turns
 //! every failure into an [`Error`] that says which cluster, what was being done, and why. Must never know
 //! of links, lanes or the other cluster.
 //!
@@ -11,6 +12,7 @@ mod client;
 mod configs;
 mod error;
 mod groups;
+mod native;
 mod offsets;
 mod rights;
 mod topics;

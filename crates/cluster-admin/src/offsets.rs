@@ -11,7 +11,11 @@ use mirror_types::{Offset, TopicPartition};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::time::sleep;
 
-use crate::{Cluster, Error, client::Inner, error::is_passing};
+use crate::{
+    Cluster, Error,
+    client::Call,
+    error::{is_passing, is_unanswered},
+};
 
 /// Partitions a call to librdkafka: it merges the brokers' answers in quadratic time.
 const CHUNK: usize = 2000;
@@ -127,20 +131,25 @@ impl Cluster {
             return Ok(Vec::new());
         }
         let asked: Vec<(Arc<str>, i32)> = partitions.iter().map(|p| (p.topic.clone(), p.partition)).collect();
-        self.blocking(doing, move |inner| {
+        self.blocking(doing, move |call| {
             // Not only for its reason: while a leader refuses connections, librdkafka tries again without a pause,
             // for as long as a request to it waits (`RD_KAFKA_OP_CONNECT` resets the reconnect backoff).
-            inner.look()?;
-            match inner.admin().list_offsets(&asked, spec, isolation == Isolation::Committed) {
-                Err(error) if error.code == Code::NoEnt => inner.why_no_leaders(&asked),
+            call.look()?;
+            let listed = match call.admin().list_offsets(&asked, spec, isolation == Isolation::Committed) {
+                Err(error) if error.code == Code::NoEnt => call.why_no_leaders(&asked),
                 listed => listed,
+            }?;
+            let silent = |offset: &Result<_, AdminError>| matches!(offset, Err(e) if is_unanswered(e.code));
+            if listed.iter().any(silent) {
+                call.note_silence();
             }
+            Ok(listed)
         })
         .await
     }
 }
 
-impl Inner {
+impl Call {
     /// librdkafka says "no leaders found", no more, where that is true of all partitions.
     fn why_no_leaders(&self, partitions: &[(Arc<str>, i32)]) -> Result<Listed, AdminError> {
         let mut topics = HashMap::new();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kafka_rd::{AclOperation, AdminError};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::{Cluster, Error, client::Inner};
+use crate::{Cluster, Error, client::Call};
 
 /// The operations that this principal is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Cluster {
     /// What this principal may do to a consumer group, whether there is such a group or not.
     pub async fn group_rights(&self, group: &str) -> Result<Option<Rights>, Error> {
         let (doing, group) = (format!("get the rights on group {group}"), group.to_owned());
-        let call = move |inner: &Inner| inner.of_group(|admin| admin.group_operations(&group));
+        let call = move |call: &Call| call.of_group(|admin| admin.group_operations(&group));
         Ok(rights_of(self.blocking(&doing, call).await?))
     }
 }

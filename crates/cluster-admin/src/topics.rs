@@ -6,7 +6,7 @@ use kafka_rd::{AdminError, NewTopic};
 use rdkafka::{consumer::Consumer, metadata::MetadataTopic, types::RDKafkaErrorCode as Code};
 use tokio::time::{Instant, sleep};
 
-use crate::{Cluster, Error, client::Inner, error::from_kafka};
+use crate::{Cluster, Error, client::Call, error::from_kafka};
 
 /// How often to look whether a new topic or partition has its leaders.
 const LOOK: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ pub type Topics = BTreeMap<Arc<str>, Result<TopicInfo, Error>>;
 impl Cluster {
     /// All topics that this principal may describe (the brokers don't mention the others).
     pub async fn topics(&self) -> Result<Topics, Error> {
-        let found = self.blocking("list topics", |inner| inner.metadata(None)).await?;
+        let found = self.blocking("list topics", |call| call.metadata(None)).await?;
         let context = |(name, info): (String, Result<_, _>)| {
             let info = info.map_err(|error| self.error(&format!("describe topic {name}"), error));
             (Arc::from(name), info)
@@ -39,7 +39,7 @@ impl Cluster {
     /// One topic; none where there is no such topic.
     pub async fn topic(&self, name: &str) -> Result<Option<TopicInfo>, Error> {
         let (doing, asked) = (format!("describe topic {name}"), name.to_owned());
-        let found = self.blocking(&doing, move |inner| inner.metadata(Some(&asked))).await?;
+        let found = self.blocking(&doing, move |call| call.metadata(Some(&asked))).await?;
         match found.into_iter().find(|(found, _)| found == name).map(|(_, info)| info) {
             None => Ok(None),
             Some(Err(error)) if error.code == Code::UnknownTopicOrPartition => Ok(None),
@@ -120,7 +120,7 @@ impl Cluster {
             Err(error) if error.is_unknown_topic() => return Ok(false),
             outcome => outcome?,
         }
-        let deadline = Instant::now() + self.inner.timeout;
+        let deadline = Instant::now() + self.timeout();
         while self.topic(name).await?.is_some() {
             if Instant::now() > deadline {
                 let reason = "it is still there".to_owned();
@@ -133,7 +133,7 @@ impl Cluster {
 
     /// Waits until a topic is seen with (at least) so many partitions, all with leaders.
     async fn settle(&self, doing: &str, name: &str, partitions: i32) -> Result<(), Error> {
-        let deadline = Instant::now() + self.inner.timeout;
+        let deadline = Instant::now() + self.timeout();
         loop {
             let state = match self.topic(name).await {
                 Ok(Some(info)) if info.partitions >= partitions && info.leaderless.is_empty() => {
@@ -146,7 +146,7 @@ impl Cluster {
                 Err(error) => return Err(Error { doing: doing.to_owned(), ..error }),
             };
             if Instant::now() > deadline {
-                let reason = format!("it was done, but {:?} later there is {state}", self.inner.timeout);
+                let reason = format!("it was done, but {:?} later there is {state}", self.timeout());
                 return Err(self.error(doing, AdminError { code: Code::OperationTimedOut, reason }));
             }
             sleep(LOOK).await;
@@ -156,7 +156,7 @@ impl Cluster {
 
 pub(crate) type Found = Vec<(String, Result<TopicInfo, AdminError>)>;
 
-impl Inner {
+impl Call {
     /// One metadata request: for one topic, or for all.
     pub fn metadata(&self, topic: Option<&str>) -> Result<Found, AdminError> {
         if topic.is_some_and(|topic| topic.contains('\0')) {

@@ -11,6 +11,7 @@ use kafka_harness::client::{
 use kafka_harness::shared::{pair, unique};
 use kafka_harness::{Cluster, NEW_VERSION, OLD_VERSION, ReadRecord, Security, java};
 use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 /// These records are old, and a broker deletes old records from 30 s after its start on.
 const KEEP: (&str, &str) = ("retention.ms", "-1");
@@ -374,4 +375,33 @@ fn an_old_version_serves_transactions_and_starts_again() {
     cluster.start(1).expect("started again");
     assert_eq!(count(&props, &topic, Isolation::Committed).expect("read")[&0], 2);
     assert_eq!(end_offsets(&props, &topic).expect("ends")[&0], 6);
+}
+
+/// What a client had on its way when it died can be held, and reaches the broker behind what others wrote meanwhile.
+#[test]
+fn a_frozen_connection_delivers_late_what_a_dead_client_sent() {
+    let cluster = Cluster::builder().proxied().start().expect("cluster");
+    let (topic, proxy) = (unique("late"), cluster.proxy(1));
+    let props = cluster.client_properties("");
+    cluster.create_topic(&topic, 1, 1, &[KEEP]).expect("topic");
+    let producer: BaseProducer = kafka_harness::client::config(&props).create().expect("a producer");
+    let send = |value: &str| {
+        producer.send(BaseRecord::<str, str>::to(&topic).partition(0).payload(value)).expect("queued");
+    };
+    send("in time");
+    producer.flush(Duration::from_secs(10)).expect("delivered");
+    proxy.freeze();
+    send("late");
+    producer.flush(Duration::from_secs(1)).expect_err("nothing answers");
+    drop(producer);
+    produce(&props, &topic, &[record(0, None, Some(b"meanwhile"))]).expect("new connections work");
+    assert_eq!(end_offsets(&cluster.props(), &topic).expect("ends")[&0], 2);
+    proxy.thaw();
+    let end = Instant::now() + Duration::from_secs(10);
+    while end_offsets(&cluster.props(), &topic).expect("ends")[&0] < 3 {
+        assert!(Instant::now() < end, "what was held never arrived");
+    }
+    let read = read_all(&cluster.props(), &topic, Isolation::Uncommitted).expect("read");
+    let values: Vec<_> = read[&0].iter().map(|r| r.value.as_deref().expect("a value")).collect();
+    assert_eq!(values, [b"in time".as_slice(), b"meanwhile", b"late"]);
 }

@@ -1,7 +1,7 @@
 //! Clusters that are down at the start, stop in mid-run, lose a leader or freeze: the link goes on when they are back,
 //! says so once per change, and neither loses nor repeats a record.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_harness::{
     Cluster,
@@ -127,5 +127,70 @@ fn brokers_that_freeze_for_10_s_on_either_side_are_waited_for() {
     daemon.wait_for_records(written);
     daemon.wait_ready();
     assert_equal(&source, &target, &topic);
+    daemon.stop().expect(0);
+}
+
+/// The length that the log gives to the only outage of a side, in seconds.
+fn told_length(log: &str, side: &str) -> f64 {
+    let told = log.split(&format!("{side} {side} is reachable again, after ")).nth(1).expect("it is told");
+    let told = told.lines().next().expect("a line").trim_end_matches('s');
+    told.parse().unwrap_or_else(|_| panic!("no length: {told}"))
+}
+
+#[test]
+fn an_idle_link_says_within_12_s_that_a_cluster_hangs_and_how_long_it_did() {
+    let (source, target) = (Cluster::builder().start().unwrap(), Cluster::builder().start().unwrap());
+    let topic = unique("idle");
+    source.create_topic(&topic, 1, 1, &[]).unwrap();
+    crate::records::write(&source, &topic, 0, 0..3);
+    let daemon = Config::new(&source, &target, &topic).topics("refresh = '5s'").run();
+    daemon.wait_for_records(3);
+    for (hung, side) in [(&target, "target"), (&source, "source")] {
+        daemon.wait_ready();
+        std::thread::sleep(Duration::from_secs(2));
+        hung.pause(1).unwrap();
+        let since = Instant::now();
+        wait_down(&daemon, side);
+        let took = since.elapsed();
+        assert!(took < Duration::from_secs(12), "{side}: {took:?}");
+        // Whoever asks is told the same.
+        let status = daemon.status();
+        assert_eq!(
+            (&status["ready"], &status[side]["reachable"]),
+            (&false.into(), &false.into()),
+            "{status:#}"
+        );
+        hung.resume(1).unwrap();
+        daemon.wait_ready();
+        let (down, told) = (since.elapsed().as_secs_f64(), told_length(&daemon.log(), side));
+        assert!(told <= down + 1.0 && told + 5.0 > down, "{side} hung {down} s and {told} s are told of");
+    }
+    daemon.stop().expect(0);
+}
+
+#[test]
+fn a_target_that_hangs_for_half_a_minute_again_and_again_is_reached_again() {
+    let (source, _) = pair();
+    let target = Cluster::builder().start().unwrap();
+    let topic = unique("hung");
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    let daemon = Config::new(source, &target, &topic).run();
+    let mut written = 0;
+    for hang in [27, 29] {
+        crate::records::write(source, &topic, 0, written..written + 10);
+        written += 10;
+        daemon.wait_for_records(written);
+        daemon.wait_ready();
+        target.pause(1).unwrap();
+        std::thread::sleep(Duration::from_secs(hang));
+        target.resume(1).unwrap();
+        // Not only reachable: new topics are made, and old ones looked after.
+        let since = Instant::now();
+        daemon.wait_ready();
+        assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+    }
+    crate::records::write(source, &topic, 1, 0..10);
+    daemon.wait_for_records(written + 10);
+    assert_equal(source, &target, &topic);
     daemon.stop().expect(0);
 }

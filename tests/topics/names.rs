@@ -103,6 +103,40 @@ fn a_clash_that_comes_later_refuses_the_newcomer_and_stops_no_other_lane() {
 }
 
 #[test]
+fn one_cluster_under_two_addresses_is_never_mirrored_onto_itself() {
+    let (source, _) = pair();
+    let p = unique("itself");
+    let (a, b) = (format!("{p}.a"), format!("{p}.b"));
+    filled(source, &[&a]);
+    // The configuration can't tell that it is the same cluster; its id can.
+    let mut elsewhere = source.props();
+    elsewhere[0].1 = source.internal_bootstrap();
+    let onto_itself = Config::new(source, source, &format!("{p}\\..*")).target(elsewhere);
+    for ended in [onto_itself.run().wait(), onto_itself.run_until_caught_up()] {
+        let ended = ended.expect(3);
+        let words = format!("source topic {a}: it would be mirrored onto itself");
+        assert!(ended.log.contains("source and target are one cluster (") && ended.log.contains(&words));
+        assert!(ended.log.contains("fix: name another cluster in [target.kafka]"), "{}", ended.log);
+    }
+    assert_eq!(numbers(source, &a)[&0], [0, 1, 2], "nothing was written");
+
+    // Copies beside the originals are no loop; a topic that comes later and would be one is refused alone.
+    let rename = format!("rename = {{ '{a}' = 'copy-of-{a}' }}");
+    let daemon = onto_itself.topics(&rename).run();
+    daemon.wait_for_records(3);
+    filled(source, &[&b]);
+    let (reason, fix) = eventually("the newcomer is refused", || stopped(&daemon.status(), &b, 0));
+    assert!(reason.contains("one cluster") && reason.contains("onto itself"), "{reason}");
+    assert!(fix.contains("rename every topic"), "{fix}");
+    write(source, &a, 0, 3..6);
+    eventually("the copy goes on", || {
+        (numbers(source, &format!("copy-of-{a}"))[&0].len() == 6).then_some(())
+    });
+    assert_eq!(numbers(source, &b)[&0], [0, 1, 2], "nothing was written to the newcomer");
+    daemon.stop().expect(0);
+}
+
+#[test]
 fn internal_topics_are_not_mirrored_even_if_everything_is_included() {
     let (_, target) = pair();
     // Everything is included, so it has a source of its own.

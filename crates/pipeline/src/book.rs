@@ -138,9 +138,29 @@ pub(crate) struct ClusterEntry {
     /// `None` until the first answer or failure.
     pub(crate) up: Option<bool>,
     pub(crate) error: Option<String>,
-    pub(crate) down_since: Option<Instant>,
+    /// Why the last request was not answered, if it was not: news only when it happens twice.
+    pub(crate) last_error: Option<String>,
+    /// When the first of the requests was made that have not been answered since.
+    asked_at: Option<Instant>,
     /// Requests in a row that were not answered.
     unanswered: u32,
+}
+
+impl ClusterEntry {
+    /// Notes that it is being asked something.
+    pub(crate) fn asked(&mut self) {
+        self.asked_at.get_or_insert_with(Instant::now);
+    }
+
+    /// How long it has been asked without an answer.
+    pub(crate) fn silent_for(&self) -> Duration {
+        self.asked_at.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    /// Whether the last request came to nothing.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.unanswered > 0
+    }
 }
 
 /// Everything that is known of the link.
@@ -209,19 +229,21 @@ impl Book {
     pub(crate) fn answered(&mut self, side: Side, name: &str, error: Option<String>) {
         let cluster = self.cluster(side);
         let up = error.is_none();
-        cluster.unanswered = if up { 0 } else { cluster.unanswered + 1 };
+        let silence = cluster.silent_for();
+        if up {
+            (cluster.unanswered, cluster.asked_at) = (0, None);
+        } else {
+            cluster.unanswered += 1;
+        }
+        cluster.last_error.clone_from(&error);
         if cluster.up == Some(true) && cluster.unanswered == 1 {
             return;
         }
         if cluster.up != Some(up) {
-            match (&error, cluster.down_since.take()) {
-                (Some(error), _) => {
-                    cluster.down_since = Some(Instant::now());
-                    warn!("{side} {name} is not reachable, trying until it is: {error}");
-                }
-                (None, Some(since)) => {
-                    info!("{side} {name} is reachable again, after {:.0?}", since.elapsed())
-                }
+            match (&error, cluster.up) {
+                (Some(error), _) => warn!("{side} {name} is not reachable, trying until it is: {error}"),
+                // From its first question on that was not answered, not from when that was told.
+                (None, Some(_)) => info!("{side} {name} is reachable again, after {silence:.0?}"),
                 (None, None) => info!("{side} {name} is reachable"),
             }
         }

@@ -8,19 +8,28 @@ use std::{
 
 use cluster_admin::{Isolation, Offsets};
 use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    book::{LaneEntry, LaneState},
+    book::{ClusterEntry, LaneEntry, LaneState},
     control::Control,
 };
 
 /// How often the source is asked where its partitions end.
 const SOURCE_EVERY: Duration = Duration::from_secs(1);
 /// How often the target is: its end also comes with every acknowledgement.
-const TARGET_EVERY: Duration = Duration::from_secs(5);
+const TARGET_EVERY: Duration = Duration::from_secs(2);
+/// How long an answer may take. Two that take longer are news ([`Book::answered`]), and so the longest that a
+/// cluster can hang unnoticed is twice this and the pauses.
+///
+/// [`Book::answered`]: crate::book::Book::answered
+const PATIENCE: Duration = Duration::from_secs(4);
+/// Less patience than this would take a busy cluster for a dead one.
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// What a request may take beyond its time before its error is there.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often the gauges are brought up to date, and arrival is checked.
 const TURN: Duration = Duration::from_millis(250);
 
@@ -48,7 +57,9 @@ impl Ends {
     async fn keep_asking(&self, side: Side, every: Duration) {
         loop {
             self.ask(side).await;
-            tokio::time::sleep(every).await;
+            // Whether a cluster that did not answer is gone should be known soon.
+            let silent = self.control.book().cluster(side).is_silent();
+            tokio::time::sleep(if silent { SOURCE_EVERY.min(every) } else { every }).await;
         }
     }
 
@@ -56,7 +67,6 @@ impl Ends {
         let control = &self.control;
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut waiting_since = Instant::now();
         loop {
             turn.tick().await;
             let mut book = control.book();
@@ -66,12 +76,13 @@ impl Ends {
             if book.first_look_done && book.lanes.values().all(LaneEntry::has_arrived) {
                 return Ok(());
             }
-            match [&book.source, &book.target].into_iter().find_map(|cluster| cluster.error.clone()) {
-                None => waiting_since = Instant::now(),
-                Some(reason) if waiting_since.elapsed() >= patience => {
+            for (side, name) in
+                [(Side::Source, &control.config.source.name), (Side::Target, &control.config.target.name)]
+            {
+                if let Some(reason) = gave_up(book.cluster(side), patience) {
+                    let reason = reason.unwrap_or_else(|| format!("{side} {name} does not answer"));
                     return Err(Error::Unreachable { after: patience, reason });
                 }
-                Some(_) => {}
             }
         }
     }
@@ -83,6 +94,9 @@ impl Ends {
             Side::Source => (&control.source, control.config.isolation()),
             Side::Target => (&control.target, Isolation::Uncommitted),
         };
+        let most = control.config.until_caught_up.map_or(PATIENCE, |patience| patience.max(LEAST_PATIENCE));
+        let cluster = cluster.within(PATIENCE.min(most));
+        control.book().cluster(side).asked();
         let partitions = self.partitions(side);
         if side == Side::Target {
             // What was acknowledged before the question is part of any honest answer.
@@ -148,6 +162,13 @@ impl Ends {
             }
         }
     }
+}
+
+/// Whether `--give-up-after` is over for a cluster, and what is wrong with it as far as that is known.
+fn gave_up(cluster: &ClusterEntry, patience: Duration) -> Option<Option<String>> {
+    let silence = cluster.silent_for();
+    let known = cluster.last_error.is_some() || silence >= patience + GRACE;
+    (silence >= patience && known).then(|| cluster.last_error.clone())
 }
 
 fn shrunk(at: &TopicPartition, target: &TopicPartition, before: Offset, end: Offset) -> Stop {

@@ -2,6 +2,8 @@
 
 use topic_rename::RouteError;
 
+use crate::loops::LoopError;
+
 /// Why the link can't start or go on. One lane's trouble is in the status, not here.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -20,6 +22,9 @@ pub enum Error {
     /// The topics there are can't be mirrored under the rules there are.
     #[error("the link is refused: {0}")]
     Routes(RouteError),
+    /// The link would feed itself.
+    #[error("the link is refused: {0}")]
+    Loop(#[from] LoopError),
     /// A cluster that `run --until-caught-up` waited for in vain.
     #[error("gave up after {after:?}: {reason}")]
     Unreachable {

@@ -37,6 +37,8 @@ pub(crate) struct Topics {
     /// Configs of the target topics that lanes were started on.
     configs: HashMap<String, TopicConfigs>,
     told: Option<String>,
+    /// Whether both clusters have been asked for their ids.
+    ids_known: bool,
     /// How many looks in a row failed on a cluster that answers other questions.
     failed_while_up: u32,
 }
@@ -77,12 +79,13 @@ impl Topics {
             old: HashSet::new(),
             configs: HashMap::new(),
             told: None,
+            ids_known: false,
             failed_while_up: 0,
         }
     }
 
     /// Runs until `shutdown`. What it can't do it tries again; only rules that refuse the topics that there
-    /// are at the start end the link.
+    /// are at the start, or a cluster that is mirrored onto itself, end the link.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
         loop {
             let looked = tokio::select! {
@@ -134,14 +137,16 @@ impl Topics {
             Err(trouble) => return Ok(Err(trouble)),
         };
         let first = !control.book().first_look_done;
-        if first {
-            self.learn_cluster_ids().await;
+        // Nothing is written before it is known that this is not one cluster.
+        if let Err(trouble) = self.learn_cluster_ids().await {
+            return Ok(Err(trouble));
         }
-        let routes = match control.config.rules.route(sources.keys().map(|topic| &**topic)) {
+        let mut routes = match control.config.rules.route(sources.keys().map(|topic| &**topic)) {
             Ok(ready) => Routes { ready, refused: BTreeSet::new() },
             Err(refused) if first => return Err(Error::Routes(refused)),
             Err(refused) => self.without_refused(refused, &sources),
         };
+        self.without_loops(first, &mut routes, &sources)?;
         if first {
             self.old.extend(routes.ready.keys().map(|topic| Arc::from(topic.as_str())));
         }
@@ -201,12 +206,17 @@ impl Topics {
         Ok(())
     }
 
-    async fn learn_cluster_ids(&self) {
-        for (side, cluster) in [(Side::Source, &self.control.source), (Side::Target, &self.control.target)] {
-            if let Ok(id) = cluster.cluster_id().await {
-                self.control.book().cluster(side).id = id;
-            }
+    /// Asks each cluster for its id until it has answered; an old one may have none.
+    async fn learn_cluster_ids(&mut self) -> Result<(), Trouble> {
+        if self.ids_known {
+            return Ok(());
         }
+        let control = &self.control;
+        let (source, target) = tokio::try_join!(control.source.cluster_id(), control.target.cluster_id())?;
+        let mut book = control.book();
+        (book.source.id, book.target.id) = (source, target);
+        self.ids_known = true;
+        Ok(())
     }
 }
 

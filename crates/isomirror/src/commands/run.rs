@@ -131,7 +131,7 @@ fn caught_up(outcome: &Outcome) -> Exit {
 fn failure(error: Error) -> Failure {
     let exit = match &error {
         Error::Cluster(_) | Error::Source(_) | Error::Target(_) => Exit::Usage,
-        Error::Routes(_) | Error::NoTopics => Exit::Refused,
+        Error::Routes(_) | Error::Loop(_) | Error::NoTopics => Exit::Refused,
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,
     };

@@ -1,6 +1,7 @@
 //! What concerns the link as a whole: which topics, loops, and what this version can't promise.
 
 use mirror_types::Side;
+use pipeline::{LOOP_FIX, Loop};
 
 use super::{Facts, Finding, Severity, Subject};
 
@@ -28,13 +29,9 @@ fn one_cluster(facts: &Facts, found: &mut Vec<Finding>) {
     };
     let mut loops = 0;
     for topic in &facts.topics {
-        let Some(feeds) = &topic.feeds else { continue };
+        let Some(feeds) = topic.feeds.clone() else { continue };
         loops += 1;
-        let what = if *feeds == topic.topic {
-            "it would be mirrored onto itself".to_owned()
-        } else {
-            format!("it would be mirrored to {feeds}, which is mirrored again")
-        };
+        let what = Loop { topic: topic.topic.clone(), feeds };
         let finding = Finding::new(
             Severity::Error,
             "loop",
@@ -42,9 +39,7 @@ fn one_cluster(facts: &Facts, found: &mut Vec<Finding>) {
             format!("source and target are one cluster ({id}), and {what}"),
             "each record would be copied for ever",
         );
-        found.push(finding.fix(
-            "name another cluster in [target.kafka], or rename every topic to a name that is not included",
-        ));
+        found.push(finding.fix(LOOP_FIX));
     }
     if loops == 0 {
         found.push(Finding::new(

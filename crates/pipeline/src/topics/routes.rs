@@ -11,6 +11,7 @@ use super::{Routes, Topics};
 use crate::{
     book::{LaneEntry, LaneState},
     decide::{Decision, decide},
+    loops::{LOOP_FIX, LoopError, loops, nothing_renamed},
 };
 
 /// A topic is gone when it was missing this many times in a row.
@@ -42,6 +43,36 @@ impl Topics {
             refuse(&illegal.topic, &illegal.target, illegal.to_string());
         }
         routes
+    }
+
+    /// With one cluster on both sides, topics that would feed themselves: at the start they end the link, later each
+    /// is refused.
+    pub(super) fn without_loops(
+        &self,
+        first: bool,
+        routes: &mut Routes,
+        sources: &cluster_admin::Topics,
+    ) -> Result<(), LoopError> {
+        let id = {
+            let book = self.control.book();
+            book.source.id.clone().filter(|id| book.target.id.as_ref() == Some(id))
+        };
+        let Some(id) = id else { return Ok(()) };
+        let rules = &self.control.config.rules;
+        let loops = loops(rules, routes.ready.keys().map(String::as_str));
+        if first && (!loops.is_empty() || nothing_renamed(rules)) {
+            return Err(LoopError { id, loops });
+        }
+        for one in loops {
+            let Some(target) = routes.ready.remove(&one.topic) else { continue };
+            let partitions =
+                sources.get(one.topic.as_str()).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
+            let reason = format!("{}: source and target are one cluster ({id}), and {one}", one.topic);
+            let stop = Stop::new(StopKind::Precondition, reason, LOOP_FIX);
+            self.refuse(&one.topic, &target, 0..partitions, stop);
+            routes.refused.insert(one.topic);
+        }
+        Ok(())
     }
 
     /// Whether a topic has lanes that run, or have run, in this process.

@@ -31,3 +31,15 @@ pub enum Error {
     #[error("the producer panicked: {0}")]
     Panicked(String),
 }
+
+impl Error {
+    /// The property that is at fault, if one is.
+    pub fn property(&self) -> Option<&str> {
+        match self {
+            Error::Client(error) => Some(&error.property),
+            Error::Forced { property, .. } | Error::Number { property, .. } => Some(property),
+            Error::Codec(_) => Some("compression.type"),
+            Error::Panicked(_) => None,
+        }
+    }
+}

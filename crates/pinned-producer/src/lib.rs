@@ -26,5 +26,6 @@ mod stage;
 pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
+pub use properties::check;
 pub use refusal::RefusedPolicy;
 pub use stage::{Config, PinnedProducer};

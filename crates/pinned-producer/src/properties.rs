@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use kafka_rd::Properties;
+use kafka_wire::Settings;
+
 use crate::{
     Error,
     compression::{Codec, Compression},
@@ -18,6 +21,13 @@ const FORCED: [(&str, &[&str], &str); 5] = [
     ("request.required.acks", &["all", "-1"], "anything less loses records with their leader"),
     ("transactional.id", &[], "isomirror names its transactions itself"),
 ];
+
+/// Whether a producer can be made of these properties; reads the files that they name, and asks no broker.
+pub fn check(properties: &Properties) -> Result<(), Error> {
+    Options::new(|property| properties.get(property))?;
+    Settings::new(properties.iter())?;
+    Ok(())
+}
 
 /// How batches are made and sent.
 #[derive(Debug, Clone, Copy)]

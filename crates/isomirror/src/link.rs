@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pipeline::{Endpoint, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
-use crate::config::{Cluster, Config, OnTrouble, Start};
+use crate::config::{Cluster, Config, Offsets, OnTrouble, Start};
 
 /// What the pipeline is to run.
 pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig {
@@ -18,6 +18,10 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
                 Start::Earliest => pipeline::Start::Earliest,
                 Start::Latest => pipeline::Start::Latest,
                 Start::At(time) => pipeline::Start::At(time.as_millisecond()),
+            },
+            offsets: match settings.offsets {
+                Offsets::Identical => pipeline::Offsets::Identical,
+                Offsets::Translated => pipeline::Offsets::Translated,
             },
         }
     };

@@ -66,7 +66,8 @@ impl Error {
         Self { broker: broker.clone(), doing: doing.into(), sent: Sent::NotSent, cause }
     }
 
-    pub(crate) fn answered(broker: &Arc<str>, doing: impl Into<Arc<str>>, code: Code) -> Self {
+    /// A broker's answer to what was being done.
+    pub fn answered(broker: &Arc<str>, doing: impl Into<Arc<str>>, code: Code) -> Self {
         Self::answered_with(broker, doing, code, "")
     }
 

@@ -40,11 +40,6 @@ impl BatchBuilder {
         self.count == 0
     }
 
-    /// Records so far.
-    pub(crate) fn count(&self) -> i32 {
-        self.count
-    }
-
     /// Bytes so far, before compression.
     pub(crate) fn size(&self) -> usize {
         self.bytes.len()
@@ -106,6 +101,11 @@ impl BatchBuilder {
         bytes[CHECKED_FROM - 4..CHECKED_FROM].copy_from_slice(&checksum.to_be_bytes());
         bytes.freeze()
     }
+}
+
+/// Sequence numbers wrap to 0 behind `i32::MAX`.
+pub(crate) fn next_sequence(sequence: i32, count: i32) -> i32 {
+    ((i64::from(sequence) + i64::from(count)) % (i64::from(i32::MAX) + 1)) as i32
 }
 
 fn zigzag(n: i64) -> u64 {

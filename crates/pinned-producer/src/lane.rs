@@ -16,15 +16,18 @@ use std::{
 
 use bytes::Bytes;
 use kafka_wire::{Client, ProducerIdentity};
-use mirror_types::{Acked, Credit, Lane, LaneEvent, Mark, Offset, Record, Routed, Stop, StopKind};
+use mirror_types::{Acked, Lane, LaneEvent, Offset, Routed, Stop, StopKind};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Metrics, RefusedPolicy, Takes,
+    Metrics, Offsets, Opening, RefusedPolicy, Takes,
     broker::{Answer, Brokers, Failure, Outgoing, Way},
-    encode::{BatchBuilder, Stamp},
+    drafts::{Draft, Drafts, Step},
+    encode::{Stamp, next_sequence},
+    fill::{Filler, Unfilled},
     memory::Memory,
+    padding,
     producer_id::ProducerIds,
     properties::Options,
     refusal::{self, Refusal},
@@ -43,31 +46,33 @@ pub(crate) struct Shared {
     pub(crate) client: Client,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) brokers: Brokers,
+    pub(crate) filler: Filler,
     pub(crate) refused: RefusedPolicy,
     pub(crate) acks: mpsc::Sender<Acked>,
     pub(crate) events: mpsc::Sender<LaneEvent>,
     pub(crate) metrics: Metrics,
 }
 
-/// One lane's run, from its first piece on.
+/// One lane's run.
 pub(crate) struct LaneWriter {
     shared: Arc<Shared>,
     lane: Lane,
+    opening: Opening,
     takes: Takes,
+    drafts: Drafts,
     memory: Memory,
     producer: ProducerIdentity,
     leader: Option<i32>,
     pieces: mpsc::UnboundedReceiver<Routed>,
     answers: mpsc::UnboundedReceiver<Answer>,
     answer_to: mpsc::UnboundedSender<Answer>,
-    /// Pieces not yet in a batch, and how many records of the first are.
-    queue: VecDeque<Routed>,
-    taken: usize,
     in_flight: VecDeque<InFlight>,
     next_batch: u64,
     sequence: i32,
-    /// Where the next acknowledged batch must lie on the target; known from the first on.
-    expected: Option<Offset>,
+    /// Where the next acknowledged batch must lie on the target.
+    expected: Offset,
+    /// What is to be done before more is sent, once all that was sent is acknowledged.
+    before: Option<Before>,
     /// Which connection of the leader: lanes that are slow to replicate have one of their own.
     way: Way,
     /// Set when this run is over, so that what still waits to be sent is not.
@@ -75,17 +80,19 @@ pub(crate) struct LaneWriter {
     trouble: Option<Trouble>,
 }
 
+/// What must not be done while a batch is in flight.
+#[derive(Clone, Copy)]
+enum Before {
+    /// Control records up to this offset.
+    Fill(Offset),
+    /// The padding before this offset is deleted.
+    Unpad(Offset),
+}
+
 /// A batch that was handed to a broker's sender.
 struct InFlight {
     number: u64,
-    bytes: Bytes,
-    count: i32,
-    /// What to say once it is acknowledged; its marks are relative to the batch until then.
-    acked: Acked,
-    /// Source offset of each record.
-    offsets: Vec<Offset>,
-    /// Of the pieces that end in it.
-    credits: Vec<Credit>,
+    draft: Draft,
     answer: Option<Result<Offset, Failure>>,
 }
 
@@ -99,28 +106,38 @@ struct Trouble {
 impl LaneWriter {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        lane: Lane,
+        opening: Opening,
         takes: Takes,
         memory: Memory,
         pieces: mpsc::UnboundedReceiver<Routed>,
     ) -> Self {
         let (answer_to, answers) = mpsc::unbounded_channel();
+        let lane = opening.lane.clone();
+        let mut drafts = Drafts::new(lane.clone(), shared.options, shared.refused, takes, memory.clone());
+        let end = opening.standing.end;
+        if opening.offsets == Offsets::Identical {
+            drafts.identical_from(opening.start.unwrap_or(end));
+            if let (None, Some(last)) = (opening.start, opening.standing.last) {
+                drafts.check(last.offset, last.digest);
+            }
+        }
         Self {
             shared,
             lane,
+            opening,
             takes,
+            drafts,
             memory,
             producer: ProducerIdentity { id: -1, epoch: -1 },
             leader: None,
             pieces,
             answers,
             answer_to,
-            queue: VecDeque::new(),
-            taken: 0,
             in_flight: VecDeque::new(),
             next_batch: 0,
             sequence: 0,
-            expected: None,
+            expected: end,
+            before: None,
             way: Way::Usual,
             over: Arc::default(),
             trouble: None,
@@ -136,19 +153,42 @@ impl LaneWriter {
     }
 
     async fn write(&mut self) -> Option<Stop> {
-        self.producer = self.shared.producer_ids.get(self.memory.written_under()).await;
-        self.memory.writing_under(self.producer);
+        self.take_over().await;
+        if let Some(start) = self.opening.start
+            && let Some(stop) = self.pad(start).await
+        {
+            return Some(stop);
+        }
         let mut closed = false;
         let mut stop = None;
         loop {
-            while stop.is_none() && self.may_send() {
-                match self.make_batch().await {
-                    Made::Batch(batch) => self.send(batch).await,
-                    Made::Nothing => break,
-                    Made::End(end) => stop = Some(end),
+            if let (Some(before), true) = (self.before, self.in_flight.is_empty()) {
+                if let Some(stop) = self.just_now(before).await {
+                    return Some(stop);
+                }
+                self.before = None;
+            }
+            while let Ok(piece) = self.pieces.try_recv() {
+                self.drafts.add(piece);
+            }
+            while stop.is_none() && self.before.is_none() && self.may_send() {
+                match self.drafts.step(Stamp { producer: self.producer, sequence: self.sequence }) {
+                    Step::Batch(draft) => self.send(draft).await,
+                    Step::Moved(draft) => self.moved(draft).await,
+                    Step::Skipped(offset, refusal) => self.skipped(offset, refusal).await,
+                    Step::End(offset, refusal) => {
+                        self.moved_to(offset).await;
+                        self.count(&refusal);
+                        stop = Some(refusal.stop);
+                    }
+                    Step::Fill(to) => self.before = Some(Before::Fill(to)),
+                    Step::Nothing => break,
                 }
             }
-            if self.in_flight.is_empty() && (stop.is_some() || closed && self.queue.is_empty()) {
+            if self.before.is_some() && self.in_flight.is_empty() {
+                continue;
+            }
+            if self.in_flight.is_empty() && (stop.is_some() || closed && self.drafts.is_empty()) {
                 return stop;
             }
             tokio::select! {
@@ -159,93 +199,80 @@ impl LaneWriter {
                     }
                 }
                 piece = self.pieces.recv(), if !closed => match piece {
-                    Some(piece) => self.queue.push_back(piece),
+                    Some(piece) => self.drafts.add(piece),
                     None => closed = true,
                 },
             }
         }
     }
 
+    /// Goes on where the last writer's sequence numbers end. Whoever wrote last may still have something on its way: with
+    /// the same producer id and the numbers that follow, the target takes from the two of us each record once, or
+    /// refuses and so tells that this run has to look again.
+    async fn take_over(&mut self) {
+        let standing = &self.opening.standing;
+        let followed = standing.last.and_then(|last| last.writer);
+        (self.producer, self.sequence) = match followed {
+            Some((producer, next)) if !self.memory.is_refused(producer, standing.end) => (producer, next),
+            Some((producer, _)) => (self.shared.producer_ids.get(Some(producer)).await, 0),
+            None => (self.shared.producer_ids.get(self.memory.written_under()).await, 0),
+        };
+        self.memory.writing_under(self.producer, standing.end);
+    }
+
+    /// Pads an empty partition up to where the lane starts, and deletes the padding.
+    async fn pad(&mut self, start: Offset) -> Option<Stop> {
+        let limit = self.shared.options.batch_for(self.takes.max_message_bytes);
+        let mut end = self.opening.standing.end;
+        if end < start {
+            info!(lane = %self.lane, from = end, to = start, "padding the target up to where the lane starts");
+        }
+        while end < start || !self.in_flight.is_empty() {
+            while end < start && self.may_send() {
+                let stamp = Stamp { producer: self.producer, sequence: self.sequence };
+                let (bytes, count) =
+                    tokio::task::block_in_place(|| padding::batch(start - end, limit, stamp));
+                end += Offset::from(count);
+                self.send(Draft { bytes, count, ..Draft::new(&self.lane) }).await;
+            }
+            let answer = self.answers.recv().await.expect("we hold a sender");
+            if let Some(stop) = self.answered(answer).await {
+                return Some(stop);
+            }
+        }
+        self.just_now(Before::Unpad(start)).await
+    }
+
+    async fn just_now(&mut self, what: Before) -> Option<Stop> {
+        let shared = &self.shared;
+        let at = &self.lane.target;
+        match what {
+            Before::Fill(to) => match shared.filler.fill(&shared.producer_ids, at, self.expected, to).await {
+                Ok(()) => self.expected = to,
+                Err(Unfilled::Moved(end)) => {
+                    return Some(refusal::end_moved(&self.lane, self.expected, end));
+                }
+                Err(Unfilled::Refused(error)) => return Some(refusal::unfilled(&self.lane, &error)),
+            },
+            Before::Unpad(start) => {
+                if let Err(error) = padding::delete(&shared.client, at, start).await {
+                    return Some(refusal::not_unpadded(&self.lane, start, &error));
+                }
+            }
+        }
+        None
+    }
+
     fn may_send(&self) -> bool {
         self.in_flight.len() < IN_FLIGHT && !self.in_flight.iter().any(InFlight::has_failed)
     }
 
-    /// A batch of what waits. Pieces without records only move the position.
-    async fn make_batch(&mut self) -> Made {
-        while let Ok(piece) = self.pieces.try_recv() {
-            self.queue.push_back(piece);
-        }
-        let limit = self.memory.batch_limit(self.shared.options.batch_for(self.takes.max_message_bytes));
-        let waiting: u64 = self.queue.iter().map(|piece| piece.batch.cost()).sum();
-        let mut builder = BatchBuilder::new(limit.min(usize::try_from(waiting).unwrap_or(limit)));
-        let mut batch = InFlight::new(&self.lane);
-        let mut end = None;
-        while let Some(piece) = self.queue.front() {
-            let mut full = false;
-            for record in piece.batch.iter().skip(self.taken) {
-                let verdict = self.verdict(&record);
-                let fits = builder.size() + record.batch_size() as usize <= limit;
-                full = !builder.is_empty() && (!fits || verdict.is_some());
-                if full {
-                    break;
-                }
-                self.taken += 1;
-                match verdict {
-                    None => {
-                        builder.push(&record);
-                        batch.push(&record);
-                    }
-                    Some(refusal) if self.shared.refused == RefusedPolicy::Skip && refusal.of_this_record => {
-                        self.skipped(record.offset(), refusal).await;
-                        batch.acked.next = record.offset() + 1;
-                    }
-                    Some(refusal) => {
-                        batch.acked.next = record.offset();
-                        self.memory.forget(record.offset());
-                        self.count(&refusal);
-                        end = Some(refusal.stop);
-                        break;
-                    }
-                }
-            }
-            if full || end.is_some() {
-                break;
-            }
-            let Routed { next, credit, .. } = self.queue.pop_front().expect("seen above");
-            self.taken = 0;
-            batch.acked.next = next;
-            batch.credits.push(credit);
-        }
-        if builder.is_empty() {
-            self.moved(batch).await;
-            return end.map_or(Made::Nothing, Made::End);
-        }
-        let stamp = Stamp { producer: self.producer, sequence: self.sequence };
-        self.sequence = next_sequence(self.sequence, builder.count());
-        batch.count = builder.count();
-        batch.bytes = builder.finish(stamp, self.shared.options.compression);
-        batch.number = self.next_batch;
+    async fn send(&mut self, draft: Draft) {
+        let number = self.next_batch;
         self.next_batch += 1;
-        Made::Batch(batch)
-    }
-
-    /// Why a record must not be sent at all.
-    fn verdict(&self, record: &Record<'_>) -> Option<Refusal> {
-        if self.takes.only_keyed && record.key().is_none() {
-            return Some(refusal::without_key(&self.lane, record.offset()));
-        }
-        // With compression a record's size on the target can't be known before it is sent.
-        if let Some(limit) = self.takes.max_message_bytes.filter(|_| !self.shared.options.compresses())
-            && record.batch_size() > limit
-        {
-            return Some(refusal::too_large(&self.lane, record.offset(), record.batch_size(), limit));
-        }
-        self.memory.verdict(record.offset())
-    }
-
-    async fn send(&mut self, batch: InFlight) {
-        self.hand_over(batch.number, batch.bytes.clone()).await;
-        self.in_flight.push_back(batch);
+        self.sequence = next_sequence(self.sequence, draft.count);
+        self.hand_over(number, draft.bytes.clone()).await;
+        self.in_flight.push_back(InFlight { number, draft, answer: None });
     }
 
     async fn hand_over(&mut self, number: u64, records: Bytes) {
@@ -274,13 +301,13 @@ impl LaneWriter {
         batch.answer = Some(answer.result);
         while let Some(Ok(base)) = self.in_flight.front().and_then(|batch| batch.answer.as_ref()) {
             let base = *base;
-            let batch = self.in_flight.pop_front().expect("seen above");
-            if let Some(expected) = self.expected.filter(|expected| *expected != base) {
-                return Some(refusal::moved(&self.lane, batch.offsets[0], expected, base));
+            let draft = self.in_flight.pop_front().expect("seen above").draft;
+            if self.expected != base {
+                return Some(refusal::moved(&self.lane, self.expected, base));
             }
-            self.expected = Some(base + i64::from(batch.count));
+            self.expected = base + i64::from(draft.count);
             self.over_it();
-            self.acknowledge(batch, base).await;
+            self.acknowledge(draft, base).await;
         }
         // What is behind a batch that failed is refused by the broker; once that is said too, all are sent again.
         if self.in_flight.iter().all(|batch| batch.answer.is_some())
@@ -294,8 +321,8 @@ impl LaneWriter {
 
     /// What to do about the first batch in flight, which was not written, or about which nothing is known.
     async fn recover(&mut self, failure: Failure) -> Option<Stop> {
-        let first = self.in_flight.front().expect("the one that failed");
-        let offset = first.offsets[0];
+        let first = &self.in_flight.front().expect("the one that failed").draft;
+        let offset = first.offsets.first().copied().unwrap_or_default();
         let guilty = failure.guilty(first.offsets.len());
         for (index, words) in &guilty {
             let offset = first.offsets[*index];
@@ -312,9 +339,14 @@ impl LaneWriter {
         let trouble = self.trouble.get_or_insert_with(Trouble::new);
         let lasting = trouble.since.elapsed();
         if !failure.passes() || failure.is_unknown_topic() && lasting > GONE {
+            if failure.is_out_of_sequence() {
+                self.memory.refused_sequence();
+            }
             let refusal = refusal::of(&self.lane, offset, &failure);
             self.count(&refusal);
-            self.moved_to(offset).await;
+            let mut nothing = Draft::new(&self.lane);
+            nothing.acked.next = offset;
+            let _ = self.shared.acks.send(nothing.acked).await;
             return Some(refusal.stop);
         }
         if lasting > PATIENCE && !trouble.told {
@@ -333,7 +365,7 @@ impl LaneWriter {
         let again: Vec<_> = failed
             .map(|batch| {
                 batch.answer = None;
-                (batch.number, batch.bytes.clone())
+                (batch.number, batch.draft.bytes.clone())
             })
             .collect();
         for (number, records) in again {
@@ -348,23 +380,23 @@ impl LaneWriter {
         }
     }
 
-    async fn acknowledge(&mut self, batch: InFlight, base: Offset) {
-        let InFlight { mut acked, credits, .. } = batch;
+    async fn acknowledge(&mut self, draft: Draft, base: Offset) {
+        let Draft { mut acked, credits, .. } = draft;
         for mark in &mut acked.marks {
             mark.target += base;
         }
-        let _ = self.shared.acks.send(acked).await;
+        // Padding moves nothing.
+        if acked.next >= 0 {
+            let _ = self.shared.acks.send(acked).await;
+        }
         drop(credits);
     }
 
     /// Only the position moves: behind what is in flight, or at once.
-    async fn moved(&mut self, nothing: InFlight) {
-        if nothing.acked.next < 0 {
-            return;
-        }
+    async fn moved(&mut self, nothing: Draft) {
         match self.in_flight.back_mut() {
-            Some(last) => {
-                last.acked.next = nothing.acked.next;
+            Some(InFlight { draft: last, .. }) => {
+                last.acked.next = last.acked.next.max(nothing.acked.next);
                 last.credits.extend(nothing.credits);
             }
             None => drop(self.shared.acks.send(nothing.acked).await),
@@ -372,9 +404,9 @@ impl LaneWriter {
     }
 
     async fn moved_to(&mut self, next: Offset) {
-        let mut acked = InFlight::new(&self.lane).acked;
-        acked.next = next;
-        let _ = self.shared.acks.send(acked).await;
+        let mut nothing = Draft::new(&self.lane);
+        nothing.acked.next = next;
+        self.moved(nothing).await;
     }
 
     fn count(&self, refusal: &Refusal) {
@@ -396,49 +428,9 @@ impl Drop for LaneWriter {
     }
 }
 
-/// What came of making a batch.
-enum Made {
-    Batch(InFlight),
-    Nothing,
-    /// The lane stops here, once all before it is through.
-    End(Stop),
-}
-
 // === impl InFlight ===
 
 impl InFlight {
-    fn new(lane: &Lane) -> Self {
-        let acked = Acked {
-            lane: lane.clone(),
-            marks: Vec::new(),
-            next: -1,
-            records: 0,
-            bytes: 0,
-            timestamps: Vec::new(),
-        };
-        Self {
-            number: 0,
-            bytes: Bytes::new(),
-            count: 0,
-            acked,
-            offsets: Vec::new(),
-            credits: Vec::new(),
-            answer: None,
-        }
-    }
-
-    fn push(&mut self, record: &Record<'_>) {
-        let (source, target) = (record.offset(), self.offsets.len() as Offset);
-        if !self.acked.marks.last_mut().is_some_and(|mark| mark.extend(source, target)) {
-            self.acked.marks.push(Mark { source, target, count: 1 });
-        }
-        self.offsets.push(source);
-        self.acked.records += 1;
-        self.acked.bytes += record.bytes();
-        self.acked.timestamps.push(record.timestamp());
-        self.acked.next = source + 1;
-    }
-
     fn has_failed(&self) -> bool {
         matches!(self.answer, Some(Err(_)))
     }
@@ -453,9 +445,4 @@ impl Trouble {
         self.tries += 1;
         Duration::from_millis(50 << self.tries.min(6)).min(Duration::from_secs(2))
     }
-}
-
-/// Sequence numbers wrap to 0 behind `i32::MAX`.
-fn next_sequence(sequence: i32, count: i32) -> i32 {
-    ((i64::from(sequence) + i64::from(count)) % (i64::from(i32::MAX) + 1)) as i32
 }

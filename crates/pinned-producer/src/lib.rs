@@ -12,20 +12,28 @@
 
 mod broker;
 mod compression;
+mod digest;
+mod drafts;
 mod encode;
 mod error;
+mod fill;
 mod lane;
 mod limits;
 mod memory;
 mod metrics;
+mod opening;
+mod padding;
 mod producer_id;
 mod properties;
 mod refusal;
 mod stage;
+mod standing;
 
 pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
+pub use opening::{Offsets, Opening};
 pub use properties::check;
 pub use refusal::RefusedPolicy;
 pub use stage::{Config, PinnedProducer};
+pub use standing::{Last, Standing};

@@ -23,8 +23,10 @@ struct Known {
     refused: BTreeMap<Offset, Refusal>,
     /// The largest batch it took for too large, halved.
     batch: Option<usize>,
-    /// What the present run writes under, or the last one did.
-    producer: Option<ProducerIdentity>,
+    /// What the present run writes under, or the last one did; and where the target ended when it began.
+    producer: Option<(ProducerIdentity, Offset)>,
+    /// That run was told that its sequence numbers do not follow.
+    out_of_sequence: bool,
 }
 
 impl Memory {
@@ -55,10 +57,23 @@ impl Memory {
     }
 
     pub(crate) fn written_under(&self) -> Option<ProducerIdentity> {
-        self.known().producer
+        self.known().producer.map(|(producer, _)| producer)
     }
 
-    pub(crate) fn writing_under(&self, producer: ProducerIdentity) {
-        self.known().producer = Some(producer);
+    pub(crate) fn writing_under(&self, producer: ProducerIdentity, from: Offset) {
+        let mut known = self.known();
+        known.producer = Some((producer, from));
+        known.out_of_sequence = false;
+    }
+
+    pub(crate) fn refused_sequence(&self) {
+        self.known().out_of_sequence = true;
+    }
+
+    /// Whether a run began at this very end under this id, and was told that its sequence numbers do not follow: then
+    /// the broker remembers others than its log tells.
+    pub(crate) fn is_refused(&self, producer: ProducerIdentity, from: Offset) -> bool {
+        let known = self.known();
+        known.out_of_sequence && known.producer == Some((producer, from))
     }
 }

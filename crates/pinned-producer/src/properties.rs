@@ -63,10 +63,6 @@ impl Options {
         })
     }
 
-    pub(crate) fn compresses(&self) -> bool {
-        self.compression.codec != Codec::None
-    }
-
     /// The batch size for a topic that takes `limit` bytes.
     pub(crate) fn batch_for(&self, limit: Option<u64>) -> usize {
         limit.map_or(self.batch, |limit| self.batch.min(usize::try_from(limit).unwrap_or(usize::MAX)))

@@ -23,15 +23,15 @@ pub(crate) struct Refusal {
     pub(crate) of_this_record: bool,
 }
 
-/// The record's own size is over what the target topic takes.
-pub(crate) fn too_large(lane: &Lane, offset: Offset, size: u64, limit: u64) -> Refusal {
+/// The record alone is over what the target topic takes: `size` bytes as it is, `packed` compressed.
+pub(crate) fn too_large(lane: &Lane, offset: Offset, size: u64, packed: u64, limit: u64) -> Refusal {
     let (topic, at) = (&lane.target.topic, &lane.source.at);
     Refusal {
         stop: Stop::new(
             StopKind::Refused,
             format!(
-                "{at}: the record at source offset {offset} needs a batch of {size} bytes, but target topic {topic} \
-                 takes max.message.bytes = {limit}"
+                "{at}: the record at source offset {offset} needs a batch of {size} bytes ({packed} compressed), but \
+                 target topic {topic} takes max.message.bytes = {limit}"
             ),
             format!(
                 "kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config \
@@ -39,6 +39,26 @@ pub(crate) fn too_large(lane: &Lane, offset: Offset, size: u64, limit: u64) -> R
             ),
         ),
         of_this_record: true,
+    }
+}
+
+/// The target's last record is not the source's record of the same offset.
+pub(crate) fn not_the_same(lane: &Lane, offset: Offset) -> Refusal {
+    let (target, at) = (&lane.target, &lane.source.at);
+    Refusal {
+        stop: Stop::new(
+            StopKind::Diverged,
+            format!(
+                "{at}: the record at offset {offset} is not the same on target {target}: somebody else has written \
+                 there, or the source was truncated or made again"
+            ),
+            format!(
+                "find out which of the two is right; to mirror {at} from its start again, stop isomirror and delete \
+                 topic {} on the target; to keep what is there, set offsets = \"translated\" for the topic",
+                target.topic
+            ),
+        ),
+        of_this_record: false,
     }
 }
 
@@ -68,17 +88,60 @@ pub(crate) fn read_again(lane: &Lane, offset: Offset) -> Stop {
 }
 
 /// An acknowledged batch lies where it should not.
-pub(crate) fn moved(lane: &Lane, offset: Offset, expected: Offset, base: Offset) -> Stop {
+pub(crate) fn moved(lane: &Lane, expected: Offset, base: Offset) -> Stop {
+    diverged(lane, format!("what was written to it at offset {expected} landed at offset {base}"))
+}
+
+/// The target ends where it should not.
+pub(crate) fn end_moved(lane: &Lane, expected: Offset, end: Offset) -> Stop {
+    diverged(lane, format!("it ended at offset {expected} and now ends at {end}"))
+}
+
+fn diverged(lane: &Lane, what: String) -> Stop {
     let (target, at) = (&lane.target, &lane.source.at);
     Stop::new(
         StopKind::Diverged,
         format!(
-            "{at}: the record at source offset {offset} was written to target {target} at offset {base}, where \
-             {expected} was next: somebody else writes to it, or it was truncated or made again"
+            "{at}: target {target} is not what this link wrote: {what}; somebody else writes to it, or it was \
+                 truncated or made again"
         ),
         format!(
             "find out who writes to {target} (kafka-transactions.sh describe-producers shows every producer) and \
-             stop that; isomirror must be its only writer"
+             stop that; isomirror must be its only writer. To mirror {at} again, stop isomirror and delete topic {} \
+             on the target",
+            target.topic
+        ),
+    )
+}
+
+/// A gap can't be filled.
+pub(crate) fn unfilled(lane: &Lane, error: &kafka_wire::Error) -> Stop {
+    let at = &lane.source.at;
+    Stop::new(
+        StopKind::Precondition,
+        format!("{at}: target {} can't be filled where the source has nothing: {error}", lane.target),
+        format!(
+            "identical offsets need CLUSTER_ACTION on the target cluster, or WRITE and DESCRIBE on transactional ids \
+             that begin with isomirror. (kafka-acls.sh --add --operation ClusterAction --cluster); or set offsets = \
+             \"translated\" for topic {}",
+            at.topic
+        ),
+    )
+}
+
+/// Padding could not be deleted.
+pub(crate) fn not_unpadded(lane: &Lane, start: Offset, error: &kafka_wire::Error) -> Stop {
+    let at = &lane.source.at;
+    Stop::new(
+        StopKind::Precondition,
+        format!(
+            "{at}: it starts at offset {start}, and the padding before that can't be deleted from target {}: {error}",
+            lane.target
+        ),
+        format!(
+            "grant DELETE and ALTER_CONFIGS on topic {} on the target, or set offsets = \"translated\"; the lane is \
+             tried again by itself",
+            lane.target.topic
         ),
     )
 }

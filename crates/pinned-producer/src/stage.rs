@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    Error, Limits, Metrics, RefusedPolicy,
+    Error, Limits, Metrics, Opening, RefusedPolicy,
     broker::Brokers,
+    fill::Filler,
     lane::{LaneWriter, Shared},
     memory::Memory,
     producer_id::ProducerIds,
@@ -23,6 +24,8 @@ use crate::{
 
 /// How to write.
 pub struct Config {
+    /// The link's name.
+    pub link: String,
     /// The target's librdkafka properties, as the user gave them.
     pub properties: Properties,
     /// What to do with a record that the target will never take.
@@ -33,6 +36,7 @@ pub struct Config {
 pub struct PinnedProducer {
     shared: Arc<Shared>,
     limits: Limits,
+    openings: mpsc::UnboundedReceiver<Opening>,
     input: mpsc::Receiver<Routed>,
     lanes: HashMap<TopicPartition, Run>,
     writers: JoinSet<()>,
@@ -47,10 +51,11 @@ struct Run {
 }
 
 impl PinnedProducer {
-    /// Reads the properties; no I/O is done before `run`.
+    /// Reads the properties; no I/O is done before `run`. A lane's opening comes before its first piece.
     pub fn new(
         config: Config,
         limits: Limits,
+        openings: mpsc::UnboundedReceiver<Opening>,
         input: mpsc::Receiver<Routed>,
         acks: mpsc::Sender<Acked>,
         events: mpsc::Sender<LaneEvent>,
@@ -62,13 +67,14 @@ impl PinnedProducer {
             options,
             producer_ids: ProducerIds::new(client.clone()),
             brokers: Brokers::new(client.clone(), options.replication),
+            filler: Filler::new(client.clone(), &config.link),
             client,
             refused: config.refused,
             acks,
             events,
             metrics,
         };
-        Ok(Self { shared: Arc::new(shared), limits, input, lanes: HashMap::new(), writers: JoinSet::new() })
+        Ok(Self { shared: Arc::new(shared), limits, openings, input, lanes: HashMap::new(), writers: JoinSet::new() })
     }
 
     /// Runs until the input ends and all of it is acknowledged, or until `give_up`.
@@ -82,6 +88,8 @@ impl PinnedProducer {
     async fn write(&mut self) -> Result<(), Error> {
         loop {
             tokio::select! {
+                biased;
+                Some(opening) = self.openings.recv() => self.open(opening),
                 piece = self.input.recv() => match piece {
                     Some(piece) => self.hand_on(piece),
                     None => break,
@@ -97,24 +105,24 @@ impl PinnedProducer {
         Ok(())
     }
 
-    fn hand_on(&mut self, piece: Routed) {
-        let lane = &piece.lane;
-        let known = self.lanes.get(&lane.target);
-        if known.is_none_or(|run| run.id < lane.id()) {
-            let memory = known.map(|run| run.memory.clone()).unwrap_or_default();
-            if let Some(before) = known {
-                before.writer.abort();
-            }
-            debug!(lane = %lane, "writing");
-            let (pieces, input) = mpsc::unbounded_channel();
-            let takes = self.limits.get(&lane.target.topic);
-            let writer = LaneWriter::new(self.shared.clone(), lane.clone(), takes, memory.clone(), input);
-            let writer = self.writers.spawn(writer.run());
-            self.lanes.insert(lane.target.clone(), Run { id: lane.id(), pieces, writer, memory });
+    fn open(&mut self, opening: Opening) {
+        let (target, id) = (opening.lane.target.clone(), opening.lane.id());
+        debug!(lane = %opening.lane, ?opening.standing, ?opening.offsets, start = opening.start, "writing");
+        let before = self.lanes.remove(&target);
+        if let Some(before) = &before {
+            before.writer.abort();
         }
-        let run = &self.lanes[&piece.lane.target];
-        // A piece of a run that is over is left out; so is one behind the place where the lane stopped.
-        if run.id == piece.lane.id() {
+        let memory = before.map(|run| run.memory).unwrap_or_default();
+        let (pieces, input) = mpsc::unbounded_channel();
+        let takes = self.limits.get(&target.topic);
+        let writer = LaneWriter::new(self.shared.clone(), opening, takes, memory.clone(), input);
+        let writer = self.writers.spawn(writer.run());
+        self.lanes.insert(target, Run { id, pieces, writer, memory });
+    }
+
+    /// A piece of a run that is over is left out; so is one behind the place where the lane stopped.
+    fn hand_on(&mut self, piece: Routed) {
+        if let Some(run) = self.lanes.get(&piece.lane.target).filter(|run| run.id == piece.lane.id()) {
             let _ = run.pieces.send(piece);
         }
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cluster_admin::Isolation;
 use kafka_rd::{LogContext, Properties};
-use pinned_producer::RefusedPolicy;
+use pinned_producer::{Offsets, RefusedPolicy};
 use source_consumer::LossPolicy;
 use topic_rename::Rules;
 
@@ -28,6 +28,8 @@ pub struct TopicSettings {
     pub replication: i32,
     /// Where its lanes start.
     pub start: Start,
+    /// How its target offsets follow from its source offsets.
+    pub offsets: Offsets,
 }
 
 /// One cluster of the link.
@@ -91,7 +93,11 @@ impl LinkConfig {
     }
 
     pub(crate) fn pinned_producer(&self) -> pinned_producer::Config {
-        pinned_producer::Config { properties: self.target.properties.clone(), refused: self.refused }
+        pinned_producer::Config {
+            link: self.link.clone(),
+            properties: self.target.properties.clone(),
+            refused: self.refused,
+        }
     }
 
     /// What the mirror may read, and so what counts as the source's end.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
 use cluster_admin::Cluster;
 use mirror_types::{Budget, TopicPartition};
 use offset_marks::ProgressBoard;
-use pinned_producer::Limits;
+use pinned_producer::{Limits, Opening};
 use source_consumer::Command;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -19,6 +19,9 @@ pub(crate) struct Control {
     pub(crate) budget: Arc<Budget>,
     pub(crate) board: ProgressBoard,
     pub(crate) limits: Limits,
+    /// To the target, for what the administration's client does not tell.
+    pub(crate) wire: kafka_wire::Client,
+    pub(crate) openings: mpsc::UnboundedSender<Opening>,
     pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
     pub(crate) stage_metrics: StageMetrics,
     pub(crate) metrics: Metrics,

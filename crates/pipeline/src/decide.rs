@@ -100,14 +100,15 @@ pub fn topic_configs_for_target(source: &TopicConfigs, replication: i32) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Start;
+    use crate::{Offsets, Start};
 
     fn info(partitions: i32) -> TopicInfo {
         TopicInfo { partitions, replication: 1, leaderless: Vec::new() }
     }
 
     fn decision(source: i32, target: Option<i32>, create: bool, mirrored: bool) -> Decision {
-        let settings = TopicSettings { create, replication: -1, start: Start::Earliest };
+        let settings =
+            TopicSettings { create, replication: -1, start: Start::Earliest, offsets: Offsets::Identical };
         decide("a", &info(source), "b", target.map(info).as_ref(), &settings, mirrored)
     }
 

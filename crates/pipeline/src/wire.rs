@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use mirror_types::{Budget, LaneEvent};
 use offset_marks::{OffsetMarks, ProgressBoard};
-use pinned_producer::{Limits, PinnedProducer};
+use pinned_producer::{Limits, Opening, PinnedProducer};
 use prometheus::Registry;
 use source_consumer::{Command, SourceConsumer, Throttle};
 use tokio::{
@@ -40,6 +40,7 @@ const EVENTS: usize = 1024;
 /// The stages, ready to run, and what their supervisor holds of them.
 pub(crate) struct Wired {
     pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
+    pub(crate) openings: mpsc::UnboundedSender<Opening>,
     pub(crate) events: mpsc::Receiver<LaneEvent>,
     pub(crate) metrics: StageMetrics,
     consumers: Vec<SourceConsumer>,
@@ -76,6 +77,7 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
     let (fetched, to_rename) = mpsc::channel(PIECES);
     let (routed, to_producer) = mpsc::channel(PIECES);
     let (acked, to_marks) = mpsc::channel(PIECES);
+    let (openings, to_open) = mpsc::unbounded_channel();
     let (event, events) = mpsc::channel(EVENTS);
 
     let mut commands = Vec::new();
@@ -97,6 +99,7 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
     let producer = PinnedProducer::new(
         config.pinned_producer(),
         shared.limits,
+        to_open,
         to_producer,
         acked,
         event,
@@ -114,7 +117,7 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
         to_marks,
         shared.positions_trouble,
     );
-    Ok(Wired { commands, events, metrics, consumers, rename, producer, marks })
+    Ok(Wired { commands, openings, events, metrics, consumers, rename, producer, marks })
 }
 
 impl Wired {

@@ -18,6 +18,8 @@ pub(crate) struct LaneState {
     pub(crate) lane: Arc<SourceLane>,
     /// The next source offset to hand on.
     pub(crate) next: Offset,
+    /// Gaps before this offset have been counted by an earlier run.
+    position: Offset,
     /// What a gap in this topic is put down to.
     pub(crate) gap_cause: GapCause,
     pub(crate) reading: Reading,
@@ -36,8 +38,13 @@ pub(crate) enum Reading {
 }
 
 impl LaneState {
-    pub(crate) fn new(lane: Arc<SourceLane>, next: Offset, gap_cause: GapCause) -> Self {
-        Self { lane, next, gap_cause, reading: Reading::Assigned, put_aside: None }
+    pub(crate) fn new(lane: Arc<SourceLane>, next: Offset, position: Offset, gap_cause: GapCause) -> Self {
+        Self { lane, next, position, gap_cause, reading: Reading::Assigned, put_aside: None }
+    }
+
+    /// How many offsets of the gap from `from` to `to` no run has counted yet.
+    pub(crate) fn uncounted(&self, from: Offset, to: Offset) -> u64 {
+        (to - from.max(self.position)).max(0) as u64
     }
 
     pub(crate) fn put_aside(&mut self, next: Offset) {

@@ -66,8 +66,10 @@ pub enum Command {
     Start {
         /// The lane.
         lane: Arc<SourceLane>,
-        /// Its position.
+        /// Where to read from.
         from: Offset,
+        /// Its position: what is before it is on the target, and read again only to be compared.
+        position: Offset,
         /// What gaps in this topic are put down to.
         gap_cause: GapCause,
     },
@@ -177,7 +179,7 @@ impl Reader {
         let mut new_topics = HashSet::new();
         for command in commands {
             match command {
-                Command::Start { lane, from, gap_cause } => {
+                Command::Start { lane, from, position, gap_cause } => {
                     debug!(lane = %lane.at, from, "reading");
                     if !self.lanes.know(&lane.at.topic) {
                         new_topics.insert(lane.at.topic.clone());
@@ -186,7 +188,7 @@ impl Reader {
                     }
                     self.metrics.lane_started(&lane.at);
                     assign.push((lane.clone(), from));
-                    self.lanes.insert(LaneState::new(lane, from, gap_cause));
+                    self.lanes.insert(LaneState::new(lane, from, position, gap_cause));
                 }
                 Command::Stop(id) => {
                     self.assign(std::mem::take(&mut assign));
@@ -251,9 +253,9 @@ impl Reader {
                 // Left over from before a seek; librdkafka drops these itself, as a rule.
                 return;
             }
-            let gap = (offset - piece.next) as u64;
+            let from = piece.next;
             if let Some(state) = self.lanes.get(topic, partition) {
-                self.metrics.gap(&state.lane.at, state.gap_cause, gap);
+                self.metrics.gap(&state.lane.at, state.gap_cause, state.uncounted(from, offset));
             }
         }
         let headers = message.headers().map(|(name, value)| Header { name, value });
@@ -269,7 +271,8 @@ impl Reader {
         }
         // Nothing visible up to the end: only the position moves.
         let (lane, first, cause) = (state.lane.clone(), state.next, state.gap_cause);
-        self.metrics.gap(&lane.at, cause, (end - first) as u64);
+        let uncounted = state.uncounted(first, end);
+        self.metrics.gap(&lane.at, cause, uncounted);
         self.piece = Some(Piece { lane, first, next: end, batch: RecordBatch::default(), limit: 0 });
         self.hand_on();
     }

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
-use cluster_admin::Offsets;
-use mirror_types::{GapCause, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
+use cluster_admin::{Isolation, Offsets};
+use futures::{StreamExt, stream};
+use mirror_types::{GapCause, Lane, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::LaneProgress;
+use pinned_producer::{Opening, Standing};
 use source_consumer::Command;
 use tracing::{debug, info};
 
@@ -16,15 +18,26 @@ use super::{Topics, Trouble, Wanted};
 use crate::{
     Start,
     book::{LaneEntry, LaneState},
+    resume::{Begin, Known, begin},
 };
 
 /// A lane that the target or source refused is tried again after this long.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
+/// Target partitions that are asked at the same time where they stand.
+const LOOKS: usize = 256;
+
+/// Where a lane stands by the link's own notes, or where it starts without any.
+#[derive(Clone, Copy)]
+enum Place {
+    Recorded(Offset),
+    Fresh(Offset),
+}
+
 /// Where lanes start; and what is wrong with those that can't.
 #[derive(Default)]
 struct Starts {
-    at: HashMap<TopicPartition, Offset>,
+    at: HashMap<TopicPartition, Place>,
     failed: BTreeMap<TopicPartition, Trouble>,
 }
 
@@ -65,17 +78,25 @@ impl Topics {
         let ends = control.source.end_offsets(&at, control.config.isolation()).await?;
         let Starts { at: starts, failed } = self.starts(&wanted, &ends).await?;
         let trouble = self.without_start(&wanted, failed);
+        let mut begins = self.begins(&wanted, starts).await?;
         let compacted = self.compacted(&wanted).await;
         let mut book = control.book();
         let mut begun = 0;
         for lane in wanted {
-            let Some(from) = starts.get(&lane.at).copied() else { continue };
+            let Some((Begin { position, from, pad }, standing)) = begins.remove(&lane.at) else { continue };
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
-            let progress = LaneProgress::starting_at(from);
+            let progress = LaneProgress::starting_at(position);
             control.board.add(&source, progress.clone());
-            control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, from);
+            control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, position);
             control.stage_metrics.target.lane_started(&lane.at, &lane.target.topic);
+            let opening = Opening {
+                lane: Lane { source: source.clone(), target: lane.target.clone() },
+                standing,
+                offsets: lane.settings.offsets,
+                start: pad.then_some(position),
+            };
+            let _ = control.openings.send(opening);
             let mut entry = LaneEntry::new(id, lane.target);
             if let Some(before) = book.lanes.get(&lane.at) {
                 entry.earlier = before.moved();
@@ -93,7 +114,12 @@ impl Topics {
                 Some(true) => GapCause::Compaction,
                 _ => GapCause::Transaction,
             };
-            let _ = control.consumer_of(&lane.at).send(Command::Start { lane: source, from, gap_cause });
+            let _ = control.consumer_of(&lane.at).send(Command::Start {
+                lane: source,
+                from,
+                position,
+                gap_cause,
+            });
             book.lanes.insert(lane.at, entry);
             begun += 1;
         }
@@ -149,7 +175,7 @@ impl Topics {
                 }
             };
             if let Some(position) = lane.reached.or(recorded) {
-                starts.at.insert(lane.at.clone(), position);
+                starts.at.insert(lane.at.clone(), Place::Recorded(position));
                 continue;
             }
             // What appears while the link runs is new as a whole, and none of it may be left out.
@@ -191,8 +217,72 @@ impl Topics {
             }
         }
         fresh.retain(|(at, _)| !starts.failed.contains_key(at));
-        starts.at.extend(fresh);
+        starts.at.extend(fresh.into_iter().map(|(at, offset)| (at, Place::Fresh(offset))));
         Ok(starts)
+    }
+
+    /// Where each lane begins on both sides; those that can't say why, in the book.
+    async fn begins(
+        &self,
+        wanted: &[Wanted],
+        places: HashMap<TopicPartition, Place>,
+    ) -> Result<HashMap<TopicPartition, (Begin, Standing)>, Trouble> {
+        let control = &self.control;
+        let at: Vec<TopicPartition> = places.keys().cloned().collect();
+        let firsts = control.source.start_offsets(&at).await?;
+        let ends = control.source.end_offsets(&at, Isolation::Uncommitted).await?;
+        let lanes: Vec<_> = wanted.iter().filter_map(|lane| Some((lane, *places.get(&lane.at)?))).collect();
+        let targets: Vec<TopicPartition> = lanes.iter().map(|(lane, _)| lane.target.clone()).collect();
+        let wire = &control.wire;
+        let standing = |at: TopicPartition| async move { Standing::of(wire, &at).await };
+        let standings: Vec<_> =
+            stream::iter(targets.into_iter().map(standing)).buffered(LOOKS).collect().await;
+        let mut begins = HashMap::new();
+        for ((lane, place), standing) in lanes.into_iter().zip(standings) {
+            let (Some(Ok(first)), Some(Ok(end))) = (firsts.get(&lane.at), ends.get(&lane.at)) else {
+                continue;
+            };
+            let standing = match standing {
+                Ok(standing) => standing,
+                Err(error) => {
+                    self.not_standing(lane, &error);
+                    continue;
+                }
+            };
+            let (recorded, fresh) = match place {
+                Place::Recorded(position) => (Some(position), *first),
+                Place::Fresh(start) => (None, start),
+            };
+            let known = Known {
+                at: &lane.at,
+                target: &lane.target,
+                offsets: lane.settings.offsets,
+                standing: &standing,
+                recorded,
+                fresh,
+                source: (*first, *end),
+            };
+            match begin(&known) {
+                Ok(begin) => drop(begins.insert(lane.at.clone(), (begin, standing))),
+                Err(stop) => self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop),
+            }
+        }
+        Ok(begins)
+    }
+
+    /// The target does not say where its partition stands: what passes is tried again at the next look.
+    fn not_standing(&self, lane: &Wanted, error: &kafka_wire::Error) {
+        if error.is_retriable() || error.is_unreachable() {
+            debug!(lane = %lane.at, %error, "the target does not say where it stands");
+            self.control.look.notify_one();
+            return;
+        }
+        let (at, topic) = (&lane.at, &lane.target.topic);
+        let fix = format!(
+            "grant READ and DESCRIBE on topic {topic} on the target; the lane is tried again by itself"
+        );
+        let stop = Stop::new(StopKind::Precondition, format!("{at}: {error}"), fix);
+        self.refuse(&at.topic, topic, [at.partition], stop);
     }
 
     async fn compacted(&self, wanted: &[Wanted]) -> HashMap<Arc<str>, bool> {

@@ -1,0 +1,149 @@
+//! Filling gaps with control records, which no consumer sees.
+//!
+//! `WriteTxnMarkers` writes one a marker, for any producer and with no transaction open; it needs ClusterAction on
+//! the target's cluster. Without that right, empty transactions write one each, which takes far longer.
+//!
+//! A fill can't be sent again as it is, as a batch can: what is not certain is looked up, once nothing can be on its
+//! way any more.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use kafka_wire::{Client, Code, Error, Purpose, Sent, TxnMarker};
+use mirror_types::{Offset, TopicPartition};
+use tracing::{debug, info};
+
+use crate::producer_id::ProducerIds;
+
+/// Markers of one request.
+const MARKERS: Offset = 1000;
+/// What an unanswered order may still bring about, it brings about within this time.
+const SETTLED: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(200);
+const TRANSACTION: Duration = Duration::from_secs(60);
+
+/// Fills gaps, by the way that the target allows.
+pub(crate) struct Filler {
+    client: Client,
+    /// The transactional id of a lane's empty transactions begins with this.
+    name: String,
+    /// ClusterAction was refused: by empty transactions, from now on.
+    no_markers: AtomicBool,
+}
+
+/// Why a gap is not filled.
+pub(crate) enum Unfilled {
+    /// The target's log is not what it was left as: its end is here.
+    Moved(Offset),
+    /// Neither way is allowed, or the target does not know the partition.
+    Refused(Error),
+}
+
+impl Filler {
+    pub(crate) fn new(client: Client, link: &str) -> Self {
+        Self {
+            client: client.for_purpose(Purpose::new("fill")),
+            name: format!("isomirror.{link}"),
+            no_markers: AtomicBool::new(false),
+        }
+    }
+
+    /// Fills a partition whose log ends at `from`, until it ends at `to`.
+    pub(crate) async fn fill(
+        &self,
+        ids: &ProducerIds,
+        at: &TopicPartition,
+        from: Offset,
+        to: Offset,
+    ) -> Result<(), Unfilled> {
+        let mut end = from;
+        while end < to {
+            if self.no_markers.load(Relaxed) {
+                return self.by_transactions(at, end, to).await;
+            }
+            match self.markers(ids, at, (to - end).min(MARKERS)).await {
+                Ok(written) => end += written,
+                Err(error) if error.code() == Some(Code::ClusterAuthorizationFailed) => {
+                    info!(
+                        "the target does not let us write markers (ClusterAction): filling by empty transactions"
+                    );
+                    self.no_markers.store(true, Relaxed);
+                }
+                Err(error) => {
+                    end = self.look(at, &error).await?;
+                    if end < from || end > to {
+                        return Err(Unfilled::Moved(end));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn markers(&self, ids: &ProducerIds, at: &TopicPartition, count: Offset) -> Result<Offset, Error> {
+        let marker = TxnMarker {
+            producer: ids.get(None).await,
+            coordinator_epoch: 0,
+            commit: true,
+            topic: at.topic.clone(),
+            partition: at.partition,
+        };
+        let leader = self.client.leader(&at.topic, at.partition).await?.broker;
+        let outcomes = self.client.write_txn_markers(leader, &vec![marker; count as usize]).await?;
+        match outcomes.into_iter().find_map(Result::err) {
+            None => Ok(count),
+            Some(code) => Err(Error::answered(&"target".into(), format!("fill {at}"), code)),
+        }
+    }
+
+    /// Where the log ends after an order that failed.
+    async fn look(&self, at: &TopicPartition, error: &Error) -> Result<Offset, Unfilled> {
+        debug!(target = %at, %error, "a fill failed");
+        let certain = error.sent == Sent::NotSent;
+        if !certain && !error.is_retriable() && !error.is_unreachable() {
+            return Err(Unfilled::Refused(error.clone()));
+        }
+        tokio::time::sleep(if certain { PAUSE } else { SETTLED }).await;
+        self.client.forget(&at.topic);
+        loop {
+            match self.client.log_end(&at.topic, at.partition).await {
+                Ok(end) => return Ok(end.offset),
+                Err(error)
+                    if error.code() == Some(Code::UnknownTopicOrPartition) || !error.is_retriable() =>
+                {
+                    return Err(Unfilled::Refused(error));
+                }
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// One control record a transaction. The coordinator writes it soon after the transaction has ended.
+    async fn by_transactions(&self, at: &TopicPartition, from: Offset, to: Offset) -> Result<(), Unfilled> {
+        let id = format!("{}.{}.{}", self.name, at.topic, at.partition);
+        let refused = Unfilled::Refused;
+        let producer = self.client.init_producer_id(Some(&id), TRANSACTION).await.map_err(refused)?;
+        let mut end = self.client.log_end(&at.topic, at.partition).await.map_err(refused)?.offset;
+        if end < from || end > to {
+            return Err(Unfilled::Moved(end));
+        }
+        while end < to {
+            let partition = [(&*at.topic, at.partition)];
+            self.client.add_partitions_to_txn(&id, producer, &partition).await.map_err(refused)?;
+            self.client.end_txn(&id, producer, true).await.map_err(refused)?;
+            let wanted = end + 1;
+            while end < wanted {
+                end = self.client.log_end(&at.topic, at.partition).await.map_err(refused)?.offset;
+                if end < wanted {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+            if end > wanted {
+                return Err(Unfilled::Moved(end));
+            }
+        }
+        Ok(())
+    }
+}

@@ -17,7 +17,8 @@ mod store;
 
 pub use ledger::{
     Chunk, ChunkError, ChunkLimits, GapCount, Hole, LaneStart, LaneSummary, Ledger, LedgerGap, LedgerWriter,
-    OffsetsMode, OutOfOrder, Overlap, Point, Revision, Translated, Translation, Unwritten, WritersMode,
+    OffsetsMode, OutOfOrder, Overlap, Point, Revision, Stretch, Translated, Translation, Unwritten,
+    WritersMode,
 };
 pub use metrics::Metrics;
 pub use progress::{LaneProgress, ProgressBoard};

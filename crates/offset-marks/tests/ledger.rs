@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Instant};
 
 use mirror_types::{GapCause, Mark, Offset, Side, TopicPartition};
 use offset_marks::{
-    ChunkLimits, LaneStart, LaneSummary, Ledger, LedgerWriter, OffsetsMode, Point, Translated, Translation,
-    WritersMode,
+    ChunkLimits, LaneStart, LaneSummary, Ledger, LedgerWriter, OffsetsMode, Point, Stretch, Translated,
+    Translation, WritersMode,
     control::{ControlRecord, ControlState, Keep, decode},
 };
 use proptest::{collection::vec, prelude::*};
@@ -192,6 +192,16 @@ fn ledger(log: &[ControlRecord]) -> Ledger {
     read(log, Keep::Everything).ledger(&lane()).expect("the lane has begun").expect("no chunks overlap")
 }
 
+fn in_one_walk(ledger: &Ledger, side: Side) -> Vec<(Offset, Translation)> {
+    let all = |stretch: Stretch| (stretch.from..stretch.to).map(move |offset| (offset, stretch.at(offset)));
+    ledger.stretches(side).flat_map(all).collect()
+}
+
+fn one_by_one(ledger: &Ledger, side: Side) -> Vec<(Offset, Translation)> {
+    let offsets = ledger.start().at.on(side)..ledger.position().on(side);
+    offsets.map(|offset| (offset, ledger.translate(side, offset))).collect()
+}
+
 fn agree(ledger: &Ledger, naive: &Naive) -> Result<(), TestCaseError> {
     prop_assert_eq!(ledger.position(), naive.position);
     for side in [Side::Source, Side::Target] {
@@ -199,6 +209,7 @@ fn agree(ledger: &Ledger, naive: &Naive) -> Result<(), TestCaseError> {
             let (found, expected) = (ledger.translate(side, offset), naive.translate(side, offset));
             prop_assert_eq!(found, expected, "{} offset {}", side, offset);
         }
+        prop_assert_eq!(in_one_walk(ledger, side), one_by_one(ledger, side));
     }
     let marked: BTreeMap<Offset, Offset> = ledger
         .runs()
@@ -386,6 +397,9 @@ fn marks_that_are_missing_are_said_to_be_missing() {
     assert_eq!(ledger.to_target(0), Translation::Exact(Point::new(0, 0)));
     assert_eq!(ledger.to_target(20), Translation::Exact(Point::new(20, 2)));
     assert_eq!(ledger.missing().count(), 1);
+    for side in [Side::Source, Side::Target] {
+        assert_eq!(in_one_walk(&ledger, side), one_by_one(&ledger, side));
+    }
 }
 
 #[test]

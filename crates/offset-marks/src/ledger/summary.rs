@@ -94,8 +94,11 @@ impl LaneSummary {
 impl Translated {
     /// What became of `offset` of one `side`.
     pub fn of(ledger: &Ledger, side: Side, offset: Offset) -> Self {
-        let translation = ledger.translate(side, offset);
-        let start = ledger.start();
+        Self::with(ledger.start(), side, offset, ledger.translate(side, offset))
+    }
+
+    /// The same where it is known already.
+    pub fn with(start: &LaneStart, side: Side, offset: Offset, translation: Translation) -> Self {
         Self {
             source_topic: start.source_topic.clone(),
             target_topic: start.target_topic.clone(),

@@ -2,7 +2,7 @@
 
 use kafka_harness::{
     client::{self, Load, ProduceOptions},
-    daemon::Config,
+    daemon::{Config, eventually},
     shared::{pair, unique},
 };
 
@@ -84,7 +84,7 @@ fn a_record_that_fits_only_compressed_arrives_and_one_that_does_not_fit_at_all_i
     let status = daemon.status();
     let stopped = lane(&status, &topic, 0);
     assert_eq!((&stopped["state"], &stopped["position"]), (&"stopped".into(), &6.into()), "{stopped:#}");
-    target.alter_topic(&topic, &[("max.message.bytes", "200000")]).unwrap();
+    target.alter_topic_config(&topic, &[("max.message.bytes", "200000")]).unwrap();
     eventually("it goes on", || (lane(&daemon.status(), &topic, 0)["position"] == 7).then_some(()));
     daemon.stop().expect(0);
     assert_same(source, target, &topic);

@@ -56,7 +56,7 @@ impl Kind {
                 ("cleanup.policy", "compact"),
                 ("min.cleanable.dirty.ratio", "0.01"),
                 ("segment.ms", "500"),
-                ("segment.bytes", "262144"),
+                ("segment.bytes", "1048576"),
                 ("delete.retention.ms", "200"),
                 ("max.compaction.lag.ms", "1000"),
             ]

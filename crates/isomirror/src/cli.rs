@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 checked and refused; 4 cluster unreachable; \
@@ -54,6 +54,8 @@ pub enum Command {
     Config(ConfigArg),
     /// Show a running daemon's lanes, lag and rates.
     Status(StatusArgs),
+    /// Show which source offset lies at which target offset, from the marks that are kept on the target.
+    Marks(MarksArgs),
 }
 
 /// Which configuration.
@@ -97,6 +99,64 @@ pub struct StatusArgs {
     pub target: Option<String>,
 }
 
+/// Flags of `marks`.
+#[derive(Debug, Clone, Args)]
+pub struct MarksArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// What to show.
+    #[command(subcommand)]
+    pub what: Marks,
+}
+
+/// What to show of the marks.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Marks {
+    /// Every lane: since when, from where, how far, and its gaps.
+    List,
+    /// Where source offsets are on the target.
+    Translate(OffsetsArgs),
+    /// Where target offsets come from.
+    Reverse(OffsetsArgs),
+}
+
+/// Which offsets of which lane.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("offsets").required(true).args(["offset", "all"]))]
+pub struct OffsetsArgs {
+    /// The topic, by its name on the source; for reverse also by that on the target.
+    #[arg(long)]
+    pub topic: String,
+    /// The partition.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: i32,
+    /// An offset; may be repeated. "-" reads offsets from standard input.
+    #[arg(long, value_name = "N|-", value_parser = asked)]
+    pub offset: Vec<Asked>,
+    /// Every offset that the marks know. The table has a line for each run and each gap, JSON one for each offset.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Offsets that are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// This one.
+    Offset(i64),
+    /// Those on standard input.
+    Stdin,
+}
+
+fn asked(text: &str) -> Result<Asked, String> {
+    if text == "-" { Ok(Asked::Stdin) } else { offset(text).map(Asked::Offset) }
+}
+
+/// Reads an offset.
+pub fn offset(text: &str) -> Result<i64, String> {
+    text.parse().ok().filter(|offset| *offset >= 0).ok_or_else(|| format!("{text:?} is not an offset"))
+}
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -126,6 +186,26 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn marks_are_asked_for_with_a_file_or_without() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+            let Command::Marks(MarksArgs { config, what }) = cli.command else { panic!("{line}") };
+            Ok::<_, String>((config.config.is_some(), what))
+        };
+        assert!(matches!(parse("isomirror marks a.toml list"), Ok((true, Marks::List))));
+        assert!(matches!(parse("isomirror marks list"), Ok((false, Marks::List))));
+        let line = "isomirror marks a.toml translate --topic t --partition 0";
+        let Ok((_, Marks::Translate(args))) = parse(&format!("{line} --offset 7 --offset -")) else {
+            panic!()
+        };
+        assert_eq!(args.offset, [Asked::Offset(7), Asked::Stdin]);
+        assert!(parse(&format!("{line} --all")).is_ok());
+        for wrong in ["", " --offset -1", " --offset x", " --all --offset 1"] {
+            assert!(parse(&format!("{line}{wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

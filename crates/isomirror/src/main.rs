@@ -43,6 +43,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => commands::check::run(load(&args.config)?, &args, &common),
         Command::Config(args) => commands::config::run(&load(&args)?, &common),
         Command::Status(args) => commands::status(&args, &common),
+        Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
     }
 }
 

@@ -74,7 +74,14 @@ impl PinnedProducer {
             events,
             metrics,
         };
-        Ok(Self { shared: Arc::new(shared), limits, openings, input, lanes: HashMap::new(), writers: JoinSet::new() })
+        Ok(Self {
+            shared: Arc::new(shared),
+            limits,
+            openings,
+            input,
+            lanes: HashMap::new(),
+            writers: JoinSet::new(),
+        })
     }
 
     /// Runs until the input ends and all of it is acknowledged, or until `give_up`.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     cli::{CheckArgs, Common, Output},
-    config::{Config, Offsets},
+    config::Config,
     exit::{Exit, Failure},
     human, link,
 };
@@ -38,9 +38,7 @@ pub fn run(config: Config, args: &CheckArgs, common: &Common) -> anyhow::Result<
             return say_config_is_good(&config, common);
         }
         let topics = &config.topics;
-        let identical = topics.defaults.offsets == Offsets::Identical
-            || topics.overrides.iter().any(|o| o.settings.offsets == Some(Offsets::Identical));
-        let request = Request { link, identical, timeout: TIMEOUT };
+        let request = Request { link, translated: topics.may_be_translated(), timeout: TIMEOUT };
         let report = check(&request).await.map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         print(&match common.output {
             Output::Table => render(&report),

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     admin,
     cli::{Common, Output, RunArgs},
-    config::{Config, Engine, Offsets},
+    config::{Config, Engine},
     exit::{Exit, Failure},
     human, link, progress, systemd,
 };
@@ -109,10 +109,9 @@ fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
     if let Some(server) = server {
         info!("status at http://{}/", server.local_addr());
     }
-    if config.topics.defaults.offsets == Offsets::Identical {
+    if config.topics.may_be_translated() {
         warn!(
-            "offsets = \"identical\" is not guaranteed by this version: gaps in the source (transactions, \
-             compaction) and a kill -9 shift the target's offsets"
+            "offsets = \"translated\" is at least once in this version: after a kill -9 some records are sent again"
         );
     }
 }

@@ -15,8 +15,8 @@ pub struct Facts {
     pub link: String,
     /// The source consumer group of its positions.
     pub group: String,
-    /// Whether any topic is to keep its source offsets.
-    pub identical: bool,
+    /// Whether any topic gets offsets of its own on the target.
+    pub translated: bool,
     /// The cluster that is read.
     pub source: ClusterFacts,
     /// The cluster that is written.

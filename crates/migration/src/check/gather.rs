@@ -149,7 +149,7 @@ impl Gatherer<'_> {
         Ok(Facts {
             link: link.link.clone(),
             group: link.group.clone(),
-            identical: self.request.identical,
+            translated: self.request.translated,
             source: of_source,
             target: of_target,
             group_rights,

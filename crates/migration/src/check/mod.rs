@@ -38,8 +38,8 @@ pub use gather::gather;
 pub struct Request {
     /// The link, as it would run.
     pub link: LinkConfig,
-    /// Whether it is to keep source offsets for any topic.
-    pub identical: bool,
+    /// Whether any topic gets offsets of its own on the target.
+    pub translated: bool,
     /// What each question to a cluster is given.
     pub timeout: Duration,
 }

@@ -84,7 +84,7 @@ fn facts(topic: TopicFacts) -> Facts {
     Facts {
         link: "dc1-dc2".to_owned(),
         group: "isomirror.dc1-dc2".to_owned(),
-        identical: false,
+        translated: false,
         source: cluster(Side::Source, "dc1"),
         target: cluster(Side::Target, "dc2"),
         group_rights: Some(rights(&[AclOperation::Read])),
@@ -327,11 +327,11 @@ fn what_is_there_already_and_what_is_down_is_said() {
     expect(down, &["error no-leader"], "no leader for partition 1, 3");
     let mut facts = facts(topic());
     facts.topics.clear();
-    facts.identical = true;
+    facts.translated = true;
     facts.unmatched = vec![Unmatched { pattern: "x.*".to_owned(), hidden: false }];
-    assert_eq!(judge(&facts).0, ["error no-topics", "warning offsets-not-guaranteed"]);
+    assert_eq!(judge(&facts).0, ["error no-topics", "warning at-least-once"]);
     facts.unmatched = vec![Unmatched { pattern: r"pay\.x".to_owned(), hidden: true }];
     let (codes, words) = judge(&facts);
-    assert_eq!(codes, ["error source-read-right", "warning offsets-not-guaranteed"]);
+    assert_eq!(codes, ["error source-read-right", "warning at-least-once"]);
     assert!(words.contains("source topic pay.x"), "{words}");
 }

@@ -230,13 +230,14 @@ impl Topics {
         let control = &self.control;
         let at: Vec<TopicPartition> = places.keys().cloned().collect();
         let firsts = control.source.start_offsets(&at).await?;
-        let ends = control.source.end_offsets(&at, Isolation::Uncommitted).await?;
         let lanes: Vec<_> = wanted.iter().filter_map(|lane| Some((lane, *places.get(&lane.at)?))).collect();
         let targets: Vec<TopicPartition> = lanes.iter().map(|(lane, _)| lane.target.clone()).collect();
         let wire = &control.wire;
         let standing = |at: TopicPartition| async move { Standing::of(wire, &at).await };
         let standings: Vec<_> =
             stream::iter(targets.into_iter().map(standing)).buffered(LOOKS).collect().await;
+        // Asked for after the target: whoever else writes it can't get ahead of this.
+        let ends = control.source.end_offsets(&at, Isolation::Uncommitted).await?;
         let mut begins = HashMap::new();
         for ((lane, place), standing) in lanes.into_iter().zip(standings) {
             let (Some(Ok(first)), Some(Ok(end))) = (firsts.get(&lane.at), ends.get(&lane.at)) else {

@@ -1,0 +1,241 @@
+//! `isomirror marks` on real brokers: what was written to the control topic is what it says, in a table and as JSON,
+//! and each way to go wrong has its exit code.
+
+use std::{
+    io::Write,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use control_topic::{Claim, ControlTopic};
+use kafka_harness::{
+    Cluster,
+    daemon::{Config, isomirror},
+    shared::pair,
+};
+use mirror_types::{GapCause, Mark, TopicPartition};
+use offset_marks::{LaneStart, LedgerWriter, OffsetsMode, Point, WritersMode, slot_of};
+use serde_json::{Value, json};
+
+/// A link whose control topic is not there.
+fn link() -> (Config, String) {
+    let (source, target) = pair();
+    named(Config::new(source, target, ".*"))
+}
+
+fn named(config: Config) -> (Config, String) {
+    let text = config.text();
+    let name = text.lines().find_map(|line| line.strip_prefix("link = ")).expect("it has a name");
+    (config, name.trim_matches('"').to_owned())
+}
+
+fn start(source: &str, target: &str, partition: i32, at: Point) -> LaneStart {
+    LaneStart {
+        incarnation: 1,
+        since: 1_763_800_000_000,
+        source_topic: source.to_owned(),
+        target_topic: target.to_owned(),
+        partition,
+        at,
+        source_cluster: None,
+        target_cluster: None,
+        source_topic_id: None,
+        target_topic_id: None,
+        offsets: OffsetsMode::Translated,
+        writers: WritersMode::Exclusive,
+    }
+}
+
+/// Source 10 to 19 at target 0 to 9; 20 to 29 compacted away; 30 and 31 at 10 and 11.
+fn orders() -> LedgerWriter {
+    let mut lane = LedgerWriter::begin(start("orders", "orders_v2", 0, Point::new(10, 0)));
+    lane.mark(Mark { source: 10, target: 0, count: 10 }).unwrap();
+    lane.gap(Point::new(30, 10), Some(GapCause::Compaction)).unwrap();
+    lane.mark(Mark { source: 30, target: 10, count: 2 }).unwrap();
+    lane
+}
+
+/// Writes the lanes to the link's control topic, each where it belongs.
+fn write(target: &Cluster, link: &str, lanes: &[LedgerWriter]) {
+    let props = target.props();
+    let settings = kafka_wire::Settings::new(props.iter().map(|(k, v)| (&**k, &**v))).unwrap();
+    let client = kafka_wire::Client::new(settings).with_patience(Duration::from_secs(30));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let topic = ControlTopic::ensure(&client, link, 5, -1).await.unwrap();
+        let claim = Claim { version: "0".to_owned(), source_cluster: None, target_cluster: None };
+        let slots = topic.claim(claim).await.unwrap().slots;
+        for lane in lanes {
+            let start = lane.start();
+            let at = TopicPartition::new(&*start.source_topic, start.partition);
+            topic.write(slot_of(&at, slots), lane.unwritten().records).await.unwrap();
+        }
+    });
+}
+
+#[track_caller]
+fn ended(output: Output, code: i32) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+    (out, err)
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+}
+
+#[test]
+fn lanes_are_listed_and_offsets_found_both_ways() {
+    let (config, link) = link();
+    // A topic may have the name that another is mirrored to.
+    let other = LedgerWriter::begin(start("orders_v2", "orders", 0, Point::new(0, 0)));
+    let mut more: Vec<_> =
+        (0..7).map(|p| LedgerWriter::begin(start("more", "more", p, Point::new(7, 7)))).collect();
+    more.extend([orders(), other]);
+    write(pair().1, &link, &more);
+
+    let (table, _) = ended(config.command("marks", &["list"]), 0);
+    let row = table.lines().find(|line| line.contains("orders → orders_v2")).expect("a row");
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(
+        cells.join(" "),
+        "orders → orders_v2 0 translated 2025-11-22 08:26:40Z 10 → 0 32 → 12 12 2 8 B 1 compaction (10 offsets)"
+    );
+    let (text, _) = ended(config.command("marks", &["list", "--output", "json"]), 0);
+    let listed: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&listed["link"], listed["lanes"].as_array().unwrap().len()), (&json!(link), 9));
+    let lane = &listed["lanes"][7];
+    assert_eq!(lane["start"]["source_topic"], "orders");
+    assert_eq!(lane["position"], json!({"source": 32, "target": 12}));
+    assert_eq!(lane["gaps"]["compaction"]["source_offsets"], 10);
+
+    let orders = ["--topic", "orders", "--partition", "0"];
+    let ask = |what: &str, args: &[&str]| {
+        let (text, _) = ended(config.command("marks", &[&[what], args].concat()), 0);
+        text
+    };
+    let offsets = ["--offset", "12", "--offset", "25", "--offset", "9", "--offset", "32"];
+    let table = ask("translate", &[&orders[..], &offsets].concat());
+    let expected = "\
+        orders/0 → orders_v2/0: from source 10, target 0 up to source 32, target 12\n\n\
+        source offset   what became of it\n\
+        12              source 12, target 2\n\
+        25              in a gap (compaction); the next record is at source 30, target 10\n\
+        9               never mirrored: the lane began at source 10, target 0\n\
+        32              the next to be mirrored: source 32, target 12\n";
+    assert_eq!(table, expected);
+    let as_json = [&orders[..], &offsets, &["--output", "json"]].concat();
+    let answers = lines(&ask("translate", &as_json));
+    let found: Vec<_> =
+        answers.iter().map(|answer| answer["translation"]["found"].as_str().unwrap()).collect();
+    assert_eq!(found, ["exact", "gap", "before_start", "not_yet"]);
+    assert_eq!(
+        answers[1],
+        json!({
+            "source_topic": "orders", "target_topic": "orders_v2", "partition": 0, "side": "source", "offset": 25,
+            "translation": {"found": "gap", "cause": "compaction", "next": {"source": 30, "target": 10}, "visible": true},
+            "resume_at": {"source": 30, "target": 10},
+        })
+    );
+
+    // All at once is the same as one by one.
+    let all = lines(&ask("translate", &[&orders[..], &["--all", "--output", "json"]].concat()));
+    assert_eq!(
+        all.iter().map(|a| a["offset"].as_i64().unwrap()).collect::<Vec<_>>(),
+        (10..32).collect::<Vec<_>>()
+    );
+    assert_eq!(all[15], answers[1]);
+    let table = ask("translate", &[&orders[..], &["--all"]].concat());
+    assert!(
+        table.ends_with(
+            "\n10 to 19        source 10 to 19, target 0 to 9\n\
+        20 to 29        in a gap (compaction); the next record is at source 30, target 10\n\
+        30 to 31        source 30 to 31, target 10 to 11\n"
+        ),
+        "{table}"
+    );
+
+    // Back: by the topic's name on the target first, then by that on the source.
+    let back = |topic: &str, partition: &str| {
+        let args = ["--topic", topic, "--partition", partition, "--offset", "11", "--output", "json"];
+        lines(&ask("reverse", &args)).remove(0)
+    };
+    assert_eq!(back("orders_v2", "0")["translation"], json!({"found": "exact", "source": 31, "target": 11}));
+    assert_eq!(back("orders", "0")["source_topic"], "orders_v2");
+    assert_eq!(back("more", "6")["source_topic"], "more");
+    let table = ask("reverse", &["--topic", "orders_v2", "--partition", "0", "--all"]);
+    assert!(
+        table.ends_with(
+            "\n0 to 9          source 10 to 19, target 0 to 9\n\
+        10 to 11        source 30 to 31, target 10 to 11\n"
+        ),
+        "{table}"
+    );
+
+    // A lane that is not there.
+    for (what, topic, partition) in
+        [("translate", "nothing", "0"), ("translate", "orders", "1"), ("reverse", "more", "7")]
+    {
+        let args = [what, "--topic", topic, "--partition", partition, "--offset", "0"];
+        let (_, error) = ended(config.command("marks", &args), 3);
+        assert!(error.contains("lanes there are: more/0, more/1,"), "{error}");
+        assert!(error.contains("orders/0 → orders_v2/0"), "{error}");
+    }
+}
+
+#[test]
+fn offsets_come_from_standard_input() {
+    let (config, link) = link();
+    write(pair().1, &link, &[orders()]);
+    let (_dir, path) = config.write();
+    let ask = |input: &str| {
+        let mut command = isomirror();
+        command.arg("marks").arg(&path);
+        command.args([
+            "translate",
+            "--topic",
+            "orders",
+            "--partition",
+            "0",
+            "--offset",
+            "-",
+            "--output",
+            "json",
+        ]);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let (out, _) = ended(ask("10\n11 12\n\n31\n"), 0);
+    let targets: Vec<_> = lines(&out).iter().map(|a| a["translation"]["target"].as_i64().unwrap()).collect();
+    assert_eq!(targets, [0, 1, 2, 11]);
+    let (out, error) = ended(ask("10\nten\n"), 2);
+    assert_eq!(lines(&out).len(), 1);
+    assert!(error.contains("line 2 of standard input: \"ten\""), "{error}");
+}
+
+#[test]
+fn each_way_to_go_wrong_has_its_exit_code() {
+    let (config, name) = link();
+    let (_, error) = ended(config.command("marks", &["list"]), 3);
+    assert!(error.contains("has not run yet") && error.contains(&format!("isomirror.{name}")), "{error}");
+    // A link that has only just begun.
+    write(pair().1, &name, &[]);
+    let (out, _) = ended(config.command("marks", &["list"]), 0);
+    assert!(out.contains("no lane has begun yet"), "{out}");
+    let translate = ["translate", "--topic", "orders", "--partition", "0", "--offset", "0"];
+    let (_, error) = ended(config.command("marks", &translate), 3);
+    assert!(error.contains("no lane of this link has begun yet"), "{error}");
+
+    let args = ["translate", "--topic", "orders", "--partition", "0"];
+    for wrong in [&["--offset", "-5"][..], &["--offset", "ten"], &[], &["--all", "--offset", "1"]] {
+        ended(config.command("marks", &[&args, wrong].concat()), 2);
+    }
+    let (source, target) = pair();
+    let nobody = vec![("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())];
+    let config = Config::new(source, target, ".*").target(nobody);
+    let (_, error) = ended(config.command("marks", &["list"]), 4);
+    assert!(error.contains("127.0.0.1:1") && error.contains("fix: see that the brokers run"), "{error}");
+}

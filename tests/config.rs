@@ -167,6 +167,16 @@ fn values() -> Vec<Bad> {
             &["link.toml:9:10: `buffer`: must be a string"],
         ),
         bad(
+            "a buffer beyond all bounds",
+            with("[limits]\nbuffer = \"99999999999GiB\"\n"),
+            &["link.toml:9:10: `buffer`: ", "64GiB"],
+        ),
+        bad(
+            "a large buffer",
+            with("[limits]\nbuffer = \"65GiB\"\n"),
+            &["link.toml:9:10: `buffer`: more memory than any link needs", "\"64GiB\" or less"],
+        ),
+        bad(
             "a small buffer",
             with("[limits]\nbuffer = \"64KiB\"\n"),
             &["link.toml:9:10: `buffer`: too small", "\"1MiB\" or more"],
@@ -402,6 +412,12 @@ fn properties() -> Vec<Bad> {
             kafka("sasl.password = { file = \"x\", env = \"Y\" }\n"),
             &["is neither { file = \"…\" } nor { env = \"…\" }"],
         ),
+        Bad {
+            what: "an empty variable",
+            file: kafka("sasl.password = { env = \"EMPTY\" }\n"),
+            variables: &[("EMPTY", "")],
+            expected: &["link.toml:4:17: `sasl.password`: the environment variable EMPTY is empty"],
+        },
         bad(
             "a shown secret",
             kafka("sasl.password = \"***\"\n"),
@@ -410,8 +426,129 @@ fn properties() -> Vec<Bad> {
     ]
 }
 
+/// What only shows when a client is made of all properties together.
+fn clients() -> Vec<Bad> {
+    let source = |line: &str| [LINK, SOURCE, line, TARGET, TOPICS].concat();
+    let target = |line: &str| [LINK, SOURCE, TARGET, line, TOPICS].concat();
+    let login = "\"security.protocol\" = \"SASL_PLAINTEXT\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = \"hunter2\"\n";
+    let odd = [login, "sasl.mechanism = \"FOO\"\n"].concat();
+    let tls = "security.protocol = \"SSL\"\nssl.ca.location = \"/nonexist\"\n";
+    vec![
+        bad(
+            "auto commit",
+            source("\"enable.auto.commit\" = true\n"),
+            &[
+                "link.toml:4:24: `enable.auto.commit` can't be set to `true`: positions",
+                "fix: leave `enable.auto.commit` out",
+            ],
+        ),
+        bad(
+            "no partition ends",
+            source("\"enable.partition.eof\" = false\n"),
+            &["link.toml:4:26: `enable.partition.eof` can't be set to `false`"],
+        ),
+        bad(
+            "a reset",
+            source("\"auto.offset.reset\" = \"latest\"\n"),
+            &["link.toml:4:23: `auto.offset.reset` can't be set to `latest`"],
+        ),
+        bad(
+            "one acknowledgement",
+            target("acks = 1\n"),
+            &["link.toml:6:8: `acks` can't be set to `1`: anything less"],
+        ),
+        bad(
+            "a transactional id",
+            target("\"transactional.id\" = \"x\"\n"),
+            &["link.toml:6:22: `transactional.id` can't be set"],
+        ),
+        bad("an odd mechanism of the source", source(&odd), &["link.toml:7:18: ", "FOO", "SCRAM-SHA-512"]),
+        bad(
+            "an odd mechanism of the target",
+            target(&odd),
+            &["link.toml:9:18: `sasl.mechanism`: ", "FOO", "SCRAM-SHA-512"],
+        ),
+        bad(
+            "no certificates of the source",
+            source(tls),
+            &["link.toml:5:19: `ssl.ca.location`: cannot read /nonexist: No such file"],
+        ),
+        bad(
+            "no certificates of the target",
+            target(tls),
+            &["link.toml:7:19: `ssl.ca.location`: cannot read /nonexist: No such file"],
+        ),
+        bad(
+            "sizes that contradict each other",
+            source("\"fetch.max.bytes\" = 1000000\n\"receive.message.max.bytes\" = 1000\n"),
+            &["link.toml:5:31: ", "receive.message.max.bytes"],
+        ),
+        bad(
+            "a protocol without its mechanism",
+            target("\"security.protocol\" = \"SASL_SSL\"\n"),
+            &["link.toml:6:23: ", "GSSAPI can't be used here"],
+        ),
+        Bad {
+            what: "acknowledgements in a variable",
+            file: with(""),
+            variables: &[("ISOMIRROR__TARGET__KAFKA__ACKS", "1")],
+            expected: &["ISOMIRROR__TARGET__KAFKA__ACKS: `acks` can't be set to `1`"],
+        },
+    ]
+}
+
+fn servers() -> Vec<Bad> {
+    let source = |servers: &str| with("").replace("a:9092", servers);
+    vec![
+        bad(
+            "a web address",
+            source("http://a:9092/"),
+            &[
+                "link.toml:3:23: `bootstrap.servers`: \"http://a:9092/\" begins with http://",
+                "fix: write a:9092;",
+            ],
+        ),
+        bad(
+            "a protocol",
+            source("b:1,SSL://a:9092"),
+            &["link.toml:3:23: ", "\"SSL://a:9092\" begins with SSL://"],
+        ),
+        bad(
+            "a login",
+            source("u:hunter2@a:9092"),
+            &[
+                "link.toml:3:23: `bootstrap.servers`: \"…@a:9092\" has a login in it",
+                "= ***",
+                "sasl.password",
+            ],
+        ),
+        bad("no host", source(":9092"), &["link.toml:3:23: `bootstrap.servers`: \":9092\" names no host"]),
+        bad("no port", source("a"), &["link.toml:3:23: `bootstrap.servers`: \"a\" has no port"]),
+        bad("an odd port", source("a:http"), &["link.toml:3:23: ", "has no port from 1 to 65535"]),
+        bad_variable(
+            &[("ISOMIRROR__SOURCE__KAFKA__BOOTSTRAP_SERVERS", "u:hunter2@a:1")],
+            &["ISOMIRROR__SOURCE__KAFKA__BOOTSTRAP_SERVERS: `bootstrap.servers`: \"…@a:1\" has a login"],
+        ),
+    ]
+}
+
 fn variables() -> Vec<Bad> {
     vec![
+        bad_variable(
+            &[("ISOMIRROR__TOPICS__RENAME__A", "b")],
+            &[
+                "ISOMIRROR__TOPICS__RENAME__A: unknown variable",
+                r#"ISOMIRROR__TOPICS__RENAME='{ "a" = "b" }'"#,
+            ],
+        ),
+        bad_variable(
+            &[("ISOMIRROR__TOPICS__OVERRIDE__A__CREATE", "false")],
+            &["a table is set as a whole, as ISOMIRROR__TOPICS__OVERRIDE='"],
+        ),
+        bad_variable(
+            &[("ISOMIRROR__SOURCE__KAFKA", "{ \"sasl.password\" = \"hunter2\" }")],
+            &["properties are set one by one, as ISOMIRROR__SOURCE__KAFKA__BOOTSTRAP_SERVERS=host:9092"],
+        ),
         bad_variable(
             &[("ISOMIRROR__LIMITS__BUFER", "hunter2")],
             &["ISOMIRROR__LIMITS__BUFER: unknown variable", "did you mean ISOMIRROR__LIMITS__BUFFER?"],
@@ -442,7 +579,10 @@ fn variables() -> Vec<Bad> {
 #[test]
 fn every_bad_configuration_is_refused_with_its_place_and_a_fix() {
     let table: Vec<Bad> =
-        [syntax_and_keys(), values(), topics(), properties(), variables()].into_iter().flatten().collect();
+        [syntax_and_keys(), values(), topics(), properties(), clients(), servers(), variables()]
+            .into_iter()
+            .flatten()
+            .collect();
     assert!(table.len() >= 60, "{}", table.len());
     let mut wrong = Vec::new();
     for Bad { what, file, variables, expected } in &table {
@@ -551,4 +691,37 @@ fn a_container_needs_no_file() {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     assert!(!shown.contains(SECRET), "{shown}");
+}
+
+#[test]
+fn a_wrong_list_is_told_of_once_and_not_as_an_empty_one() {
+    for (include, told) in [
+        ("\"orders\"", "link.toml:7:11: `include` must be a list of strings, not a string"),
+        ("[1]", "link.toml:7:12: `include` must hold strings only, not a whole number"),
+    ] {
+        let folder = folder(&with("").replace("[\"orders\"]", include));
+        let output = isomirror(folder.path(), &["config", "link.toml"], &[]);
+        let text = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(told) && text.matches("fix: ").count() == 1, "{text}");
+    }
+}
+
+#[test]
+fn tables_are_set_by_variables_as_a_whole_and_mechanisms_in_any_case() {
+    let folder = folder(&with("[topics.rename]\norders = \"o\"\n"));
+    let variables = [
+        ("ISOMIRROR__TOPICS__RENAME", "{ \"orders\" = \"o2\" }"),
+        ("ISOMIRROR__TOPICS__OVERRIDE", "{ \"or.*\" = { start = \"latest\" } }"),
+        ("ISOMIRROR__TARGET__KAFKA__SASL_MECHANISM", "scram-sha-512"),
+        ("ISOMIRROR__TARGET__KAFKA__SASL_USERNAME", "u"),
+        ("ISOMIRROR__TARGET__KAFKA__SASL_PASSWORD", "hunter2"),
+        ("ISOMIRROR__TARGET__KAFKA__SECURITY_PROTOCOL", "sasl_plaintext"),
+    ];
+    let output = isomirror(folder.path(), &["config", "link.toml"], &variables);
+    let shown = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    for part in ["orders = \"o2\"", "[topics.override.\"or.*\"]", "SCRAM-SHA-512"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
 }

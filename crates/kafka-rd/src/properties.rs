@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::FromClientConfigAndContext, consumer::BaseConsumer, error::KafkaError};
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::LogContext;
 
 /// What stands in the place of a secret wherever properties are shown.
 const HIDDEN: &str = "***";
@@ -16,6 +18,9 @@ pub fn is_secret(property: &str) -> bool {
     let property = property.to_ascii_lowercase();
     SECRET_PARTS.iter().any(|part| property.contains(part)) && !property.ends_with(".location")
 }
+
+/// Where to connect, under both its names.
+const SERVERS: [&str; 2] = ["bootstrap.servers", "metadata.broker.list"];
 
 /// librdkafka properties, as given by the user and completed by the stage that makes a client of them.
 #[derive(Clone, Default)]
@@ -49,6 +54,11 @@ impl Properties {
             self.set(property, value.to_string());
         }
         self
+    }
+
+    /// Forgets a property.
+    pub fn remove(&mut self, property: &str) {
+        self.0.remove(property);
     }
 
     /// A property's value. Never print it.
@@ -98,6 +108,37 @@ impl Properties {
             }
         }
         Ok(())
+    }
+}
+
+impl Properties {
+    /// Whether librdkafka makes a client of all of them together; one that has nobody to connect to. The error
+    /// names the property at fault where librdkafka does, else none.
+    pub fn make_client(&self) -> Result<(), PropertyError> {
+        let mut config = self.client_config();
+        for property in SERVERS {
+            config.remove(property);
+        }
+        let client = BaseConsumer::from_config_and_context(&config, LogContext::new("configuration"));
+        client.map(drop).map_err(|error| match error {
+            KafkaError::ClientConfig(_, _, property, _) if is_secret(&property) => {
+                PropertyError { property, reason: "librdkafka refuses the value".to_owned() }
+            }
+            KafkaError::ClientConfig(_, reason, property, _) => PropertyError { property, reason },
+            KafkaError::ClientCreation(reason) => {
+                let named = self.0.keys().filter(|name| reason.contains(name.as_str()));
+                let property = named.max_by_key(|name| name.len()).cloned();
+                let of_login = || reason.contains("SASL mechanism").then(|| self.mechanism()).flatten();
+                PropertyError { property: property.or_else(of_login).unwrap_or_default(), reason }
+            }
+            other => PropertyError { property: String::new(), reason: other.to_string() },
+        })
+    }
+
+    /// The property that says how to log in, or that a login is asked for at all.
+    fn mechanism(&self) -> Option<String> {
+        let names = ["sasl.mechanism", "sasl.mechanisms", "security.protocol"];
+        names.into_iter().find(|name| self.0.contains_key(*name)).map(str::to_owned)
     }
 }
 

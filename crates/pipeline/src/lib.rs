@@ -5,6 +5,7 @@
 //! happened to them). All three keep one `Book`, which is what status, readiness and metrics show.
 
 mod book;
+mod clients;
 mod config;
 mod control;
 mod decide;
@@ -20,6 +21,7 @@ pub mod status;
 mod topics;
 mod wire;
 
+pub use clients::{BadProperty, check_properties};
 pub use config::{Endpoint, LinkConfig, SettingsOf, Start, TopicSettings};
 pub use control::StatusHandle;
 pub use decide::{Decision, TARGET_IGNORES, decide, topic_configs_for_target};

@@ -25,3 +25,13 @@ pub enum Error {
     #[error("the source consumer's thread panicked")]
     Panicked,
 }
+
+impl Error {
+    /// The property that is at fault, if one is.
+    pub fn property(&self) -> Option<&str> {
+        match self {
+            Error::Forced { property, .. } => Some(property),
+            Error::Client(_) | Error::Thread(_) | Error::Panicked => None,
+        }
+    }
+}

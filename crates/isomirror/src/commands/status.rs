@@ -42,7 +42,7 @@ fn find(target: Option<&str>) -> anyhow::Result<String> {
     if let Some(url) = target.map(url_of).transpose().map_err(Failure::from)?.flatten() {
         return Ok(url);
     }
-    let config = Config::load_here(target.map(Path::new))?;
+    let config = Config::load_here_to_ask(target.map(Path::new))?;
     let Some(listen) = config.admin.listen else {
         let message = "the configuration switches the admin server off (admin.listen = \"none\"): nobody can be asked\n  \
                        fix: set admin.listen to an address such as 127.0.0.1:9464, and restart the daemon";

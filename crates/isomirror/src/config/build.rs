@@ -4,8 +4,10 @@ use std::{
     cell::RefCell, collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration,
 };
 
+use mirror_types::Side;
+
 use super::{
-    Admin, Cluster, Config, Limits, Policy, container, env,
+    Admin, Cluster, Config, Limits, Policy, clients, container, env,
     error::Problems,
     kafka::{self, Kafka, Lookup},
     section::Section,
@@ -15,6 +17,8 @@ use super::{
     values::{Engine, OnTrouble},
 };
 
+/// More than any link needs, and than most machines have.
+const MOST_BUFFER: ByteSize = ByteSize::gib(64);
 /// Fewer bytes hold too few records for any speed.
 const LEAST_BUFFER: ByteSize = ByteSize::mib(1);
 /// More clients than that only cost: each has its threads and its connections.
@@ -42,12 +46,14 @@ const ASK_FOR_VARIABLES: Asks = Asks {
     topics: "set FROM_TOPIC_TO_TOPIC (as in \"a,b;c,d\") or WHITE_LIST (as in \"orders|payments\")",
 };
 
-/// The configuration that a tree describes; none if anything is wrong with it, which `problems` then says.
+/// The configuration that a tree describes; none if anything is wrong with it, which `problems` then says. With
+/// `clients`, also whether the link's clients can be made of it.
 pub fn config(
     mut tree: Table,
     file: Option<&Path>,
     variables: &BTreeMap<String, String>,
     problems: &RefCell<Problems>,
+    clients: bool,
 ) -> Option<Config> {
     let asks = if file.is_some() { ASK_FOR_KEYS } else { ASK_FOR_VARIABLES };
     for side in ["source", "target"] {
@@ -81,6 +87,11 @@ pub fn config(
     top.finish();
     if let Some(topics) = &topics {
         refuse_loops(&source.1, &target.1, topics, problems);
+    }
+    if clients && problems.borrow().is_empty() {
+        let prefetch = limits.buffer.as_u64() / 4 / limits.consumers.get() as u64;
+        clients::check(Side::Source, &source.1, prefetch, &mut problems.borrow_mut());
+        clients::check(Side::Target, &target.1, prefetch, &mut problems.borrow_mut());
     }
     if !problems.borrow().is_empty() {
         return None;
@@ -184,6 +195,14 @@ fn read_limits(mut section: Section<'_>, problems: &RefCell<Problems>) -> Limits
                 "write \"1MiB\" or more; the default is \"64MiB\"",
             );
         }
+        if found.value > MOST_BUFFER {
+            let message = "`buffer`: more memory than any link needs";
+            problems.borrow_mut().add(
+                &found.origin,
+                message,
+                "write \"64GiB\" or less; the default is \"64MiB\"",
+            );
+        }
         found.value
     });
     let consumers = section.get::<NonZeroUsize>("consumers").map_or(NonZeroUsize::MIN, |found| {
@@ -211,7 +230,7 @@ fn refuse_loops(source: &Kafka, target: &Kafka, topics: &Topics, problems: &RefC
     };
     let rules = topics.rules.config();
     let nothing_renamed = rules.rename.iter().all(|(from, to)| from == to);
-    let named = topics::named(rules);
+    let named = rules.named();
     let looping = named.iter().find_map(|topic| Some((topic, topics.rules.feeds_itself(topic)?)));
     let message = match looping {
         Some((topic, target)) if topic != &target => {

@@ -94,6 +94,16 @@ fn security(tree: &mut Table, prefix: &str, side: &str, variables: &Variables<'_
         },
         _ => {}
     }
+    if let (Some((user, _)), Some((name, value))) = (&user, &protocol)
+        && !value.trim().to_uppercase().starts_with("SASL")
+    {
+        let message = format!("{} sends no user name and no password, but {user} is set", value.trim());
+        let fix = format!(
+            "write SASL_PLAINTEXT or SASL_SSL, or leave the login out (for one side alone: {prefix}_USERNAME= and \
+             {prefix}_PASSWORD=)"
+        );
+        problems.add(&origin(name), message, fix);
+    }
     let Some((cause, _)) = mechanism.as_ref().or(user.as_ref()) else { return };
     match &mechanism {
         Some((name, value)) => put("sasl.mechanism", Node::variable(name, value.trim())),
@@ -119,7 +129,7 @@ fn topics(tree: &mut Table, variables: &Variables<'_>, problems: &mut Problems) 
     let mut rename = Table::new();
     if let Some((name, text)) = variables.get("FROM_TOPIC_TO_TOPIC") {
         let origin = Origin::Variable(name.clone());
-        for pair in text.split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
+        for pair in unquoted(text).split(';').map(str::trim).filter(|pair| !pair.is_empty()) {
             let names: Vec<&str> = pair.split(',').map(str::trim).collect();
             let [from, to] = names[..] else {
                 let fix = "write from,to and put ; between two of them, as in \"a,b;c,d\"";
@@ -140,13 +150,33 @@ fn topics(tree: &mut Table, variables: &Variables<'_>, problems: &mut Problems) 
         }
     }
     if let Some((name, text)) = variables.get("WHITE_LIST") {
-        // As MirrorMaker read it: spaces go, commas are bars, quotes around it are the property file's.
-        let pattern = text.replace(' ', "").replace(',', "|");
-        include.push(Node::variable(&name, pattern.trim_matches(['"', '\''])));
+        // As MirrorMaker read it: spaces go, commas are bars.
+        include.push(Node::variable(&name, bars_for_commas(&unquoted(text).replace(' ', ""))));
     }
     let Some(first) = include.first() else { return };
     let origin = first.origin.clone();
     let list = Node { value: Value::Array(include), origin: origin.clone() };
     tree::set(tree, &["topics", "include"], list);
     tree::set(tree, &["topics", "rename"], Node { value: Value::Table(rename), origin });
+}
+
+/// A list without the quotes around it, which a property file or `docker --env-file` keeps.
+fn unquoted(text: &str) -> &str {
+    text.trim().trim_matches(['"', '\'']).trim()
+}
+
+/// A list of patterns as one pattern. The comma of `a{1,2}` or `[a,b]` parts nothing.
+fn bars_for_commas(list: &str) -> String {
+    let (mut depth, mut escaped) = (0_u32, false);
+    let bar = |c: char| {
+        match c {
+            _ if escaped => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        if c == ',' && depth == 0 { '|' } else { c }
+    };
+    list.chars().map(bar).collect()
 }

@@ -29,8 +29,10 @@ pub fn overlay(tree: &mut Table, variables: &BTreeMap<String, String>, problems:
         }
         let parts: Vec<&str> = path.split("__").collect();
         if !apply(tree, &parts, name, text) {
-            let fix = match nearest(&lower) {
-                Some(known) => format!("did you mean {known}?"),
+            let fix = match of_a_table(&parts)
+                .or_else(|| nearest(&lower).map(|known| format!("did you mean {known}?")))
+            {
+                Some(fix) => fix,
                 None => {
                     "variables are ISOMIRROR__, a section, __ and a key, as ISOMIRROR__LIMITS__BUFFER".into()
                 }
@@ -92,6 +94,28 @@ fn read(kind: Kind, name: &str, text: &str) -> Node {
         }
         None => Node::variable(name, text),
     }
+}
+
+/// What to do instead of setting one entry of a table, or all properties at once.
+fn of_a_table(parts: &[&str]) -> Option<String> {
+    Some(match parts {
+        ["topics", "rename", ..] => {
+            r#"a table is set as a whole, as ISOMIRROR__TOPICS__RENAME='{ "a" = "b" }'"#.to_owned()
+        }
+        ["topics", "override", ..] => {
+            r#"a table is set as a whole, as ISOMIRROR__TOPICS__OVERRIDE='{ "audit.*" = { start = "earliest" } }'"#
+                .to_owned()
+        }
+        [side @ ("source" | "target"), "kafka"] => format!(
+            "properties are set one by one, as ISOMIRROR__{}__KAFKA__BOOTSTRAP_SERVERS=host:9092",
+            side.to_uppercase()
+        ),
+        [section] if schema::kind("", section) == Some(Kind::Table) => format!(
+            "keys are set one by one: ISOMIRROR__{}__ and the key's name",
+            section.to_uppercase()
+        ),
+        _ => return None,
+    })
 }
 
 fn nearest(lower: &str) -> Option<String> {

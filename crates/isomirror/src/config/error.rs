@@ -66,6 +66,11 @@ impl Problems {
         }
     }
 
+    /// How much is wrong.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

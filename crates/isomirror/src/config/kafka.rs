@@ -13,7 +13,7 @@ use kafka_rd::{Properties, is_secret};
 use super::{
     error::Problems,
     mask::HIDDEN,
-    schema,
+    schema, servers,
     tree::{Key, Node, Origin, Table, Value},
 };
 
@@ -118,7 +118,9 @@ pub fn read(side: &str, table: Table, lookup: Lookup<'_>, problems: &mut Problem
     for (key, node) in &table {
         let known = kafka_rd::Properties::new().set(&key.name, "").validate().err();
         let unknown = known.is_some_and(|error| error.reason.contains("No such configuration property"));
-        if (unknown || is_secret(&key.name)) && !matches!(node.value, Value::Table(_)) {
+        let login = matches!(&node.value, Value::String(list) if servers::may_hold_a_secret(list));
+        let secret = unknown || is_secret(&key.name) || servers::is_list(&key.name) && login;
+        if secret && !matches!(node.value, Value::Table(_)) {
             problems.hide(&node.origin);
         }
     }
@@ -126,6 +128,11 @@ pub fn read(side: &str, table: Table, lookup: Lookup<'_>, problems: &mut Problem
         let name = key.name;
         match value(&name, &node, lookup) {
             Ok((value, reference)) => {
+                // librdkafka knows them in capitals only.
+                let value = match name.starts_with("sasl.mechanism") {
+                    true => value.trim().to_uppercase(),
+                    false => value,
+                };
                 check(side, &name, &value, &key.origin, &node.origin, problems);
                 kafka.properties.set(name.as_str(), value);
                 kafka.references.extend(reference.map(|reference| (name.clone(), reference)));
@@ -189,6 +196,10 @@ fn from_file(
 
 fn from_variable(place: &str, lookup: Lookup<'_>) -> Result<(String, Option<Reference>), (String, String)> {
     match lookup.variables.get(place) {
+        Some(text) if text.is_empty() => Err((
+            format!("the environment variable {place} is empty"),
+            "put the value in it where isomirror is started".to_owned(),
+        )),
         Some(text) => Ok((text.clone(), Some(Reference::Variable(place.to_owned())))),
         None => Err((
             format!("the environment variable {place} is not set"),
@@ -198,6 +209,12 @@ fn from_variable(place: &str, lookup: Lookup<'_>) -> Result<(String, Option<Refe
 }
 
 fn check(side: &str, name: &str, value: &str, key: &Origin, at: &Origin, problems: &mut Problems) {
+    if servers::is_list(name)
+        && let Err((message, fix)) = servers::check(value)
+    {
+        problems.add(at, format!("`{name}`: {message}"), fix);
+        return;
+    }
     let mut one = Properties::new();
     let Err(error) = one.set(name, value).validate() else { return };
     if error.reason.contains("No such configuration property") {

@@ -8,6 +8,7 @@
 //! Owns reading and checking. Never touches the process's environment or a cluster: `load` is given both.
 
 mod build;
+mod clients;
 mod container;
 mod env;
 mod error;
@@ -15,6 +16,7 @@ mod kafka;
 mod mask;
 mod schema;
 mod section;
+mod servers;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -103,11 +105,19 @@ impl Config {
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        Self::read(path, variables, true)
+    }
+
+    fn read(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+        clients: bool,
+    ) -> Result<Self, ConfigError> {
         let variables: BTreeMap<String, String> = variables.into_iter().collect();
         let problems = RefCell::new(Problems::default());
         let Some(path) = path else {
             let tree = container::tree(&variables, &mut problems.borrow_mut());
-            let config = build::config(tree, None, &variables, &problems);
+            let config = build::config(tree, None, &variables, &problems, clients);
             return config.ok_or_else(|| problems.into_inner().into_error(None));
         };
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -119,7 +129,7 @@ impl Config {
         })?;
         let name = path.display().to_string();
         let config = match tree::parse(&text) {
-            Ok(tree) => build::config(tree, Some(path), &variables, &problems),
+            Ok(tree) => build::config(tree, Some(path), &variables, &problems, clients),
             Err(error) => {
                 problems.borrow_mut().add_syntax(&error);
                 None
@@ -130,12 +140,21 @@ impl Config {
 
     /// Reads it as this process was started: see [`Config::load`].
     pub fn load_here(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        Self::load(path, std::env::vars_os().map(|(name, value)| (text(name), text(value))))
+        Self::load(path, variables_here())
+    }
+
+    /// The same for who only asks a running daemon: whoever that is may not be allowed to read its certificates.
+    pub fn load_here_to_ask(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::read(path, variables_here(), false)
     }
 
     /// The source's consumer group.
     pub fn group(&self) -> &str {
         self.source.kafka.get("group.id").expect("it is set while the configuration is read")
     }
+}
+
+fn variables_here() -> impl Iterator<Item = (String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }

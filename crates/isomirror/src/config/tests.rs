@@ -172,7 +172,13 @@ fn a_containers_variables_are_a_whole_configuration() {
 #[test]
 fn a_white_list_is_read_as_mirror_maker_read_it() {
     let base = [("SOURCE", "a:1"), ("DESTINATION", "b:1"), ("GROUP_ID", "g"), ("LINK", "l")];
-    for list in ["\"orders, pay.*\"", "orders|pay.*", "orders,pay.*"] {
+    for list in [
+        "\"orders, pay.*\"",
+        "orders|pay.*",
+        "orders,pay.*",
+        "'orders|pay.{1,9}'",
+        "\"orders,pay[,m].{0,5}\"",
+    ] {
         let config = container(&[&base[..], &[("WHITE_LIST", list)]].concat()).unwrap();
         let rules = &config.topics.rules;
         assert_eq!((config.link.as_str(), config.group()), ("l", "g"));
@@ -181,6 +187,33 @@ fn a_white_list_is_read_as_mirror_maker_read_it() {
             "{list}"
         );
     }
+}
+
+#[test]
+fn quotes_around_pairs_are_none_of_their_names() {
+    let base = [("SOURCE", "a:1"), ("DESTINATION", "b:1"), ("GROUP_ID", "g")];
+    for pairs in ["\"orders,o2;x,y\"", "'orders,o2 ; x,y'"] {
+        let config = container(&[&base[..], &[("FROM_TOPIC_TO_TOPIC", pairs)]].concat()).unwrap();
+        assert_eq!(config.topics.rules.target("orders").as_deref(), Some("o2"));
+        assert_eq!(config.topics.rules.target("x").as_deref(), Some("y"));
+    }
+}
+
+#[test]
+fn a_login_that_would_not_be_sent_is_an_error() {
+    let base = [("SOURCE", "a:1"), ("DESTINATION", "b:1"), ("GROUP_ID", "g"), ("WHITE_LIST", "a")];
+    let login = [("USERNAME", "u"), ("PASSWORD", "hunter2")];
+    for protocol in ["PLAINTEXT", "ssl"] {
+        let error = container(&[&base[..], &login, &[("SECURITY_PROTOCOL", protocol)]].concat()).unwrap_err();
+        let told =
+            format!("SECURITY_PROTOCOL: {protocol} sends no user name and no password, but USERNAME is set");
+        assert!(error.contains(&told) && error.contains("SASL_PLAINTEXT"), "{error}");
+    }
+    let one_side =
+        [("SOURCE_SECURITY_PROTOCOL", "PLAINTEXT"), ("SOURCE_USERNAME", ""), ("SOURCE_PASSWORD", "")];
+    let config = container(&[&base[..], &login, &one_side].concat()).unwrap();
+    assert_eq!(config.source.kafka.get("sasl.username"), None);
+    assert_eq!(config.target.kafka.get("sasl.username"), Some("u"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, time::Duration};
 
 use serde::Serialize;
-use topic_rename::{Pattern, Problem, RuleRef, Rules, RulesConfig, check_name};
+use topic_rename::{Pattern, Problem, RuleRef, Rules, RulesConfig};
 
 use super::{
     error::Problems,
@@ -119,11 +119,17 @@ pub fn read(
     let changes = read_changes(&mut section, problems);
     let refresh = read_refresh(&mut section, problems);
     let overrides = read_overrides(&mut section, problems);
+    let before = problems.borrow().len();
     let include = section.list("include");
     let exclude = section.list("exclude").map(|list| list.value).unwrap_or_default();
     let rename = read_rename(&mut section, problems);
+    // Rules with a part missing would be complained of for that, too.
+    let whole = problems.borrow().len() == before;
     let section_origin = section.origin().cloned();
     section.finish();
+    if !whole {
+        return None;
+    }
     let include_origin = include.as_ref().map(|list| list.origin.clone()).or(section_origin);
     let include = include.map(|list| list.value).unwrap_or_default();
     let plain = |list: &[Located<String>]| list.iter().map(|item| item.value.clone()).collect();
@@ -153,7 +159,7 @@ pub fn read(
             return None;
         }
     };
-    if let Err(error) = rules.route(named(&config).iter().map(String::as_str)) {
+    if let Err(error) = rules.route(config.named().iter().map(String::as_str)) {
         for clash in &error.clashes {
             let last = rename.iter().rev().find(|(_, to)| to.value == clash.target);
             let fix = "give each of them a target topic of its own, or exclude all but one";
@@ -164,16 +170,6 @@ pub fn read(
         }
     }
     Some(Topics { rules, defaults: TopicSettings::DEFAULT.with(changes), overrides, refresh })
-}
-
-/// The topics that the rules name without a pattern.
-pub fn named(config: &RulesConfig) -> Vec<String> {
-    let exact = |pattern: &String| {
-        let name = pattern.replace("\\.", "\u{0}").replace("\\-", "-");
-        (!name.contains('.')).then(|| name.replace('\u{0}', "."))
-    };
-    let renamed = config.rename.iter().map(|(from, _)| from.clone());
-    config.include.iter().filter_map(exact).chain(renamed).filter(|n| check_name(n).is_ok()).collect()
 }
 
 fn fix(problem: &Problem, nothing_included: &str) -> String {

@@ -189,6 +189,14 @@ fn names_and_loops() {
     let include = format!("{base}\\..");
     let nothing = link(source, target, "nothing.*");
     expect(&nothing, 3, &[&format!("error no-topics {}", link_name(&nothing))], "topics.include");
+    let absent = format!("{base}-absent");
+    for rules in [format!("include = ['{base}\\.a', '{absent}']"), format!("rename = {{ '{absent}' = 'x' }}")]
+    {
+        let missing = link(source, target, &format!("{base}\\.a|{absent}")).topics(&rules);
+        let expected = [format!("error topic-missing {absent}"), format!("info target-created {base}.a")];
+        let words = format!("create {absent} on the source");
+        expect(&missing, 3, &expected.each_ref().map(String::as_str), &words);
+    }
     let clash =
         link(source, target, &include).topics(&format!("rename = {{ \"^{base}..$\" = \"{base}.x\" }}"));
     expect(&clash, 3, &[&format!("error rename-clash {base}.x")], "topics.rename");

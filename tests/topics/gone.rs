@@ -112,6 +112,30 @@ fn a_source_topic_made_again_between_two_looks_stops_its_lanes() {
 }
 
 #[test]
+fn a_topic_that_is_named_and_not_there_is_waited_for_but_fails_a_batch_run() {
+    let (source, target) = pair();
+    let (there, absent) = (unique("there"), unique("absent"));
+    source.create_topic(&there, 1, 1, &[]).unwrap();
+    write(source, &there, 0, 0..5);
+    let config = Config::new(source, target, "").topics(&format!("include = ['{there}', '{absent}']"));
+    let ended = config.run_until_caught_up().expect(3);
+    let told = format!("{absent}: the configuration names it, but there is no such topic on the source");
+    assert!(ended.log.contains(&told), "{}", ended.log);
+    assert_eq!(total(target, &there), 5, "the other topic is mirrored all the same");
+
+    let daemon = config.run();
+    daemon.wait_for_log(&told);
+    daemon.wait_ready();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(daemon.log().matches(&told).count(), 1, "said once:\n{}", daemon.log());
+    source.create_topic(&absent, 1, 1, &[]).unwrap();
+    write(source, &absent, 0, 0..5);
+    daemon.wait_for_records(5);
+    daemon.stop().expect(0);
+    config.run_until_caught_up().expect(0);
+}
+
+#[test]
 fn a_link_whose_topics_are_not_there_yet_waits_for_them_but_a_batch_run_is_refused() {
     let (source, target) = pair();
     let topic = unique("not-yet");

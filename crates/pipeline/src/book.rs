@@ -172,6 +172,8 @@ pub(crate) struct Book {
     pub(crate) first_look_done: bool,
     /// Why the last look at the topics failed, other than a cluster being down.
     pub(crate) look_trouble: Option<String>,
+    /// Topics that the configuration names and that are not on the source.
+    pub(crate) missing: BTreeMap<String, Stop>,
     /// Source offsets lost and skipped.
     pub(crate) lost: u64,
     phase: &'static str,
@@ -190,6 +192,7 @@ impl Book {
             target: ClusterEntry::default(),
             first_look_done: false,
             look_trouble: None,
+            missing: BTreeMap::new(),
             lost: 0,
             phase: "starting",
             started: Instant::now(),
@@ -259,13 +262,14 @@ impl Book {
         Some(lane)
     }
 
-    /// Why each stopped lane stopped.
+    /// Why each stopped lane stopped, and which topics never had one.
     pub(crate) fn stops(&self) -> Vec<(String, Stop)> {
         let stop = |lane: &LaneEntry| match &lane.state {
             LaneState::Stopped { stop, .. } => Some(stop.clone()),
             _ => None,
         };
-        self.lanes.iter().filter_map(|(at, lane)| Some((at.to_string(), stop(lane)?))).collect()
+        let stopped = self.lanes.iter().filter_map(|(at, lane)| Some((at.to_string(), stop(lane)?)));
+        stopped.chain(self.missing.clone()).collect()
     }
 
     fn moved(&self) -> (u64, u64) {

@@ -150,6 +150,7 @@ impl Topics {
         if first {
             self.old.extend(routes.ready.keys().map(|topic| Arc::from(topic.as_str())));
         }
+        self.note_missing(&sources);
         if first && routes.ready.is_empty() {
             warn!("no topic on the source matches topics.include; waiting for one");
             if control.config.until_caught_up.is_some() {

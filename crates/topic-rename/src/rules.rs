@@ -1,6 +1,6 @@
 //! Include, exclude and rename, from a source topic's name to a target topic's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,18 @@ pub struct RulesConfig {
     pub exclude: Vec<String>,
     /// Source to target, in file order: an exact name, or a pattern if it begins with `^`.
     pub rename: Vec<(String, String)>,
+}
+
+impl RulesConfig {
+    /// The topics that the rules name without a pattern, included or not.
+    pub fn named(&self) -> Vec<String> {
+        let exact = |pattern: &String| {
+            let name = pattern.replace("\\.", "\u{0}").replace("\\-", "-");
+            (!name.contains('.')).then(|| name.replace('\u{0}', "."))
+        };
+        let renamed = self.rename.iter().map(|(from, _)| from.clone());
+        self.include.iter().filter_map(exact).chain(renamed).filter(|n| check_name(n).is_ok()).collect()
+    }
 }
 
 /// The rules, compiled.
@@ -67,6 +79,11 @@ impl Rules {
     pub fn includes(&self, topic: &str) -> bool {
         let any = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(topic));
         !is_internal(topic) && any(&self.include) && !any(&self.exclude)
+    }
+
+    /// The topics that are to be mirrored by their very names, and so are missed where they are not there.
+    pub fn named(&self) -> BTreeSet<String> {
+        self.config.named().into_iter().filter(|topic| self.includes(topic)).collect()
     }
 
     /// The target topic of a source topic; none if it is not mirrored.

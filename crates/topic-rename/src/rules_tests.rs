@@ -177,3 +177,18 @@ proptest! {
         prop_assert_eq!(forward, rules.route(topics.iter().rev().map(String::as_str)));
     }
 }
+
+#[test]
+fn topics_that_are_named_are_told_from_patterns() {
+    let texts = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+    let config = RulesConfig {
+        include: texts(&["orders", r"pay\.eu", r"a\-b", "p.*", "x|y", "z.z"]),
+        exclude: texts(&["pout"]),
+        rename: [("pin", "a"), ("pout", "b"), ("other", "c"), ("^q$", "d")]
+            .map(|(from, to)| (from.to_owned(), to.to_owned()))
+            .to_vec(),
+    };
+    let rules = Rules::new(&config).unwrap();
+    let named: Vec<String> = rules.named().into_iter().collect();
+    assert_eq!(named, ["a-b", "orders", "pay.eu", "pin"], "{named:?}");
+}

@@ -28,7 +28,7 @@ pub struct Facts {
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.
     pub illegal: Vec<IllegalTarget>,
-    /// Include patterns that no topic matches.
+    /// Include patterns that no topic matches, and topics that are named and not there.
     pub unmatched: Vec<Unmatched>,
     /// The topics that would be mirrored.
     pub topics: Vec<TopicFacts>,
@@ -57,11 +57,13 @@ pub struct ClusterFacts {
     pub principal: Option<String>,
 }
 
-/// An include pattern that no topic matches.
+/// An include pattern that no topic matches, or a topic that is named and not there.
 #[derive(Debug, Clone)]
 pub struct Unmatched {
-    /// The pattern.
+    /// The pattern, or the name.
     pub pattern: String,
+    /// Whether it is a topic's name.
+    pub named: bool,
     /// Whether it is a topic's name, and the source says that this principal may not see that topic.
     pub hidden: bool,
 }

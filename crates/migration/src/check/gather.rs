@@ -241,19 +241,26 @@ impl Gatherer<'_> {
         Ok(TargetFacts::Missing { creation, configs })
     }
 
-    /// Include patterns that match nothing, and whether a topic of that name is hidden from us.
+    async fn is_hidden(&self, topic: &str) -> Result<bool, Error> {
+        Ok(matches!(refused(self.source.topic(topic).await)?, Err(error) if error.is_not_authorized()))
+    }
+
+    /// Topics and include patterns that match nothing, and whether a topic of that name is hidden from us.
     async fn unmatched(&self, rules: &Rules, sources: &Topics) -> Result<Vec<Unmatched>, Error> {
         let mut found = Vec::new();
+        let named = rules.named();
+        for name in named.iter().filter(|name| !sources.contains_key(name.as_str())) {
+            let hidden = self.is_hidden(name).await?;
+            found.push(Unmatched { pattern: name.clone(), named: true, hidden });
+        }
         for text in &rules.config().include {
             let Ok(pattern) = Pattern::new(text) else { continue };
-            if sources.keys().any(|topic| pattern.matches(topic)) {
+            let name = text.replace('\\', "");
+            if sources.keys().any(|topic| pattern.matches(topic)) || named.contains(&name) {
                 continue;
             }
-            let name = text.replace('\\', "");
-            let hidden = check_name(&name).is_ok()
-                && rules.includes(&name)
-                && matches!(refused(self.source.topic(&name).await)?, Err(error) if error.is_not_authorized());
-            found.push(Unmatched { pattern: text.clone(), hidden });
+            let hidden = check_name(&name).is_ok() && rules.includes(&name) && self.is_hidden(&name).await?;
+            found.push(Unmatched { pattern: text.clone(), named: false, hidden });
         }
         Ok(found)
     }

@@ -79,7 +79,7 @@ fn routes(facts: &Facts, found: &mut Vec<Finding>) {
 fn unmatched(facts: &Facts, found: &mut Vec<Finding>) {
     let nothing = facts.topics.is_empty() && facts.clashes.is_empty() && facts.illegal.is_empty();
     let link = Subject::link(&facts.link);
-    if nothing && facts.unmatched.iter().all(|unmatched| !unmatched.hidden) {
+    if nothing && facts.unmatched.iter().all(|unmatched| !unmatched.hidden && !unmatched.named) {
         let finding = Finding::new(
             Severity::Error,
             "no-topics",
@@ -105,6 +105,18 @@ fn unmatched(facts: &Facts, found: &mut Vec<Finding>) {
             );
             let resource = format!("--topic {name}");
             found.push(finding.fix(facts.source.grant(&["Read", "Describe", "DescribeConfigs"], &resource)));
+        } else if unmatched.named {
+            let name = &unmatched.pattern;
+            let finding = Finding::new(
+                Severity::Error,
+                "topic-missing",
+                Subject::topic(Side::Source, name),
+                "the configuration names it, but there is no such topic on the source",
+                "the daemon would wait for it; run --until-caught-up mirrors the others and ends with 3",
+            );
+            let fix =
+                format!("create {name} on the source, or take it out of topics.include and topics.rename");
+            found.push(finding.fix(fix));
         } else if !nothing {
             found.push(Finding::new(
                 Severity::Warning,

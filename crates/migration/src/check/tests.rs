@@ -328,9 +328,9 @@ fn what_is_there_already_and_what_is_down_is_said() {
     let mut facts = facts(topic());
     facts.topics.clear();
     facts.translated = true;
-    facts.unmatched = vec![Unmatched { pattern: "x.*".to_owned(), hidden: false }];
+    facts.unmatched = vec![Unmatched { pattern: "x.*".to_owned(), named: false, hidden: false }];
     assert_eq!(judge(&facts).0, ["error no-topics", "warning at-least-once"]);
-    facts.unmatched = vec![Unmatched { pattern: r"pay\.x".to_owned(), hidden: true }];
+    facts.unmatched = vec![Unmatched { pattern: "pay.x".to_owned(), named: true, hidden: true }];
     let (codes, words) = judge(&facts);
     assert_eq!(codes, ["error source-read-right", "warning at-least-once"]);
     assert!(words.contains("source topic pay.x"), "{words}");

@@ -1,11 +1,14 @@
 //! Which topics are mirrored now: clashes that came later, topics that are gone on either side.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mirror_types::{Side, Stop, StopKind, TopicPartition};
 use source_consumer::Command;
 use topic_rename::RouteError;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Routes, Topics};
 use crate::{
@@ -73,6 +76,22 @@ impl Topics {
             routes.refused.insert(one.topic);
         }
         Ok(())
+    }
+
+    /// Topics that the configuration names and that are not there: told of once, and waited for.
+    pub(super) fn note_missing(&self, sources: &cluster_admin::Topics) {
+        let mut book = self.control.book();
+        let has_lanes = |topic: &str| book.lanes.keys().any(|at| *at.topic == *topic);
+        let named = self.control.config.rules.named();
+        let missing: BTreeMap<String, Stop> = named
+            .into_iter()
+            .filter(|topic| !sources.contains_key(topic.as_str()) && !has_lanes(topic))
+            .map(|topic| (topic.clone(), not_there(&topic)))
+            .collect();
+        for (topic, stop) in missing.iter().filter(|(topic, _)| !book.missing.contains_key(*topic)) {
+            warn!(topic, fix = stop.fix, "{}; waiting for it", stop.reason);
+        }
+        book.missing = missing;
     }
 
     /// Whether a topic has lanes that run, or have run, in this process.
@@ -153,4 +172,15 @@ impl Topics {
             control.stage_metrics.marks.remove(&at, &lane.target.topic, last);
         }
     }
+}
+
+fn not_there(topic: &str) -> Stop {
+    Stop::new(
+        StopKind::Precondition,
+        format!("{topic}: the configuration names it, but there is no such topic on the source"),
+        format!(
+            "create {topic} on the source, or take it out of the configuration; if it is there, grant READ and \
+             DESCRIBE on it"
+        ),
+    )
 }

@@ -63,7 +63,12 @@ fn topic() -> TopicFacts {
     TopicFacts {
         topic: "a".to_owned(),
         target_topic: "b".to_owned(),
-        settings: TopicSettings { create: true, replication: -1, start: Start::Earliest },
+        settings: TopicSettings {
+            create: true,
+            replication: -1,
+            start: Start::Earliest,
+            offsets: pipeline::Offsets::Identical,
+        },
         feeds: None,
         info: Ok(info(4)),
         configs: Ok(configs(&[])),

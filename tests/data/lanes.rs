@@ -14,7 +14,8 @@ use crate::support::{alone, assert_same, create, lane, simple};
 /// Three records in partition 0, the second of 20 kB; ten in partition 1.
 fn with_a_large_one(source: &Cluster, topic: &str) {
     create(source, topic, 2, &[]);
-    let mut records = vec![simple("before", b"v"), simple("large", &[7; 20_000]), simple("after", b"v")];
+    let mut records =
+        vec![simple("before", b"v"), simple("large", &client::noise(20_000)), simple("after", b"v")];
     records.extend(vec![TestRecord { partition: 1, ..simple("fine", b"v") }; 10]);
     client::produce(&source.props(), topic, &records).unwrap();
 }

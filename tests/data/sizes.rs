@@ -65,8 +65,7 @@ fn a_record_that_fits_only_compressed_arrives_and_one_that_does_not_fit_at_all_i
     let topic = unique("squeezable");
     create(source, &topic, 1, &[]);
     create(target, &topic, 1, &[("max.message.bytes", "100000")]);
-    let noise: Vec<u8> =
-        (0..150_000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
+    let noise = client::noise(150_000);
     let records = [
         simple("before", b"v"),
         simple("large", &[b'a'; 3_000_000]),

@@ -118,6 +118,18 @@ fn pool(size: usize, compressible: bool) -> Vec<u8> {
     pool
 }
 
+/// Bytes that no codec makes smaller, the same each time (xorshift64).
+pub fn noise(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..size).map(|_| next()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::value_number;

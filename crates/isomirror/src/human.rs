@@ -30,6 +30,16 @@ pub fn bytes(n: u64) -> String {
     ByteSize(n).display().iec().to_string()
 }
 
+/// An estimate of bytes, or that there is none yet.
+pub fn bytes_if_known(n: Option<u64>) -> String {
+    n.map_or_else(|| "size not known yet".to_owned(), bytes)
+}
+
+/// Why nobody can say when all is caught up: lanes that are stopped.
+pub fn no_estimate(stopped: usize) -> String {
+    format!("no estimate: {} stopped", plural(stopped, "lane is", "lanes are"))
+}
+
 /// `86012.4` as `86,012 records/s`; small rates keep one decimal, so that a trickle is not shown as zero.
 pub fn records_rate(per_second: f64) -> String {
     let rate = at_least_zero(per_second);

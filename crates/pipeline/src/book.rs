@@ -289,6 +289,7 @@ impl Book {
         let (records, bytes) = self.moved();
         let (records_per_second, bytes_per_second) = self.rates();
         let lag_records = lanes.iter().map(|l| l.lag_records).sum();
+        let held_back = lanes.iter().any(LaneStatus::is_held_back);
         let totals = Totals {
             lanes: lanes.len(),
             running: count("running"),
@@ -300,7 +301,7 @@ impl Book {
             lag_seconds: lanes.iter().map(|l| l.lag_seconds).fold(0.0, f64::max),
             records_per_second,
             bytes_per_second,
-            eta_seconds: eta(lag_records, records_per_second),
+            eta_seconds: eta(lag_records, records_per_second).filter(|_| !held_back),
             buffer_bytes: budget.used(),
             buffer_limit_bytes: config.buffer,
         };
@@ -340,7 +341,7 @@ impl Book {
         reasons.extend(self.look_trouble.clone());
         reasons.extend(trouble.map(|trouble| format!("positions can't be recorded: {trouble}")));
         for lane in lanes.iter().filter(|l| l.state != "running") {
-            let why = lane.reason.as_deref().unwrap_or("its position is not known yet");
+            let why = lane.why().unwrap_or("its position is not known yet");
             reasons.push(format!("{}[{}] is {}: {why}", lane.topic, lane.partition, lane.state));
         }
         reasons

@@ -32,7 +32,10 @@ pub fn decide(
     let partitions = source.partitions;
     match target {
         None if mirrored => refuse(
-            format!("{topic}: target topic {target_topic} is gone, but this link has mirrored to it before"),
+            format!(
+                "{topic}: target topic {target_topic} is not there, but this link has mirrored {topic} before: the target \
+                 topic is gone, or was another before topics.rename was changed"
+            ),
             format!(
                 "to go on where it stopped, create {target_topic} with {partitions} partitions on the target; to \
                  mirror {topic} again from its start, stop isomirror, delete the positions of {topic} \
@@ -118,6 +121,14 @@ mod tests {
         for (create, mirrored) in [(false, false), (true, true)] {
             assert!(matches!(decision(3, None, create, mirrored), Decision::Refuse(_)));
         }
+    }
+
+    #[test]
+    fn a_target_that_may_never_have_been_there_is_not_said_to_be_gone() {
+        let Decision::Refuse(stop) = decision(3, None, true, true) else { panic!("must be refused") };
+        assert!(stop.reason.starts_with("a: target topic b is not there, but"), "{}", stop.reason);
+        assert!(stop.reason.contains("or was another before topics.rename was changed"), "{}", stop.reason);
+        assert!(stop.fix.contains("create b with 3 partitions"), "{}", stop.fix);
     }
 
     #[test]

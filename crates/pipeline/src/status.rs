@@ -55,7 +55,7 @@ pub struct Totals {
     pub bytes: u64,
     /// Records that the target lacks.
     pub lag_records: u64,
-    /// Their bytes, estimated from what was mirrored.
+    /// Their bytes, estimated from what was mirrored; 0 as long as nothing was.
     pub lag_bytes: u64,
     /// The oldest such record's age in seconds, over all lanes.
     pub lag_seconds: f64,
@@ -63,7 +63,8 @@ pub struct Totals {
     pub records_per_second: f64,
     /// Bytes acknowledged a second, over the last ten seconds.
     pub bytes_per_second: f64,
-    /// Seconds until the target has all, at the present rates; none if it does not come nearer.
+    /// Seconds until the target has all, at the present rates; none if it does not come nearer, or if lanes that
+    /// lack something are stopped.
     pub eta_seconds: Option<f64>,
     /// Bytes of the link's buffer in use.
     pub buffer_bytes: u64,
@@ -102,4 +103,41 @@ pub struct LaneStatus {
     pub lag_bytes: u64,
     /// The age in seconds of the oldest record that the target lacks; 0 when there is none.
     pub lag_seconds: f64,
+}
+
+// === impl LinkStatus ===
+
+impl LinkStatus {
+    /// Stopped lanes that lack something, or of which that is not known: nobody can say when they are caught up.
+    pub fn held_back(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.is_held_back()).count()
+    }
+
+    /// The bytes that the target lacks, estimated; none where no lane that lacks any has mirrored a record yet.
+    pub fn lag_bytes(&self) -> Option<u64> {
+        let lagging = || self.lanes.iter().filter(|lane| lane.lag_records > 0);
+        let unknown = lagging().count() > 0 && lagging().all(|lane| lane.lag_bytes().is_none());
+        (!unknown).then_some(self.totals.lag_bytes)
+    }
+}
+
+// === impl LaneStatus ===
+
+impl LaneStatus {
+    /// Why it stopped, without its own name: for a line that begins with that.
+    pub fn why(&self) -> Option<&str> {
+        let reason = self.reason.as_deref()?;
+        let rest = reason.strip_prefix(&*self.topic).unwrap_or(reason);
+        let rest = rest.strip_prefix(&format!("[{}]", self.partition)).unwrap_or(rest);
+        Some(rest.strip_prefix(": ").unwrap_or(reason))
+    }
+
+    /// The bytes that the target lacks, estimated; none where there is nothing yet to estimate from.
+    pub fn lag_bytes(&self) -> Option<u64> {
+        (self.lag_records == 0 || self.records > 0).then_some(self.lag_bytes)
+    }
+
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.state == "stopped" && (self.lag_records > 0 || self.position.is_none())
+    }
 }

@@ -66,7 +66,11 @@ fn write_head(out: &mut String, status: &LinkStatus) -> fmt::Result {
 }
 
 fn write_cluster(out: &mut String, side: &str, cluster: &ClusterStatus) -> fmt::Result {
-    let (class, word) = if cluster.reachable { ("good", "reachable") } else { ("bad", "unreachable") };
+    let (class, word) = match (cluster.reachable, &cluster.error) {
+        (true, _) => ("good", "reachable"),
+        (false, Some(_)) => ("bad", "unreachable"),
+        (false, None) => ("bad", "has not answered yet"),
+    };
     write!(
         out,
         "<div class=\"card\">{side}<b>{}</b><span class=\"{class}\">{word}</span>",
@@ -84,11 +88,16 @@ fn write_cluster(out: &mut String, side: &str, cluster: &ClusterStatus) -> fmt::
 
 fn write_totals(out: &mut String, status: &LinkStatus) -> fmt::Result {
     let totals = &status.totals;
+    let pace = match status.held_back() {
+        0 => "at this rate".to_owned(),
+        stopped => human::no_estimate(stopped),
+    };
+    let lag_bytes = human::bytes_if_known(status.lag_bytes());
     let cards = [
-        ("lag", format!("{} records", human::count(totals.lag_records)), human::bytes(totals.lag_bytes)),
+        ("lag", format!("{} records", human::count(totals.lag_records)), lag_bytes),
         ("oldest missing record", human::duration(totals.lag_seconds), "old".to_owned()),
         ("rate", human::records_rate(totals.records_per_second), human::bytes_rate(totals.bytes_per_second)),
-        ("caught up in", human::eta(totals.eta_seconds), "at this rate".to_owned()),
+        ("caught up in", human::eta(totals.eta_seconds), pace),
         ("mirrored", format!("{} records", human::count(totals.records)), human::bytes(totals.bytes)),
         (
             "buffer",
@@ -158,14 +167,14 @@ fn write_lane(out: &mut String, lane: &LaneStatus) -> fmt::Result {
         lane.partition,
         Text(&lane.state),
         human::count(lane.lag_records),
-        human::bytes(lane.lag_bytes),
+        lane.lag_bytes().map_or_else(|| human::NONE.to_owned(), human::bytes),
         human::duration(lane.lag_seconds),
         human::offset(lane.position),
         human::offset(lane.source_end),
         human::count(lane.records)
     )?;
     if stopped || lane.reason.is_some() {
-        let reason = lane.reason.as_deref().unwrap_or("no reason is known");
+        let reason = lane.why().unwrap_or("no reason is known");
         write!(out, "<tr class=\"why\"><td colspan=\"9\">{}", Text(reason))?;
         if let Some(fix) = &lane.fix {
             write!(out, "<br><b>What to do:</b> {}", Text(fix))?;

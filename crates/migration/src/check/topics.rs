@@ -156,7 +156,11 @@ fn missing(
                 Severity::Error,
                 "target-gone",
                 target(topic),
-                "it is gone, but this link has mirrored to it before",
+                format!(
+                    "it is not there, but this link has mirrored source topic {} before: it is gone, or was another \
+                     before topics.rename was changed",
+                    topic.topic
+                ),
                 "what it had would be missing from a new one, so the topic is refused",
             )
             .fix(stop.fix.clone()),

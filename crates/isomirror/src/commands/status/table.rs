@@ -38,11 +38,17 @@ fn write_summary(out: &mut String, status: &LinkStatus) -> fmt::Result {
     }
     writeln!(out, "from   {}", cluster(&status.source))?;
     writeln!(out, "to     {}", cluster(&status.target))?;
-    write!(out, "lag    {} records, {}", human::count(totals.lag_records), human::bytes(totals.lag_bytes))?;
+    write!(
+        out,
+        "lag    {} records, {}",
+        human::count(totals.lag_records),
+        human::bytes_if_known(status.lag_bytes())
+    )?;
     if totals.lag_records > 0 {
         write!(out, ", the oldest {} old", human::duration(totals.lag_seconds))?;
         match totals.eta_seconds {
             Some(eta) => write!(out, "; caught up in {}", human::duration(eta))?,
+            None if status.held_back() > 0 => write!(out, "; {}", human::no_estimate(status.held_back()))?,
             None => write!(out, "; not coming nearer")?,
         }
     }
@@ -106,7 +112,7 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
             "\n{}/{}: {}",
             plain(&lane.topic),
             lane.partition,
-            plain(lane.reason.as_deref().unwrap_or_default())
+            plain(lane.why().unwrap_or_default())
         )?;
         if let Some(fix) = &lane.fix {
             writeln!(out, "    fix: {}", plain(fix))?;
@@ -126,7 +132,7 @@ fn row(lane: &LaneStatus) -> [String; 9] {
         lane.partition.to_string(),
         plain(&lane.state),
         human::count(lane.lag_records),
-        human::bytes(lane.lag_bytes),
+        lane.lag_bytes().map_or_else(|| human::NONE.to_owned(), human::bytes),
         human::duration(lane.lag_seconds),
         human::offset(lane.position),
         human::offset(lane.source_end),
@@ -135,8 +141,12 @@ fn row(lane: &LaneStatus) -> [String; 9] {
 }
 
 fn cluster(cluster: &ClusterStatus) -> String {
-    let mut text =
-        format!("{}: {}", plain(&cluster.name), if cluster.reachable { "reachable" } else { "unreachable" });
+    let state = match (cluster.reachable, &cluster.error) {
+        (true, _) => "reachable",
+        (false, Some(_)) => "unreachable",
+        (false, None) => "has not answered yet",
+    };
+    let mut text = format!("{}: {state}", plain(&cluster.name));
     if let Some(id) = &cluster.cluster_id {
         let _ = write!(text, ", cluster id {}", plain(id));
     }

@@ -63,7 +63,7 @@ fn status() -> LinkStatus {
             lag_seconds: 42.0,
             records_per_second: 86_000.0,
             bytes_per_second: 84e6,
-            eta_seconds: Some(200.0),
+            eta_seconds: None,
             buffer_bytes: 32 << 20,
             buffer_limit_bytes: 64 << 20,
         },
@@ -78,7 +78,7 @@ fn a_person_sees_the_summary_the_lanes_and_what_to_do() {
     why    1 lane is stopped
     from   dc1: reachable, cluster id abc
     to     dc2: unreachable, connection refused
-    lag    12,345 records, 3.0 MiB, the oldest 42 s old; caught up in 3 min 20 s
+    lag    12,345 records, 3.0 MiB, the oldest 42 s old; no estimate: 1 lane is stopped
     rate   86,000 records/s, 80.1 MiB/s
     done   1,234,567 records, 1.0 GiB since it started
     buffer 32.0 MiB of 64.0 MiB
@@ -91,6 +91,32 @@ fn a_person_sees_the_summary_the_lanes_and_what_to_do() {
     orders/7: the target refused offset 1000: [2J MESSAGE_TOO_LARGE
         fix: raise max.message.bytes of orders_v2
     ");
+}
+
+#[test]
+fn what_is_not_known_is_not_shown_as_nothing() {
+    let mut status = status();
+    status.lanes.truncate(1);
+    status.lanes[0].records = 0;
+    status.source = ClusterStatus { reachable: false, error: None, ..status.source };
+    let text = table::render(&status);
+    assert!(text.contains("lag    12,345 records, size not known yet, the oldest"), "{text}");
+    assert!(text.contains("; not coming nearer"), "{text}");
+    assert!(text.contains("from   dc1: has not answered yet"), "{text}");
+    status.totals.eta_seconds = Some(200.0);
+    assert!(table::render(&status).contains("; caught up in 3 min 20 s"));
+}
+
+#[test]
+fn a_lane_is_named_once_in_the_reason_that_it_stopped() {
+    let mut status = status();
+    for reason in ["orders[7]: gone", "orders: gone", "gone"] {
+        status.lanes[1].reason = Some(reason.into());
+        let text = table::render(&status);
+        assert!(text.contains("orders/7: gone\n"), "{text}");
+    }
+    status.lanes[1].reason = Some("orders of others: gone".into());
+    assert!(table::render(&status).contains("orders/7: orders of others: gone\n"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use kafka_harness::{
 
 use crate::{
     assert_equal,
-    records::{lane, numbers, run_fix, stopped, total, write},
+    records::{count, lane, numbers, run_fix, stopped, total, write},
 };
 
 /// A record of `size` bytes that bears a number.
@@ -150,6 +150,6 @@ fn records_lost_to_retention_stop_their_lane_or_are_skipped_and_counted_exactly(
     config.run_until_caught_up().expect(5);
     assert_eq!(numbers(target, &topic)[&0].last(), Some(&29));
     config.run_until_caught_up().expect(0);
-    assert_eq!(numbers(target, &topic).values().map(Vec::len).sum::<usize>(), 16 + 25);
+    assert_eq!(count(target, &topic), 16 + 25);
     assert_eq!(total(target, &topic), total(source, &topic), "what is lost is filled");
 }

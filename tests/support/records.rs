@@ -34,7 +34,15 @@ pub fn numbers(cluster: &Cluster, topic: &str) -> BTreeMap<i32, Vec<u64>> {
     found
 }
 
-/// How many records a topic holds, if it is there.
+/// How many records of a topic a consumer sees.
+pub fn count(cluster: &Cluster, topic: &str) -> usize {
+    match client::count(&cluster.props(), topic, Isolation::Uncommitted) {
+        Ok(counts) => counts.into_values().map(|count| count as usize).sum(),
+        Err(_) => 0,
+    }
+}
+
+/// The sum of a topic's log ends, if it is there: its records, where none are hidden and none were deleted.
 pub fn total(cluster: &Cluster, topic: &str) -> u64 {
     let ends = client::end_offsets(&cluster.props(), topic).unwrap_or_default();
     ends.values().map(|end| u64::try_from(*end).expect("not negative")).sum()

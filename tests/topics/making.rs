@@ -7,7 +7,7 @@ use kafka_harness::{
     shared::{pair, unique},
 };
 
-use crate::records::{lane, numbers, run_fix, stopped, total, write};
+use crate::records::{count, lane, numbers, run_fix, stopped, total, write};
 
 #[test]
 fn a_missing_target_topic_is_made_like_its_source() {
@@ -72,7 +72,7 @@ fn new_topics_and_partitions_arrive_within_15_s_and_whole_even_with_start_latest
         write(source, &old, partition, 10..20);
     }
     eventually("everything new is on the target", || {
-        (total(target, &old) == 40 && total(target, &new) == 30).then_some(())
+        (count(target, &old) == 40 && count(target, &new) == 30).then_some(())
     });
     let took = since.elapsed();
     assert!(took < Duration::from_secs(15), "{took:?}");

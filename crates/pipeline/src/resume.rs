@@ -20,6 +20,8 @@ pub(crate) struct Known<'a> {
     pub(crate) recorded: Option<Offset>,
     /// Where it would start if it had not.
     pub(crate) fresh: Offset,
+    /// Its target topic was gone, the operator was told so, and it is there again.
+    pub(crate) made_again: bool,
     /// The source's log start and end.
     pub(crate) source: (Offset, Offset),
 }
@@ -45,7 +47,8 @@ pub(crate) fn begin(known: &Known<'_>) -> Result<Begin, Stop> {
     let (first, end) = known.source;
     let is_padding = standing.last.is_some_and(|last| last.is_padding());
     let nothing_yet = standing.end == 0 || is_padding && standing.start < start && standing.end <= start;
-    if nothing_yet && recorded.is_none_or(|recorded| recorded <= first.max(known.fresh)) {
+    let lost = recorded.is_some_and(|recorded| recorded > first.max(known.fresh));
+    if nothing_yet && (!lost || known.made_again) {
         return Ok(Begin { position: start, from: start, pad: start > 0 });
     }
     let position = standing.end;
@@ -112,4 +115,53 @@ fn not_empty(known: &Known<'_>, last: Offset) -> Stop {
             at.topic, target.topic
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A lane whose source holds offsets 5 to 99; recorded, and where the target starts and ends.
+    fn decided(
+        recorded: Option<Offset>,
+        target: (Offset, Offset),
+        made_again: bool,
+    ) -> Result<Begin, StopKind> {
+        let at = TopicPartition::new("a", 0);
+        let standing = Standing { start: target.0, end: target.1, last: None };
+        let known = Known {
+            at: &at,
+            target: &at,
+            offsets: Offsets::Identical,
+            standing: &standing,
+            recorded,
+            fresh: 5,
+            made_again,
+            source: (5, 100),
+        };
+        begin(&known).map_err(|stop| stop.kind)
+    }
+
+    fn at(position: Offset, pad: bool) -> Result<Begin, StopKind> {
+        Ok(Begin { position, from: position, pad })
+    }
+
+    #[test]
+    fn the_targets_end_is_the_position_and_an_empty_target_is_padded() {
+        assert_eq!(decided(None, (0, 0), false), at(5, true));
+        assert_eq!(decided(Some(5), (0, 0), false), at(5, true), "stopped before its first record");
+        for end in [10, 50, 100] {
+            assert_eq!(decided(Some(10), (0, end), false), at(end, false), "what is recorded may be behind");
+            assert_eq!(decided(None, (end, end), false), at(end, false));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_the_same_story_is_a_divergence() {
+        assert_eq!(decided(Some(60), (0, 0), false), Err(StopKind::Diverged), "made again behind our back");
+        assert_eq!(decided(Some(60), (0, 0), true), at(60, true), "made again as the operator was told");
+        assert_eq!(decided(Some(60), (0, 40), true), Err(StopKind::Diverged), "truncated");
+        assert_eq!(decided(Some(60), (0, 101), false), Err(StopKind::Diverged), "ahead of the source");
+        assert_eq!(decided(None, (0, 101), false), Err(StopKind::Diverged));
+    }
 }

@@ -250,10 +250,14 @@ impl Topics {
                     continue;
                 }
             };
-            let (recorded, fresh) = match place {
-                Place::Recorded(position) => (Some(position), *first),
-                Place::Fresh(start) => (None, start),
+            let (recorded, fresh) = match (place, lane.settings.start) {
+                (Place::Fresh(start), _) => (None, start),
+                (Place::Recorded(position), Start::Earliest) => (Some(position), *first),
+                // What was recorded may be the start, with nothing mirrored yet.
+                (Place::Recorded(position), _) => (Some(position), position),
             };
+            let told = |lane: &LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Precondition);
+            let made_again = control.book().lanes.get(&lane.at).is_some_and(told);
             let known = Known {
                 at: &lane.at,
                 target: &lane.target,
@@ -261,6 +265,7 @@ impl Topics {
                 standing: &standing,
                 recorded,
                 fresh,
+                made_again,
                 source: (*first, *end),
             };
             match begin(&known) {

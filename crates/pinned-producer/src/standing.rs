@@ -9,7 +9,7 @@ use kafka_wire::{
     records::{Batch, Batches, Record},
 };
 use mirror_types::{Header, Offset, TopicPartition};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{digest::Digest, encode::next_sequence};
 
@@ -71,7 +71,14 @@ impl Standing {
             tokio::time::sleep(SETTLED).await;
         };
         let start = offset(client, at, OffsetSpec::Earliest).await?;
-        Ok(Self { start, end, last: last(client, at, start, end).await? })
+        let last = match last(client, at, start, end).await {
+            Err(error) if error.is_not_authorized() => {
+                warn!(target = %at, "its last record can't be compared with the source's: grant READ on the topic");
+                None
+            }
+            last => last?,
+        };
+        Ok(Self { start, end, last })
     }
 }
 

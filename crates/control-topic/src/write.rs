@@ -8,13 +8,14 @@ use std::{
 
 use kafka_wire::{
     Cause, Client, Code, Isolation, OffsetSpec, ProduceBatch, ProduceOptions, ProducerIdentity, Sent, To,
+    records::{Stamp, next_sequence},
 };
 use mirror_types::Offset;
 use offset_marks::control::ControlRecord;
 
 use crate::{
     ControlTopic, Error, Right,
-    encode::{Stamp, batch, groups},
+    encode::{batch, groups},
 };
 
 /// Bytes of a batch, at the most, unless one record alone is larger: below what any broker takes.
@@ -94,7 +95,7 @@ impl SlotWriter {
             let failed = match self.send().await {
                 Ok(written) => {
                     end = written.map(|base| base + Offset::from(count));
-                    self.sequence = after(self.sequence, count);
+                    self.sequence = next_sequence(self.sequence, count);
                     self.pending.pop_front();
                     self.sent = false;
                     attempts = self.client.attempts();
@@ -129,8 +130,8 @@ impl SlotWriter {
                 *self.producer.insert(producer.map_err(|error| self.failed(error))?)
             }
         };
-        let stamp = Stamp { producer, sequence: self.sequence, timestamp: now() };
-        let records = batch(self.pending.front().expect("there is one to send"), stamp);
+        let stamp = Stamp { producer, sequence: self.sequence };
+        let records = batch(self.pending.front().expect("there is one to send"), stamp, now());
         let connection = self.client.connection(To::Leader(&self.topic, self.partition)).await;
         let connection = connection.map_err(|error| self.failed(error))?;
         let batch = ProduceBatch::new(self.topic.clone(), self.partition, records);
@@ -204,11 +205,6 @@ impl SlotWriter {
         let listed = listed.into_iter().next().expect("one was asked for");
         Ok(listed.map_err(|error| Error::of(error, &self.topic, Right::Write))?.offset)
     }
-}
-
-/// Sequence numbers begin again at 0 behind the largest.
-fn after(sequence: i32, count: i32) -> i32 {
-    sequence.checked_add(count).unwrap_or_else(|| count - (i32::MAX - sequence) - 1)
 }
 
 pub(crate) fn now() -> i64 {

@@ -148,7 +148,7 @@ impl<'a> Record<'a> {
     }
 
     /// Its headers, in order.
-    pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'a>> + use<'a> {
+    pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'a>> + Clone + use<'a> {
         let batch = self.batch;
         let first = self.entry.headers as usize;
         batch.headers[first..first + self.entry.header_count as usize].iter().map(move |h| {
@@ -166,7 +166,7 @@ impl<'a> Record<'a> {
     }
 
     /// The size of its key, value and headers in message format 2, each with its length in front.
-    pub fn body_size(&self) -> usize {
+    fn body_size(&self) -> usize {
         let field = |bytes: Option<&[u8]>| bytes.map_or(1, |bytes| varint(bytes.len()) + bytes.len());
         let headers = self.headers();
         field(self.key())

@@ -15,7 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafka_wire::{Client, ProducerIdentity};
+use kafka_wire::{Client, ProducerIdentity, records::Stamp};
 use mirror_types::{Acked, Lane, LaneEvent, Offset, Routed, Stop, StopKind};
 use tokio::sync::mpsc;
 use tracing::{debug, info, warn};
@@ -24,7 +24,6 @@ use crate::{
     Metrics, Offsets, Opening, RefusedPolicy, Takes,
     broker::{Answer, Brokers, Failure, Outgoing, Way},
     drafts::{Draft, Drafts, Step},
-    encode::{Stamp, next_sequence},
     fill::{Filler, Unfilled},
     memory::Memory,
     padding,
@@ -172,7 +171,7 @@ impl LaneWriter {
                 self.drafts.add(piece);
             }
             while stop.is_none() && self.before.is_none() && self.may_send() {
-                match self.drafts.step(Stamp { producer: self.producer, sequence: self.sequence }) {
+                match self.drafts.step(self.stamp()) {
                     Step::Batch(draft) => self.send(draft).await,
                     Step::Moved(draft) => self.moved(draft).await,
                     Step::Skipped(offset, refusal) => self.skipped(offset, refusal).await,
@@ -229,7 +228,7 @@ impl LaneWriter {
         }
         while end < start || !self.in_flight.is_empty() {
             while end < start && self.may_send() {
-                let stamp = Stamp { producer: self.producer, sequence: self.sequence };
+                let stamp = self.stamp();
                 let (bytes, count) =
                     tokio::task::block_in_place(|| padding::batch(start - end, limit, stamp));
                 end += Offset::from(count);
@@ -263,6 +262,10 @@ impl LaneWriter {
         None
     }
 
+    fn stamp(&self) -> Stamp {
+        Stamp { producer: self.producer, sequence: self.sequence }
+    }
+
     fn may_send(&self) -> bool {
         self.in_flight.len() < IN_FLIGHT && !self.in_flight.iter().any(InFlight::has_failed)
     }
@@ -270,7 +273,7 @@ impl LaneWriter {
     async fn send(&mut self, draft: Draft) {
         let number = self.next_batch;
         self.next_batch += 1;
-        self.sequence = next_sequence(self.sequence, draft.count);
+        self.sequence = self.stamp().behind(draft.count);
         self.hand_over(number, draft.bytes.clone()).await;
         self.in_flight.push_back(InFlight { number, draft, answer: None });
     }
@@ -307,6 +310,10 @@ impl LaneWriter {
             }
             self.expected = base + i64::from(draft.count);
             self.over_it();
+            // Only now: on two connections at once, batches could overtake each other.
+            if self.in_flight.is_empty() {
+                self.way = Way::Usual;
+            }
             self.acknowledge(draft, base).await;
         }
         // What is behind a batch that failed is refused by the broker; once that is said too, all are sent again.

@@ -11,10 +11,8 @@
 //! ```
 
 mod broker;
-mod compression;
 mod digest;
 mod drafts;
-mod encode;
 mod error;
 mod fill;
 mod lane;

@@ -13,13 +13,9 @@ use kafka_wire::{
         },
         protocol::StrBytes,
     },
+    records::{BatchBuilder, Compression, Stamp},
 };
-use mirror_types::{Offset, RecordBatch, TopicPartition};
-
-use crate::{
-    compression::{Codec, Compression},
-    encode::{BatchBuilder, Stamp},
-};
+use mirror_types::{Offset, TopicPartition};
 
 /// Records of one batch: more of them make a broker run out of memory when it looks at them.
 const RECORDS: i64 = 1_000_000;
@@ -30,14 +26,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// They have an empty key, since a compacted topic takes none without, and are as old as can be, so that the segment
 /// they are in ends before the first real record. A million take 0.8 MB.
 pub(crate) fn batch(count: i64, limit: usize, stamp: Stamp) -> (Bytes, i32) {
-    let mut records = RecordBatch::default();
-    records.push(0, 0, Some(b""), None, []);
-    let record = records.iter().next().expect("pushed above");
     let mut count = count.min(RECORDS);
     loop {
         let mut builder = BatchBuilder::new(count as usize * 9);
-        (0..count).for_each(|_| builder.push(&record));
-        let bytes = builder.finish(stamp, Compression { codec: Codec::Zstd, level: -1 });
+        (0..count).for_each(|_| builder.push(0, Some(b""), None, [].into_iter()));
+        let bytes = builder.finish(stamp, Compression::Zstd, None);
         if bytes.len() <= limit || count == 1 {
             return (bytes, count as i32);
         }

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use kafka_rd::Properties;
-use kafka_wire::Settings;
+use kafka_wire::{Settings, records::Compression};
 
-use crate::{
-    Error,
-    compression::{Codec, Compression},
-};
+use crate::Error;
 
 /// librdkafka's own default: 1 MB, less what Kafka's default `max.message.bytes` (1,048,588) leaves for headers.
 const USUAL_BATCH: usize = 1_000_000;
@@ -33,6 +30,8 @@ pub fn check(properties: &Properties) -> Result<(), Error> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Options {
     pub(crate) compression: Compression,
+    /// How hard the codec tries; none: as it does by itself.
+    pub(crate) level: Option<i32>,
     /// Bytes of a batch, at the most, unless one record alone is larger.
     pub(crate) batch: usize,
     /// How long the target may take to replicate a batch before it answers that it has not.
@@ -54,10 +53,8 @@ impl Options {
             Some(text) => text.parse().map_err(|_| Error::Number { property, value: text.to_owned() }),
         };
         Ok(Self {
-            compression: Compression {
-                codec: Codec::named(codec).ok_or_else(|| Error::Codec(codec.to_owned()))?,
-                level: number("compression.level", -1)? as i32,
-            },
+            compression: compression(codec).ok_or_else(|| Error::Codec(codec.to_owned()))?,
+            level: i32::try_from(number("compression.level", -1)?).ok().filter(|level| *level >= 0),
             batch: (number("batch.size", USUAL_BATCH as i64)?.max(1) as usize).min(USUAL_BATCH),
             replication: Duration::from_millis(number("request.timeout.ms", 10_000)?.clamp(1, 900_000) as u64),
         })
@@ -67,6 +64,17 @@ impl Options {
     pub(crate) fn batch_for(&self, limit: Option<u64>) -> usize {
         limit.map_or(self.batch, |limit| self.batch.min(usize::try_from(limit).unwrap_or(usize::MAX)))
     }
+}
+
+fn compression(name: &str) -> Option<Compression> {
+    Some(match name {
+        "none" => Compression::None,
+        "gzip" => Compression::Gzip,
+        "snappy" => Compression::Snappy,
+        "lz4" => Compression::Lz4,
+        "zstd" => Compression::Zstd,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

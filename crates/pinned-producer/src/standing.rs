@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use kafka_wire::{
     Client, Code, Error, Isolation, OffsetSpec, ProducerIdentity,
-    records::{Batch, Batches, Record},
+    records::{Batch, Batches, Record, next_sequence},
 };
 use mirror_types::{Header, Offset, TopicPartition};
 use tracing::{debug, warn};
 
-use crate::{digest::Digest, encode::next_sequence};
+use crate::digest::Digest;
 
 /// Bytes of a fetch that looks for the last visible record.
 const FETCH: i32 = 1024 * 1024;

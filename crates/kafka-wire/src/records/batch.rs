@@ -10,7 +10,7 @@ const PREFIX: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
 /// The checksum covers all from here.
-const CRC_FROM: usize = 21;
+pub(super) const CRC_FROM: usize = 21;
 
 /// How the records of a batch are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
-//! Decompression, of no more than so many bytes.
+//! The codecs: compression, and decompression of no more than so many bytes.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Compression;
 
@@ -11,6 +11,41 @@ const XERIAL: &[u8; 8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER: usize = 16;
 /// Snappy's best is a copy of 64 bytes in three.
 const SNAPPY_BEST: usize = 32;
+
+/// The header of the Java library's version 1, and the size of its blocks.
+const XERIAL_1: &[u8; XERIAL_HEADER] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
+const XERIAL_BLOCK: usize = 32 * 1024;
+
+/// Appends `bytes`, compressed, to `out`. Without a level, the codec's own.
+pub(super) fn compress(compression: Compression, level: Option<i32>, bytes: &[u8], out: &mut BytesMut) {
+    let writer = (&mut *out).writer();
+    let done = match compression {
+        Compression::None => return out.put_slice(bytes),
+        Compression::Snappy => return compress_snappy(bytes, out),
+        Compression::Gzip => {
+            let level = level
+                .map_or(flate2::Compression::default(), |l| flate2::Compression::new(l.clamp(0, 9) as u32));
+            let mut encoder = flate2::write::GzEncoder::new(writer, level);
+            encoder.write_all(bytes).and_then(|()| encoder.finish().map(drop))
+        }
+        Compression::Lz4 => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(writer);
+            encoder.write_all(bytes).and_then(|()| Ok(encoder.finish().map(drop)?))
+        }
+        Compression::Zstd => zstd::stream::copy_encode(bytes, writer, level.unwrap_or(0)),
+    };
+    done.expect("writing to memory can't fail");
+}
+
+fn compress_snappy(bytes: &[u8], out: &mut BytesMut) {
+    out.put_slice(XERIAL_1);
+    for block in bytes.chunks(XERIAL_BLOCK) {
+        let packed =
+            snap::raw::Encoder::new().compress_vec(block).expect("a block is far below Snappy's limit");
+        out.put_u32(packed.len() as u32);
+        out.put_slice(&packed);
+    }
+}
 
 /// Why bytes can't be decompressed.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! Record batches (magic 2, KIP-98) as they are in a log: their headers without a copy, their records when
-//! they are asked for. No bytes make any of it panic.
+//! they are asked for; and as they are made. No bytes make any of it panic.
 
 mod batch;
+mod build;
 mod codec;
 mod record;
 
 pub use self::{
     batch::{Batch, BatchError, BatchHeader, Batches, Compression, HEADER_LENGTH},
+    build::{BatchBuilder, Stamp, next_sequence},
     record::{Control, Header, Record, Records},
 };

@@ -80,6 +80,7 @@ fn zombie(name: &str, mode: Mode) {
 }
 
 #[test]
+#[ignore = "instances of a link do not share its lanes yet"]
 fn an_identical_zombie_does_no_harm() {
     zombie("an_identical_zombie_does_no_harm", Mode::Identical);
 }
@@ -128,6 +129,7 @@ fn come_and_go(name: &str, mode: Mode) {
 }
 
 #[test]
+#[ignore = "instances of a link do not share its lanes yet"]
 fn identical_instances_come_and_go() {
     come_and_go("identical_instances_come_and_go", Mode::Identical);
 }

@@ -3,19 +3,19 @@
 //! `WriteTxnMarkers` writes one a marker, for any producer and with no transaction open; it needs ClusterAction on
 //! the target's cluster. Without that right, empty transactions write one each, which takes far longer.
 //!
-//! A fill can't be sent again as it is, as a batch can: what is not certain is looked up, once nothing can be on its
-//! way any more.
+//! A fill can't be sent again as it is, as a batch can: what is not certain is looked up, once nothing should be on its
+//! way any more. Markers carry the lane's producer id and a coordinator epoch that grows with time, from run to run and
+//! with each order that was not answered: once one is written, the broker refuses all with a smaller epoch, so that an
+//! older order can't be carried out late.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Duration,
+    sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use kafka_wire::{Client, Code, Error, Purpose, Sent, TxnMarker};
+use kafka_wire::{Client, Code, Error, ProducerIdentity, Purpose, Sent, TxnMarker};
 use mirror_types::{Offset, TopicPartition};
 use tracing::{debug, info};
-
-use crate::producer_id::ProducerIds;
 
 /// Markers of one request.
 const MARKERS: Offset = 1000;
@@ -23,12 +23,18 @@ const MARKERS: Offset = 1000;
 const SETTLED: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
 const TRANSACTION: Duration = Duration::from_secs(60);
+/// Coordinator epochs count quarters of a second from here, 2025 (32 bits last until 2042).
+const EPOCHS_FROM: u64 = 1_735_689_600;
+/// Where another clock was ahead: an hour.
+const EPOCHS_AHEAD: i32 = 4 * 3600;
 
 /// Fills gaps, by the way that the target allows.
 pub(crate) struct Filler {
     client: Client,
     /// The transactional id of a lane's empty transactions begins with this.
     name: String,
+    /// The coordinator epoch of the next markers.
+    epoch: AtomicI32,
     /// ClusterAction was refused: by empty transactions, from now on.
     no_markers: AtomicBool,
 }
@@ -46,6 +52,7 @@ impl Filler {
         Self {
             client: client.for_purpose(Purpose::new("fill")),
             name: format!("isomirror.{link}"),
+            epoch: AtomicI32::new(epoch_now()),
             no_markers: AtomicBool::new(false),
         }
     }
@@ -53,7 +60,7 @@ impl Filler {
     /// Fills a partition whose log ends at `from`, until it ends at `to`.
     pub(crate) async fn fill(
         &self,
-        ids: &ProducerIds,
+        producer: ProducerIdentity,
         at: &TopicPartition,
         from: Offset,
         to: Offset,
@@ -63,8 +70,13 @@ impl Filler {
             if self.no_markers.load(Relaxed) {
                 return self.by_transactions(at, end, to).await;
             }
-            match self.markers(ids, at, (to - end).min(MARKERS)).await {
+            match self.markers(producer, at, (to - end).min(MARKERS)).await {
                 Ok(written) => end += written,
+                // Nothing was written: somebody with a clock ahead of ours has been here.
+                Err(error) if error.code() == Some(Code::TransactionCoordinatorFenced) => {
+                    debug!(target = %at, "a smaller coordinator epoch than the last");
+                    self.epoch.fetch_add(EPOCHS_AHEAD, Relaxed);
+                }
                 Err(error) if error.code() == Some(Code::ClusterAuthorizationFailed) => {
                     info!(
                         "the target does not let us write markers (ClusterAction): filling by empty transactions"
@@ -72,6 +84,7 @@ impl Filler {
                     self.no_markers.store(true, Relaxed);
                 }
                 Err(error) => {
+                    self.epoch.fetch_add(1, Relaxed);
                     end = self.look(at, &error).await?;
                     if end < from || end > to {
                         return Err(Unfilled::Moved(end));
@@ -82,10 +95,15 @@ impl Filler {
         Ok(())
     }
 
-    async fn markers(&self, ids: &ProducerIds, at: &TopicPartition, count: Offset) -> Result<Offset, Error> {
+    async fn markers(
+        &self,
+        producer: ProducerIdentity,
+        at: &TopicPartition,
+        count: Offset,
+    ) -> Result<Offset, Error> {
         let marker = TxnMarker {
-            producer: ids.get(None).await,
-            coordinator_epoch: 0,
+            producer,
+            coordinator_epoch: self.epoch.load(Relaxed),
             commit: true,
             topic: at.topic.clone(),
             partition: at.partition,
@@ -146,4 +164,9 @@ impl Filler {
         }
         Ok(())
     }
+}
+
+fn epoch_now() -> i32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    i32::try_from(now.saturating_sub(EPOCHS_FROM * 1000) / 250).unwrap_or(i32::MAX)
 }

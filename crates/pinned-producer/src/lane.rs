@@ -246,7 +246,7 @@ impl LaneWriter {
         let shared = &self.shared;
         let at = &self.lane.target;
         match what {
-            Before::Fill(to) => match shared.filler.fill(&shared.producer_ids, at, self.expected, to).await {
+            Before::Fill(to) => match shared.filler.fill(self.producer, at, self.expected, to).await {
                 Ok(()) => self.expected = to,
                 Err(Unfilled::Moved(end)) => {
                     return Some(refusal::end_moved(&self.lane, self.expected, end));

@@ -329,7 +329,9 @@ impl LaneWriter {
     /// What to do about the first batch in flight, which was not written, or about which nothing is known.
     async fn recover(&mut self, failure: Failure) -> Option<Stop> {
         let first = &self.in_flight.front().expect("the one that failed").draft;
-        let offset = first.offsets.first().copied().unwrap_or_default();
+        // Padding has no records.
+        let record = first.offsets.first().copied();
+        let offset = record.unwrap_or(self.expected);
         let guilty = failure.guilty(first.offsets.len());
         for (index, words) in &guilty {
             let offset = first.offsets[*index];
@@ -351,9 +353,10 @@ impl LaneWriter {
             }
             let refusal = refusal::of(&self.lane, offset, &failure);
             self.count(&refusal);
-            let mut nothing = Draft::new(&self.lane);
-            nothing.acked.next = offset;
-            let _ = self.shared.acks.send(nothing.acked).await;
+            if let Some(offset) = record {
+                self.in_flight.clear();
+                self.moved_to(offset).await;
+            }
             return Some(refusal.stop);
         }
         if lasting > PATIENCE && !trouble.told {

@@ -1,16 +1,16 @@
 //! Topics that are not there yet, are deleted, or are made again, on either side.
 
 use kafka_harness::{
-    daemon::{Config, eventually},
+    Cluster,
+    daemon::{Config, Daemon, eventually},
     shared::{pair, unique},
 };
 
 use crate::records::{lane, numbers, stopped, total, write};
 
-#[test]
-fn a_topic_deleted_on_the_source_takes_its_lanes_and_series_with_it() {
-    let (source, target) = pair();
-    let p = unique("deleted");
+/// Two topics of five records, mirrored by a daemon that runs on.
+fn two_topics(source: &Cluster, target: &Cluster, name: &str) -> (String, String, Daemon) {
+    let p = unique(name);
     let (gone, stays) = (format!("{p}.gone"), format!("{p}.stays"));
     for topic in [&gone, &stays] {
         source.create_topic(topic, 2, 1, &[]).unwrap();
@@ -18,6 +18,13 @@ fn a_topic_deleted_on_the_source_takes_its_lanes_and_series_with_it() {
     }
     let daemon = Config::new(source, target, &format!("{p}\\..*")).run();
     daemon.wait_for_records(10);
+    (gone, stays, daemon)
+}
+
+#[test]
+fn a_topic_deleted_on_the_source_takes_its_lanes_and_series_with_it() {
+    let (source, target) = pair();
+    let (gone, stays, daemon) = two_topics(source, target, "deleted");
     assert!(daemon.get("/metrics").1.contains(&gone));
 
     source.delete_topic(&gone).unwrap();
@@ -41,14 +48,7 @@ fn a_topic_deleted_on_the_source_takes_its_lanes_and_series_with_it() {
 #[test]
 fn a_target_topic_deleted_in_mid_run_stops_its_lanes_with_the_fix_and_no_others() {
     let (source, target) = pair();
-    let p = unique("target-gone");
-    let (gone, stays) = (format!("{p}.gone"), format!("{p}.stays"));
-    for topic in [&gone, &stays] {
-        source.create_topic(topic, 2, 1, &[]).unwrap();
-        write(source, topic, 0, 0..5);
-    }
-    let daemon = Config::new(source, target, &format!("{p}\\..*")).run();
-    daemon.wait_for_records(10);
+    let (gone, stays, daemon) = two_topics(source, target, "target-gone");
 
     // Nothing is being written: it is noticed all the same.
     target.delete_topic(&gone).unwrap();

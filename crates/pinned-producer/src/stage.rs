@@ -84,6 +84,11 @@ impl PinnedProducer {
         })
     }
 
+    /// The target's client, for others who ask it something.
+    pub fn client(&self) -> Client {
+        self.shared.client.clone()
+    }
+
     /// Runs until the input ends and all of it is acknowledged, or until `give_up`.
     pub async fn run(mut self, give_up: CancellationToken) -> Result<(), Error> {
         tokio::select! {

@@ -68,10 +68,8 @@ impl Link {
             positions_trouble: trouble,
         };
         let mut wired = wire(&config, shared, registry)?;
-        let settings = kafka_wire::Settings::new(config.target.properties.iter());
-        let wire = kafka_wire::Client::new(settings.map_err(pinned_producer::Error::from)?);
         let control = Control {
-            wire: wire.for_purpose(kafka_wire::Purpose::new("look")),
+            wire: wired.target.for_purpose(kafka_wire::Purpose::new("look")),
             openings: wired.openings.clone(),
             metrics: Metrics::new(registry, &config)?,
             source,

@@ -41,6 +41,8 @@ const EVENTS: usize = 1024;
 pub(crate) struct Wired {
     pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
     pub(crate) openings: mpsc::UnboundedSender<Opening>,
+    /// The client that the producer writes to the target with.
+    pub(crate) target: kafka_wire::Client,
     pub(crate) events: mpsc::Receiver<LaneEvent>,
     pub(crate) metrics: StageMetrics,
     consumers: Vec<SourceConsumer>,
@@ -117,7 +119,8 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
         to_marks,
         shared.positions_trouble,
     );
-    Ok(Wired { commands, openings, events, metrics, consumers, rename, producer, marks })
+    let target = producer.client();
+    Ok(Wired { commands, openings, target, events, metrics, consumers, rename, producer, marks })
 }
 
 impl Wired {

@@ -100,28 +100,57 @@ impl Cluster {
     }
 
     /// Allows `user` what `rights` say, in the words of Kafka's ACL tool, as in
-    /// `["--operation", "Read", "--topic", "orders"]`. Costs a JVM start.
+    /// `["--operation", "Read", "--topic", "orders"]`, and waits until every broker knows it. Costs a
+    /// JVM start, and one a broker.
     pub fn acl_add(&self, user: &str, rights: &[&str]) -> Result<()> {
-        self.acl("--add", user, rights)
-    }
+        let mut add = vec!["--force", "--add", "--allow-principal"];
+        let principal = format!("User:{user}");
+        add.push(&principal);
+        self.acl(&self.internal_bootstrap(), &[&add, rights].concat())?;
 
-    /// Takes back what [`Cluster::acl_add`] gave.
-    pub fn acl_remove(&self, user: &str, rights: &[&str]) -> Result<()> {
-        self.acl("--remove", user, rights)
-    }
-
-    fn acl(&self, action: &str, user: &str, rights: &[&str]) -> Result<()> {
-        let old = self.dist().version().starts_with('3');
-        let class = if old { "kafka.admin.AclCommand" } else { "org.apache.kafka.tools.AclCommand" };
-        let (bootstrap, principal) = (self.internal_bootstrap(), format!("User:{user}"));
-        let mut args =
-            vec!["--bootstrap-server", &bootstrap, "--force", action, "--allow-principal", &principal];
-        args.extend(rights);
-        let output = self.run_tool(class, &args)?;
-        if !output.status.success() || String::from_utf8_lossy(&output.stdout).contains("Error") {
-            bail!("the ACL tool failed on {rights:?} for {user}: {}", text(&output));
+        // A broker learns of it a moment after the controller took it.
+        let (mut operations, mut resources, mut words) = (Vec::new(), Vec::new(), rights.iter());
+        while let Some(word) = words.next() {
+            if *word == "--operation" {
+                let operation = words.next().context("an operation")?.to_lowercase();
+                operations.push(format!("operation={operation},"));
+            } else {
+                resources.push(*word);
+            }
+        }
+        let count =
+            resources.iter().filter(|r| r.starts_with("--") && **r != "--resource-pattern-type").count();
+        let principal = format!("principal={principal},").to_lowercase();
+        let list = [&["--list"], &resources[..]].concat();
+        for broker in self.internal_bootstrap().split(',') {
+            let end = Instant::now() + DEADLINE;
+            loop {
+                let listed = self.acl(broker, &list)?.to_lowercase().replace('_', "");
+                let all = |op: &String| {
+                    let ours = listed.lines().filter(|l| l.contains(&principal) && l.contains(op));
+                    ours.count() >= count
+                };
+                if operations.iter().all(all) {
+                    break;
+                }
+                if Instant::now() > end {
+                    bail!("{broker} did not learn in time of {rights:?} for {user}; it knows:\n{listed}");
+                }
+                std::thread::sleep(POLL);
+            }
         }
         Ok(())
+    }
+
+    fn acl(&self, bootstrap: &str, args: &[&str]) -> Result<String> {
+        let old = self.dist().version().starts_with('3');
+        let class = if old { "kafka.admin.AclCommand" } else { "org.apache.kafka.tools.AclCommand" };
+        let output = self.run_tool(class, &[&["--bootstrap-server", bootstrap], args].concat())?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() || printed.contains("Error") {
+            bail!("the ACL tool failed on {args:?}: {}", text(&output));
+        }
+        Ok(printed)
     }
 
     /// Runs one of Kafka's tools by its main class, as `org.apache.kafka.tools.TopicCommand`; give

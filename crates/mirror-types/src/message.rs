@@ -39,6 +39,9 @@ pub struct Acked {
     pub marks: Vec<Mark>,
     /// The lane's position: every source offset before it is on the target or in a gap.
     pub next: Offset,
+    /// The target's log end as this lane knows it: everything of the piece lies before it. With identical offsets it
+    /// is `next`.
+    pub end: Offset,
     /// Records in the piece.
     pub records: u64,
     /// Key, value and header bytes in the piece.

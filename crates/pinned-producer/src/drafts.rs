@@ -226,6 +226,7 @@ impl Draft {
             lane: lane.clone(),
             marks: Vec::new(),
             next: -1,
+            end: -1,
             records: 0,
             bytes: 0,
             timestamps: Vec::new(),

@@ -395,6 +395,7 @@ impl LaneWriter {
         for mark in &mut acked.marks {
             mark.target += base;
         }
+        acked.end = self.expected;
         // Padding moves nothing.
         if acked.next >= 0 {
             let _ = self.shared.acks.send(acked).await;
@@ -409,7 +410,10 @@ impl LaneWriter {
                 last.acked.next = last.acked.next.max(nothing.acked.next);
                 last.credits.extend(nothing.credits);
             }
-            None => drop(self.shared.acks.send(nothing.acked).await),
+            None => {
+                let acked = Acked { end: self.expected, ..nothing.acked };
+                let _ = self.shared.acks.send(acked).await;
+            }
         }
     }
 

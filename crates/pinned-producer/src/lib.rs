@@ -30,7 +30,7 @@ mod standing;
 pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
-pub use opening::{Offsets, Opening};
+pub use opening::{BoxFuture, Marks, Note, Offsets, Opening, Writing};
 pub use properties::check;
 pub use refusal::RefusedPolicy;
 pub use stage::{Config, PinnedProducer};

@@ -1,8 +1,14 @@
-//! How a run of a lane begins on the target.
+//! How a run of a lane begins on the target, and where its marks go.
 
-use mirror_types::{Lane, Offset};
+use std::{fmt, pin::Pin, sync::Arc};
+
+use kafka_wire::ProducerIdentity;
+use mirror_types::{Lane, Mark, Offset, Stop};
 
 use crate::Standing;
+
+/// A future in a box, so that [`Marks`] can be a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How target offsets follow from source offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +19,53 @@ pub enum Offsets {
     Translated,
 }
 
+/// Who writes a lane's target partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writing {
+    /// The link is the only one.
+    Exclusive,
+    /// Others do too. The lane writes in transactions, with offsets [`Offsets::Translated`].
+    Shared {
+        /// Whose transactions they are: one id a lane.
+        transactional_id: String,
+        /// What the id has been begun anew as (InitProducerId), before the position was read: whoever had it before is
+        /// fenced, and the transaction it had open is aborted.
+        producer: ProducerIdentity,
+    },
+}
+
+/// The lane's marks, as its writer needs them; whoever opens the lane keeps them.
+pub trait Marks: Send + Sync {
+    /// (Translated offsets, exclusive.) Writes down for good, before any of their records is sent, which runs of source
+    /// offsets are going to lie at which target offsets. They replace what was said of target offsets from the first
+    /// run's on; behind the last run, source offsets go on one by one with target offsets.
+    ///
+    /// There is at least one run, and one call at a time. A future that is dropped (the lane's run is over) may have
+    /// written or not; what a later run declares has to win over it.
+    ///
+    /// An error stops the lane, once what was sent before is acknowledged.
+    fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>>;
+
+    /// (Shared.) Takes these marks (absolute target offsets) and the position behind them, and says what has to be
+    /// written in the same transaction, so that they are there if and only if the records are. Called in the order of
+    /// the marks, once a transaction; where that can't be committed for certain, the lane's run is over, and nothing is
+    /// asked any more. No marks: only the position moves.
+    fn within(&self, marks: &[Mark], next: Offset) -> Note;
+}
+
+/// Records for a partition of the control topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The control topic.
+    pub topic: Arc<str>,
+    /// The lane's partition of it.
+    pub partition: i32,
+    /// Keys and values, in order; they fit into one batch. With none, nothing is written.
+    pub records: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
 /// What the writer of a lane has to know before its first piece.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Opening {
     /// The run of the lane.
     pub lane: Lane,
@@ -23,6 +74,32 @@ pub struct Opening {
     /// Where its records are to lie.
     pub offsets: Offsets,
     /// The partition holds nothing but padding, if that, and the lane starts at this offset: it is to be padded up to
-    /// there, and the padding to be deleted.
+    /// there, and the padding to be deleted. Identical offsets only.
     pub start: Option<Offset>,
+    /// Translated: the next source offset that the target lacks: that which lies, or is to lie, at the target's log end
+    /// (`standing.end`) by what was declared. From there on source offsets go on one by one with target offsets, until
+    /// runs are declared. Records before it are passed over. Identical: not used.
+    pub position: Offset,
+    /// Translated, exclusive: the source offset of the target's last record (`standing.last`), to be compared when it is
+    /// read again; `None` if it can't be, or need not be. Identical: not used.
+    pub check: Option<Offset>,
+    /// Who else writes the partition.
+    pub writing: Writing,
+    /// Where the lane's marks go.
+    pub marks: Arc<dyn Marks>,
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lane, standing, offsets, start, position, check, writing, marks: _ } = self;
+        f.debug_struct("Opening")
+            .field("lane", &format_args!("{lane}"))
+            .field("standing", standing)
+            .field("offsets", offsets)
+            .field("start", start)
+            .field("position", position)
+            .field("check", check)
+            .field("writing", writing)
+            .finish()
+    }
 }

@@ -119,7 +119,7 @@ impl PinnedProducer {
 
     fn open(&mut self, opening: Opening) {
         let (target, id) = (opening.lane.target.clone(), opening.lane.id());
-        debug!(lane = %opening.lane, ?opening.standing, ?opening.offsets, start = opening.start, "writing");
+        debug!(?opening, "writing");
         let before = self.lanes.remove(&target);
         if let Some(before) = &before {
             before.writer.abort();

@@ -8,9 +8,9 @@ use std::{
 
 use cluster_admin::{Isolation, Offsets};
 use futures::{StreamExt, stream};
-use mirror_types::{GapCause, Lane, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
+use mirror_types::{GapCause, Lane, LaneId, Mark, Offset, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::LaneProgress;
-use pinned_producer::{Opening, Standing};
+use pinned_producer::{BoxFuture, Marks, Note, Opening, Standing, Writing};
 use source_consumer::Command;
 use tracing::{debug, info};
 
@@ -39,6 +39,19 @@ enum Place {
 struct Starts {
     at: HashMap<TopicPartition, Place>,
     failed: BTreeMap<TopicPartition, Trouble>,
+}
+
+/// Marks that nobody keeps yet.
+struct Unkept;
+
+impl Marks for Unkept {
+    fn declare(&self, _: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn within(&self, _: &[Mark], _: Offset) -> Note {
+        Note { topic: "".into(), partition: 0, records: Vec::new() }
+    }
 }
 
 impl Topics {
@@ -95,6 +108,10 @@ impl Topics {
                 standing,
                 offsets: lane.settings.offsets,
                 start: pad.then_some(position),
+                position,
+                check: None,
+                writing: Writing::Exclusive,
+                marks: Arc::new(Unkept),
             };
             let _ = control.openings.send(opening);
             let mut entry = LaneEntry::new(id, lane.target);

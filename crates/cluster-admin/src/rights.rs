@@ -4,9 +4,9 @@
 //! this principal may not even describe can't be asked about: a topic or group is then an error ("not
 //! authorized"), the cluster an empty set of rights.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use kafka_rd::{AclOperation, AdminError};
+use kafka_rd::{AclOperation, AdminError, TopicDescription};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use crate::{Cluster, Error, client::Call};
@@ -35,22 +35,37 @@ impl Cluster {
         &self,
         topics: &[String],
     ) -> Result<BTreeMap<String, Result<Option<Rights>, Error>>, Error> {
-        if topics.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let asked = topics.to_vec();
-        let found = self.read("describe topics", move |admin, _| {
-            let names: Vec<&str> = asked.iter().map(String::as_str).collect();
-            admin.topic_operations(&names)
-        });
-        let mut found = found.await?;
+        let mut found = self.describe(topics).await?;
         let context = |name: &String| {
             let doing = format!("get the rights on topic {name}");
             let rights =
                 found.remove(name).unwrap_or_else(|| Err(AdminError::new(Code::UnknownTopicOrPartition)));
-            (name.clone(), rights.map(rights_of).map_err(|error| self.error(&doing, error)))
+            let rights = rights.map(|topic| rights_of(topic.operations));
+            (name.clone(), rights.map_err(|error| self.error(&doing, error)))
         };
         Ok(topics.iter().map(context).collect())
+    }
+
+    /// The ids of those topics that have one and that this principal may describe, as Kafka prints them. A topic that
+    /// is deleted and made again gets another.
+    pub async fn topic_ids(&self, topics: &[String]) -> Result<BTreeMap<String, String>, Error> {
+        let found = self.describe(topics).await?;
+        Ok(found.into_iter().filter_map(|(name, topic)| Some((name, topic.ok()?.id?))).collect())
+    }
+
+    async fn describe(
+        &self,
+        topics: &[String],
+    ) -> Result<HashMap<String, Result<TopicDescription, AdminError>>, Error> {
+        if topics.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let asked = topics.to_vec();
+        let found = self.read("describe topics", move |admin, _| {
+            let names: Vec<&str> = asked.iter().map(String::as_str).collect();
+            admin.describe_topics(&names)
+        });
+        found.await
     }
 
     /// What this principal may do to the cluster as a whole. Empty where it may not describe the cluster,

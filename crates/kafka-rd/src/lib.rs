@@ -14,5 +14,5 @@ pub use properties::{Properties, PropertyError, is_secret};
 pub use raw::{FetchQueue, Message, Polled};
 pub use raw_admin::{
     AclOperation, Admin, AdminError, ClusterDescription, ConfigEntry, ConfigResource, Listed, NewTopic,
-    OffsetSpec, describe,
+    OffsetSpec, TopicDescription, describe,
 };

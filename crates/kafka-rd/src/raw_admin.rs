@@ -18,13 +18,16 @@ use self::owned::{
 };
 pub use self::types::{
     AclOperation, AdminError, ClusterDescription, ConfigEntry, ConfigResource, Listed, NewTopic, OffsetSpec,
-    Operations, describe,
+    Operations, TopicDescription, describe,
 };
 
 /// librdkafka gives every admin request a timeout of its own; this much more is waited for its verdict.
 const GRACE: Duration = Duration::from_secs(2);
 /// What librdkafka makes of a partition about which it has no answer.
 const UNANSWERED: i64 = sys::RD_KAFKA_OFFSET_INVALID as i64;
+
+/// What a topic without an id has for one: sixteen bytes of nothing.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The admin calls of one client. Cheap; make one for each call.
 #[derive(Clone, Copy)]
@@ -230,11 +233,11 @@ impl<'c> Admin<'c> {
         wait(&queue, self.timeout)?.check()
     }
 
-    /// What this principal may do to each topic; none where the broker doesn't say.
-    pub fn topic_operations(
+    /// Each topic's id, and what this principal may do to it.
+    pub fn describe_topics(
         &self,
         topics: &[&str],
-    ) -> Result<HashMap<String, Result<Operations, AdminError>>, AdminError> {
+    ) -> Result<HashMap<String, Result<TopicDescription, AdminError>>, AdminError> {
         let names = topics.iter().map(|topic| c_string(topic)).collect::<Result<Vec<_>, _>>()?;
         let mut names: Vec<_> = names.iter().map(|name| name.as_ptr()).collect();
         // SAFETY: an array of C strings, as long as said; librdkafka copies them.
@@ -261,7 +264,10 @@ impl<'c> Admin<'c> {
                 let operations = operations(topic.cast(), |t, n| {
                     sys::rd_kafka_TopicDescription_authorized_operations(t, n)
                 });
-                (string(sys::rd_kafka_TopicDescription_name(topic)), outcome.map(|()| operations))
+                let id = string(sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic)));
+                let id = Some(id).filter(|id| !id.is_empty() && *id != NO_ID);
+                let name = string(sys::rd_kafka_TopicDescription_name(topic));
+                (name, outcome.map(|()| TopicDescription { id, operations }))
             };
             Ok(topics.iter().map(describe).collect())
         }

@@ -7,12 +7,14 @@
 //! Chunk 0     gap, run, gap, run, …      full: never changes again
 //! Chunk 1     gap, run, …                the tail: written again as it grows
 //!                          ▲ position: every source offset before it is mirrored or in a gap
+//! Declared    gap, run, …                where records on their way are going to lie (translated offsets only)
 //! ```
 //!
 //! What is kept in memory is the bytes as they are stored, two or three a run: an offset is looked up by a binary
 //! search for the chunk, and a walk through that chunk.
 
 mod chunk;
+mod declared;
 mod point;
 mod start;
 mod step;
@@ -27,7 +29,7 @@ pub use start::{LaneStart, OffsetsMode, WritersMode};
 pub use stretch::Stretch;
 pub use summary::{GapCount, LaneSummary, Translated};
 pub use translation::Translation;
-pub use writer::{ChunkLimits, LedgerWriter, OutOfOrder, Revision, Unwritten};
+pub use writer::{ChunkLimits, LedgerWriter, OutOfOrder, Revision, Shorter, Unwritten};
 
 use mirror_types::{GapCause, Mark, Offset, Side, TopicPartition};
 use serde::Serialize;

@@ -1,10 +1,10 @@
 //! Records how far each lane is, once the target has acknowledged it, and which offset became which.
 //!
-//! Owns positions, progress, and the store they are kept in (behind a trait); the ledger, and the format of the
-//! control topic that it is kept in. Must never talk to a broker itself.
+//! Owns progress, the ledgers, and the format of the control topic that they are kept in (behind a trait). Must never
+//! talk to a broker itself.
 //!
 //! ```text
-//! pinned-producer ──[Acked, bounded]──► OffsetMarks ──► PositionStore
+//! pinned-producer ──[Acked, bounded]──► OffsetMarks ──► MarkStore
 //! ```
 
 pub mod control;
@@ -17,11 +17,11 @@ mod store;
 
 pub use ledger::{
     Chunk, ChunkError, ChunkLimits, GapCount, Hole, LaneStart, LaneSummary, Ledger, LedgerGap, LedgerWriter,
-    OffsetsMode, OutOfOrder, Overlap, Point, Revision, Stretch, Translated, Translation, Unwritten,
+    OffsetsMode, OutOfOrder, Overlap, Point, Revision, Shorter, Stretch, Translated, Translation, Unwritten,
     WritersMode,
 };
 pub use metrics::Metrics;
-pub use progress::{LaneProgress, ProgressBoard};
+pub use progress::{LaneBook, LaneProgress, ProgressBoard};
 pub use slot::slot_of;
 pub use stage::{Config, OffsetMarks};
-pub use store::{PositionStore, StoreError};
+pub use store::{MarkStore, StoreError};

@@ -106,10 +106,7 @@ impl LaneMetrics {
         self.records.inc_by(acked.records);
         self.bytes.inc_by(acked.bytes);
         self.position.set(acked.next);
-        if let Some(mark) = acked.marks.last() {
-            let end = mark.target + mark.count as i64;
-            self.target_end.set(end.max(self.target_end.get()));
-        }
+        self.target_end.set(acked.end.max(self.target_end.get()));
         let local = self.replication.local();
         for timestamp in acked.timestamps.iter().filter(|t| **t >= 0) {
             local.observe((now_ms - timestamp).max(0) as f64 / 1000.0);

@@ -1,14 +1,16 @@
-//! How far each lane is, for whoever wants to look: status, lag, `--until-caught-up`.
+//! How far each lane is, for whoever wants to look: status, lag, `--until-caught-up`; and the ledgers of those that run.
 
 use std::{
     collections::HashMap,
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
     },
 };
 
-use mirror_types::{Acked, LaneId, Offset, SourceLane, TopicPartition};
+use mirror_types::{Acked, GapCause, LaneId, Offset, SourceLane, TopicPartition};
+
+use crate::LedgerWriter;
 
 /// One lane's progress since it was started.
 #[derive(Debug)]
@@ -64,23 +66,49 @@ impl LaneProgress {
         if let Some(timestamp) = acked.timestamps.last() {
             self.last_timestamp.store(*timestamp, Relaxed);
         }
-        if let Some(mark) = acked.marks.last() {
-            self.target_end.store(mark.target + mark.count as i64, Relaxed);
-        }
+        self.target_end.store(acked.end, Relaxed);
     }
 }
 
-/// Every lane's progress, by the lane's run.
+/// A lane's ledger while the lane runs. Clones share it.
+#[derive(Debug, Clone)]
+pub struct LaneBook {
+    ledger: Arc<Mutex<LedgerWriter>>,
+    /// What gaps are taken for, where nothing else is known.
+    pub gap_cause: GapCause,
+    /// Whether acknowledgements are to be entered here: not where the marks are a part of what was acknowledged.
+    pub takes_acks: bool,
+}
+
+impl LaneBook {
+    /// A book for this ledger.
+    pub fn new(ledger: LedgerWriter, gap_cause: GapCause, takes_acks: bool) -> Self {
+        Self { ledger: Arc::new(Mutex::new(ledger)), gap_cause, takes_acks }
+    }
+
+    /// The ledger, for as short a time as possible, and never across an await.
+    pub fn ledger(&self) -> MutexGuard<'_, LedgerWriter> {
+        self.ledger.lock().expect("nothing panics under this lock")
+    }
+}
+
+/// A lane that runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) at: TopicPartition,
+    pub(crate) progress: Arc<LaneProgress>,
+    pub(crate) book: LaneBook,
+}
+
+/// Every lane's progress and ledger, by the lane's run.
 #[derive(Debug, Clone, Default)]
 pub struct ProgressBoard(Arc<RwLock<HashMap<LaneId, Entry>>>);
 
-type Entry = (TopicPartition, Arc<LaneProgress>);
-
 impl ProgressBoard {
     /// Puts a lane on the board, before its first record is read.
-    pub fn add(&self, lane: &SourceLane, progress: Arc<LaneProgress>) {
+    pub fn add(&self, lane: &SourceLane, progress: Arc<LaneProgress>, book: LaneBook) {
         let mut board = self.0.write().expect("nothing panics under this lock");
-        board.insert(lane.id, (lane.at.clone(), progress));
+        board.insert(lane.id, Entry { at: lane.at.clone(), progress, book });
     }
 
     /// Takes a lane off the board.
@@ -88,16 +116,7 @@ impl ProgressBoard {
         self.0.write().expect("nothing panics under this lock").remove(&lane);
     }
 
-    pub(crate) fn get(&self, lane: LaneId) -> Option<Arc<LaneProgress>> {
-        self.0
-            .read()
-            .expect("nothing panics under this lock")
-            .get(&lane)
-            .map(|(_, progress)| progress.clone())
-    }
-
-    pub(crate) fn positions(&self) -> Vec<(TopicPartition, Offset)> {
-        let board = self.0.read().expect("nothing panics under this lock");
-        board.values().map(|(at, progress)| (at.clone(), progress.position())).collect()
+    pub(crate) fn get(&self, lane: LaneId) -> Option<Entry> {
+        self.0.read().expect("nothing panics under this lock").get(&lane).cloned()
     }
 }

@@ -1,8 +1,12 @@
-//! The stage: takes acknowledgements, keeps the books, records positions.
+//! The stage: takes acknowledgements, keeps the books, has the marks recorded.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use mirror_types::{Acked, LaneId, Offset, TopicPartition};
+use mirror_types::{Acked, LaneId, TopicPartition};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -11,26 +15,23 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    LaneProgress, Metrics, PositionStore, ProgressBoard, StoreError,
+    MarkStore, Metrics, Point, ProgressBoard, StoreError, Unwritten,
     metrics::{LaneMetrics, now_ms},
+    progress::Entry,
 };
 
 /// How often, and how long at the end.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Time between two records of positions: what a kill -9 may make the mirror send again.
+    /// Time between two records of the marks: how much of a lane is read again after a kill -9, for its ledger.
     pub interval: Duration,
-    /// How often every lane's position is recorded again, moved or not. Kafka forgets the offsets of a group
-    /// that commits nothing for `offsets.retention.minutes` (7 days by default).
-    pub renewal: Duration,
     /// How long the last record may take when the daemon stops.
     pub last: Duration,
 }
 
 /// The stage.
 ///
-/// Positions are recorded by a task beside it, one at a time: a store that hangs must not hold up
-/// acknowledgements.
+/// Marks are recorded by a task beside it, one at a time: a store that hangs must not hold up acknowledgements.
 pub struct OffsetMarks<S> {
     config: Config,
     store: Arc<S>,
@@ -38,12 +39,16 @@ pub struct OffsetMarks<S> {
     metrics: Metrics,
     input: mpsc::Receiver<Acked>,
     trouble: watch::Sender<Option<String>>,
-    lanes: HashMap<LaneId, (Arc<LaneProgress>, LaneMetrics)>,
-    due: HashMap<TopicPartition, Offset>,
+    lanes: HashMap<LaneId, (Entry, LaneMetrics)>,
+    due: HashSet<LaneId>,
 }
 
-impl<S: PositionStore> OffsetMarks<S> {
-    /// A stage at the end of the way. `trouble` says why positions can't be recorded, while that is so.
+/// What is being recorded: of each lane, its run and what is written of it.
+type Written = Vec<(LaneId, TopicPartition, Unwritten)>;
+type Recording = JoinHandle<(Written, Vec<(TopicPartition, StoreError)>)>;
+
+impl<S: MarkStore> OffsetMarks<S> {
+    /// A stage at the end of the way. `trouble` says why marks can't be recorded, while that is so.
     pub fn new(
         config: Config,
         store: S,
@@ -52,24 +57,14 @@ impl<S: PositionStore> OffsetMarks<S> {
         input: mpsc::Receiver<Acked>,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
-        Self {
-            config,
-            store: Arc::new(store),
-            board,
-            metrics,
-            input,
-            trouble,
-            lanes: HashMap::new(),
-            due: HashMap::new(),
-        }
+        let (lanes, due) = (HashMap::new(), HashSet::new());
+        Self { config, store: Arc::new(store), board, metrics, input, trouble, lanes, due }
     }
 
     /// Runs until its input ends; then records what is due, for the last time.
     pub async fn run(mut self) -> Result<(), StoreError> {
         let mut tick = interval(self.config.interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut renewal = interval(self.config.renewal);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut recording: Option<Recording> = None;
         loop {
             tokio::select! {
@@ -80,11 +75,6 @@ impl<S: PositionStore> OffsetMarks<S> {
                 }
                 _ = tick.tick(), if recording.is_none() && !self.due.is_empty() => {
                     recording = Some(self.start_recording());
-                }
-                _ = renewal.tick() => {
-                    for (at, position) in self.board.positions() {
-                        self.due.entry(at).or_insert(position);
-                    }
                 }
                 acked = self.input.recv() => match acked {
                     Some(acked) => self.take(acked),
@@ -98,42 +88,71 @@ impl<S: PositionStore> OffsetMarks<S> {
     fn take(&mut self, acked: Acked) {
         let id = acked.lane.id();
         if !self.lanes.contains_key(&id) {
-            let Some(progress) = self.board.get(id) else { return };
-            self.lanes.retain(|id, _| self.board.get(*id).is_some());
-            self.lanes
-                .insert(id, (progress, self.metrics.lane(&acked.lane.source.at, &acked.lane.target.topic)));
+            let Some(entry) = self.board.get(id) else { return };
+            self.forget_ended();
+            let metrics = self.metrics.lane(&acked.lane.source.at, &acked.lane.target.topic);
+            self.lanes.insert(id, (entry, metrics));
         }
-        let (progress, metrics) = &self.lanes[&id];
+        let (Entry { at, progress, book }, metrics) = &self.lanes[&id];
         metrics.acked(&acked, now_ms());
         progress.advance(&acked);
-        self.due.insert(acked.lane.source.at.clone(), acked.next);
+        if book.takes_acks {
+            let position = Point::new(acked.next, acked.end);
+            let entered = book.ledger().acked(&acked.marks, position, Some(book.gap_cause));
+            if let Err(error) = entered {
+                // The target has acknowledged what it has acknowledged; only its marks are not complete.
+                warn!(lane = %at, %error, "marks that do not follow each other");
+            }
+            self.due.insert(id);
+        }
     }
 
-    fn start_recording(&self) -> Recording {
-        let positions: Vec<_> = self.due.iter().map(|(at, next)| (at.clone(), *next)).collect();
+    fn forget_ended(&mut self) {
+        self.lanes.retain(|id, _| self.board.get(*id).is_some());
+        self.due.retain(|id| self.lanes.contains_key(id));
+    }
+
+    fn start_recording(&mut self) -> Recording {
+        self.forget_ended();
+        let unwritten = |id: &LaneId| {
+            let (entry, _) = self.lanes.get(id)?;
+            Some((*id, entry.at.clone(), entry.book.ledger().unwritten()))
+        };
+        let written: Written = self.due.iter().filter_map(unwritten).collect();
+        let due = written.iter().map(|(_, at, unwritten)| (at.clone(), unwritten.records.clone())).collect();
         let store = self.store.clone();
-        tokio::spawn(async move { store.record(positions.clone()).await.map(|()| positions) })
+        tokio::spawn(async move {
+            let failed = store.record(due).await;
+            (written, failed)
+        })
     }
 
     /// What has been recorded is no longer due, unless it has moved on; what could not be stays due.
-    fn recorded(&mut self, recorded: Recorded) -> Result<(), StoreError> {
+    fn recorded(
+        &mut self,
+        recorded: Result<(Written, Vec<(TopicPartition, StoreError)>), tokio::task::JoinError>,
+    ) -> Result<(), StoreError> {
         let before = self.trouble.borrow().is_some();
-        match recorded.unwrap_or_else(|panic| Err(StoreError(panic.to_string()))) {
-            Ok(positions) => {
-                for (at, next) in positions {
-                    if self.due.get(&at) == Some(&next) {
-                        self.due.remove(&at);
-                    }
-                }
+        let (written, failed) = recorded.map_err(|panic| StoreError(panic.to_string()))?;
+        for (id, _, unwritten) in written.iter().filter(|(_, at, _)| !failed.iter().any(|(f, _)| f == at)) {
+            let Some((entry, _)) = self.lanes.get(id) else { continue };
+            let mut ledger = entry.book.ledger();
+            ledger.written(unwritten.revision);
+            if ledger.unwritten().records.is_empty() {
+                self.due.remove(id);
+            }
+        }
+        match failed.into_iter().next() {
+            None => {
                 if before {
-                    info!("positions are recorded again");
+                    info!("marks are recorded again");
                     self.trouble.send_replace(None);
                 }
                 Ok(())
             }
-            Err(error) => {
+            Some((at, error)) => {
                 if !before {
-                    warn!(%error, "positions can't be recorded: after a restart, records would be sent again");
+                    warn!(lane = %at, %error, "marks can't be recorded, trying again");
                 }
                 self.trouble.send_replace(Some(error.to_string()));
                 Err(error)
@@ -147,7 +166,10 @@ impl<S: PositionStore> OffsetMarks<S> {
             if recording.is_none() && self.due.is_empty() {
                 return Ok(());
             }
-            let task = recording.take().unwrap_or_else(|| self.start_recording());
+            let task = match recording.take() {
+                Some(task) => task,
+                None => self.start_recording(),
+            };
             let result = match timeout_at(deadline, task).await {
                 Ok(recorded) => self.recorded(recorded),
                 Err(_) => return Err(StoreError("no answer before the deadline".to_owned())),
@@ -163,6 +185,3 @@ impl<S: PositionStore> OffsetMarks<S> {
 }
 
 const RETRY: Duration = Duration::from_millis(200);
-
-type Recorded = Result<Result<Vec<(TopicPartition, Offset)>, StoreError>, tokio::task::JoinError>;
-type Recording = JoinHandle<Result<Vec<(TopicPartition, Offset)>, StoreError>>;

@@ -1,17 +1,20 @@
-//! Where positions are kept between runs.
+//! Where marks are kept.
 
-use mirror_types::{Offset, TopicPartition};
+use mirror_types::TopicPartition;
 
-/// Why positions could not be recorded. They stay due, and are tried again.
+use crate::control::ControlRecord;
+
+/// Why marks could not be recorded. They stay due, and are tried again.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub struct StoreError(pub String);
 
-/// Keeps positions. What is recorded must survive a kill -9 of this process.
-pub trait PositionStore: Send + Sync + 'static {
-    /// Records the positions of these source partitions, all or none.
+/// Keeps marks. What is recorded must survive a kill -9 of this process.
+pub trait MarkStore: Send + Sync + 'static {
+    /// Records what is due of these lanes (by the partitions they read), each lane's in order. Where a lane's can't be,
+    /// says why; an empty answer is all well.
     fn record(
         &self,
-        positions: Vec<(TopicPartition, Offset)>,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+        due: Vec<(TopicPartition, Vec<ControlRecord>)>,
+    ) -> impl Future<Output = Vec<(TopicPartition, StoreError)>> + Send;
 }

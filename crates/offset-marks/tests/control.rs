@@ -95,7 +95,7 @@ fn use_it(key: Option<&[u8]>, value: Option<&[u8]>) {
             ledger.to_target(offset).resume_at();
             ledger.to_source(offset).to_string();
         }
-        let mut writer = LedgerWriter::resume(start, Some((u32::MAX / 2, chunk)));
+        let mut writer = LedgerWriter::resume(start, Some((u32::MAX / 2, chunk)), None);
         let _ = writer.mark(Mark { source: end.source, target: end.target, count: 1 });
         let _ = writer.mark(Mark { source: end.source.saturating_add(5), target: end.target, count: 1 });
         writer.unwritten();

@@ -102,6 +102,15 @@ pub struct ClusterDescription {
     pub operations: Operations,
 }
 
+/// A topic as a broker describes it.
+#[derive(Debug, Clone)]
+pub struct TopicDescription {
+    /// Its id, as Kafka prints it; brokers before 2.8 give none.
+    pub id: Option<String>,
+    /// What this principal may do to it; none where the broker doesn't say.
+    pub operations: Operations,
+}
+
 /// A topic to make.
 #[derive(Debug, Clone, Copy)]
 pub struct NewTopic<'a> {

@@ -34,6 +34,13 @@ pub enum Key {
         /// Its place in the ledger: 0, 1, 2…
         number: u32,
     },
+    /// Where records of a lane are going to lie that are on their way.
+    Declared {
+        /// The lane.
+        lane: TopicPartition,
+        /// Which beginning of the lane it follows.
+        incarnation: u32,
+    },
     /// Something that happened to a lane.
     Event {
         /// The lane.
@@ -97,6 +104,9 @@ impl fmt::Display for Key {
             Key::Chunk { lane, incarnation, number } => {
                 write!(f, "chunk/{}/{}/{incarnation}/{number}", lane.topic, lane.partition)
             }
+            Key::Declared { lane, incarnation } => {
+                write!(f, "declared/{}/{}/{incarnation}", lane.topic, lane.partition)
+            }
             Key::Event { lane, when, kind, from } => {
                 write!(f, "event/{}/{}/{when}/{}/{from}", lane.topic, lane.partition, kind.as_str())
             }
@@ -130,6 +140,9 @@ impl Key {
                 .zip(number(incarnation))
                 .zip(place_number(place))
                 .map(|((lane, incarnation), number)| Key::Chunk { lane, incarnation, number }),
+            ["declared", topic, partition, incarnation] => lane(topic, partition)
+                .zip(number(incarnation))
+                .map(|(lane, incarnation)| Key::Declared { lane, incarnation }),
             ["event", topic, partition, when, kind, from] => {
                 let Some(kind) = EventKind::ALL.into_iter().find(|k| k.as_str() == kind) else {
                     return Err(newer(format!("event {kind:?}")));
@@ -139,7 +152,7 @@ impl Key {
                     .zip(number(from))
                     .map(|((lane, when), from)| Key::Event { lane, when, kind, from })
             }
-            ["link" | "owner" | "lane" | "chunk" | "event", ..] => None,
+            ["link" | "owner" | "lane" | "chunk" | "declared" | "event", ..] => None,
             [kind, ..] if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) => {
                 return Err(newer(format!("kind {kind:?}")));
             }

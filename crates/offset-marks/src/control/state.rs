@@ -34,6 +34,7 @@ pub struct ControlState {
 struct LaneState {
     start: Option<LaneStart>,
     incarnations: BTreeMap<u32, Chunks>,
+    declared: BTreeMap<u32, Chunk>,
 }
 
 /// The chunks of one incarnation by number; none where a chunk was there but is not kept.
@@ -70,6 +71,9 @@ impl ControlState {
                 let lane = self.lanes.entry(lane).or_default();
                 take_chunk(lane.incarnations.entry(incarnation).or_default(), number, chunk, self.keep);
             }
+            Decoded::Record(Record::Declared { lane, incarnation, chunk }) => {
+                self.lanes.entry(lane).or_default().declared.insert(incarnation, chunk);
+            }
             Decoded::Record(Record::Event(event)) => {
                 if self.keep == Keep::Everything {
                     self.events.insert(Record::Event(event.clone()).key(), event);
@@ -94,6 +98,9 @@ impl ControlState {
                     }
                 }
             }),
+            Key::Declared { lane, incarnation } => {
+                self.in_lane(lane, |state| drop(state.declared.remove(&incarnation)));
+            }
             Key::Event { .. } => {
                 self.events.remove(&key);
             }
@@ -103,7 +110,7 @@ impl ControlState {
     fn in_lane(&mut self, lane: TopicPartition, change: impl FnOnce(&mut LaneState)) {
         if let btree_map::Entry::Occupied(mut state) = self.lanes.entry(lane) {
             change(state.get_mut());
-            if state.get().start.is_none() && state.get().incarnations.is_empty() {
+            if state.get().is_empty() {
                 state.remove();
             }
         }
@@ -141,14 +148,15 @@ impl ControlState {
         let (start, chunks) = self.lanes.get(lane)?.current()?;
         let last = chunks.and_then(|chunks| chunks.last_key_value());
         let last = last.and_then(|(number, chunk)| Some((*number, chunk.as_ref()?)));
-        Some(LedgerWriter::resume(start.clone(), last))
+        let declared = self.lanes[lane].declared.get(&start.incarnation);
+        Some(LedgerWriter::resume(start.clone(), last, declared))
     }
 
     /// The incarnation that a lane gets if it begins now: higher than every one that has left something.
     pub fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
         self.lanes.get(lane).map_or(1, |lane| {
             let started = lane.start.as_ref().map_or(0, |start| start.incarnation);
-            let left = lane.incarnations.last_key_value().map_or(0, |(incarnation, _)| *incarnation);
+            let left = lane.incarnations.keys().chain(lane.declared.keys()).max().copied().unwrap_or(0);
             started.max(left).saturating_add(1)
         })
     }
@@ -159,7 +167,7 @@ impl ControlState {
             self.lanes.iter().filter_map(|(at, lane)| {
                 let current = lane.start.as_ref()?.incarnation;
                 Some(lane.keys(at).filter(
-                    move |key| matches!(key, Key::Chunk { incarnation, .. } if *incarnation < current),
+                    move |key| matches!(key, Key::Chunk { incarnation, .. } | Key::Declared { incarnation, .. } if *incarnation < current),
                 ))
             });
         old.flatten().map(|key| key.tombstone()).collect()
@@ -180,14 +188,22 @@ impl LaneState {
         Some((start, self.incarnations.get(&start.incarnation)))
     }
 
+    fn is_empty(&self) -> bool {
+        self.start.is_none() && self.incarnations.is_empty() && self.declared.is_empty()
+    }
+
     fn keys(&self, lane: &TopicPartition) -> impl Iterator<Item = Key> {
-        self.incarnations.iter().flat_map(move |(incarnation, chunks)| {
+        let declared = self.declared.keys();
+        let declared =
+            declared.map(move |incarnation| Key::Declared { lane: lane.clone(), incarnation: *incarnation });
+        let chunks = self.incarnations.iter().flat_map(move |(incarnation, chunks)| {
             chunks.keys().map(move |number| Key::Chunk {
                 lane: lane.clone(),
                 incarnation: *incarnation,
                 number: *number,
             })
-        })
+        });
+        chunks.chain(declared)
     }
 }
 

@@ -32,6 +32,16 @@ pub enum Record {
         /// The part.
         chunk: Chunk,
     },
+    /// Where records of a lane are going to lie that are on their way; behind its last run, source offsets go on one
+    /// by one with target offsets.
+    Declared {
+        /// The lane.
+        lane: TopicPartition,
+        /// Which beginning of the lane it follows.
+        incarnation: u32,
+        /// The runs.
+        chunk: Chunk,
+    },
     /// Something that happened to a lane.
     Event(Event),
 }
@@ -106,6 +116,9 @@ impl Record {
             Record::Chunk { lane, incarnation, number, .. } => {
                 Key::Chunk { lane: lane.clone(), incarnation: *incarnation, number: *number }
             }
+            Record::Declared { lane, incarnation, .. } => {
+                Key::Declared { lane: lane.clone(), incarnation: *incarnation }
+            }
             Record::Event(event) => Key::Event {
                 lane: TopicPartition::new(&*event.topic, event.partition),
                 when: event.when,
@@ -121,7 +134,7 @@ impl Record {
             Record::Link(link) => json(link),
             Record::Owner(owner) => json(owner),
             Record::Lane(start) => json(start),
-            Record::Chunk { chunk, .. } => chunk.as_bytes().to_vec(),
+            Record::Chunk { chunk, .. } | Record::Declared { chunk, .. } => chunk.as_bytes().to_vec(),
             Record::Event(event) => json(event),
         };
         ControlRecord { key: self.key().encode(), value: Some(value) }
@@ -141,11 +154,12 @@ pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Decoded, Contr
         Key::Lane { .. } => Record::Lane(from_json(&key, value)?),
         Key::Event { .. } => Record::Event(from_json(&key, value)?),
         Key::Chunk { lane, incarnation, number } => {
-            let chunk = Chunk::decode(value).map_err(|error| match error {
-                ChunkError::Newer(what) => ControlError::Newer { key: key.to_string(), what },
-                ChunkError::Malformed(reason) => malformed(&key, reason),
-            })?;
-            Record::Chunk { lane: lane.clone(), incarnation: *incarnation, number: *number, chunk }
+            let (lane, chunk) = (lane.clone(), chunk(&key, value)?);
+            Record::Chunk { lane, incarnation: *incarnation, number: *number, chunk }
+        }
+        Key::Declared { lane, incarnation } => {
+            let (lane, chunk) = (lane.clone(), chunk(&key, value)?);
+            Record::Declared { lane, incarnation: *incarnation, chunk }
         }
     };
     if record.key() != key {
@@ -179,6 +193,13 @@ fn from_json<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, ControlE
         _ => return Err(malformed(key, "its value has no version")),
     }
     serde_json::from_value(value).map_err(|error| malformed(key, error.to_string()))
+}
+
+fn chunk(key: &Key, value: &[u8]) -> Result<Chunk, ControlError> {
+    Chunk::decode(value).map_err(|error| match error {
+        ChunkError::Newer(what) => ControlError::Newer { key: key.to_string(), what },
+        ChunkError::Malformed(reason) => malformed(key, reason),
+    })
 }
 
 fn malformed(key: &Key, reason: impl Into<String>) -> ControlError {

@@ -1,14 +1,16 @@
 //! The ledger of a lane, to be written: as marks come in, while the lane runs.
 //!
-//! Owns the tail chunk and those that are full and not yet written: nothing else of the ledger is in memory.
+//! Owns the tail chunk and those that are full and not yet written, and what was declared of records that are on their
+//! way: nothing else of the ledger is in memory.
 
 use std::collections::VecDeque;
 
-use mirror_types::{GapCause, Mark, TopicPartition};
+use mirror_types::{GapCause, Mark, Offset, TopicPartition};
 
 use super::{
     Chunk, LaneStart, Point,
     chunk::header,
+    declared::Declared,
     step::{Step, Tag},
 };
 use crate::control::{ControlRecord, Key, Record};
@@ -42,9 +44,22 @@ pub struct OutOfOrder {
     pub given: Point,
 }
 
+/// The target ends before what it had acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the target ends at offset {end}, but had acknowledged all before {position}")]
+pub struct Shorter {
+    /// Where it ends.
+    pub end: Offset,
+    /// Where the ledger ends.
+    pub position: Point,
+}
+
 /// A state of the ledger that was handed out to be written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Revision(u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revision {
+    number: u64,
+    position: Point,
+}
 
 /// What has to be written, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +80,11 @@ pub struct LedgerWriter {
     limits: ChunkLimits,
     tail: Tail,
     position: Point,
-    changed: Revision,
-    saved: Revision,
+    changed: u64,
+    saved: u64,
+    saved_position: Point,
     full: VecDeque<Full>,
+    declared: Declared,
 }
 
 /// The chunk that is growing. Its last step is not in its bytes yet, as it may still become longer.
@@ -84,30 +101,33 @@ struct Tail {
 struct Full {
     number: u32,
     value: Vec<u8>,
-    changed: Revision,
+    changed: u64,
 }
 
 impl LedgerWriter {
     /// A lane that begins now.
     pub fn begin(start: LaneStart) -> Self {
-        let mut writer = Self::resume(start, None);
+        let mut writer = Self::resume(start, None, None);
         writer.start_due = true;
-        writer.changed.0 += 1;
+        writer.changed += 1;
         writer
     }
 
-    /// A lane that goes on, from the last chunk it has and that chunk's number.
-    pub fn resume(start: LaneStart, last: Option<(u32, &Chunk)>) -> Self {
+    /// A lane that goes on, from the last chunk it has, that chunk's number, and what was declared last.
+    pub fn resume(start: LaneStart, last: Option<(u32, &Chunk)>, declared: Option<&Chunk>) -> Self {
         let at = start.at;
+        let position = last.map_or(at, |(_, chunk)| chunk.end());
         Self {
             start,
             start_due: false,
             limits: ChunkLimits::default(),
             tail: last.map_or_else(|| Tail::new(0, at), |(number, chunk)| Tail::of(number, chunk)),
-            position: last.map_or(at, |(_, chunk)| chunk.end()),
-            changed: Revision(0),
-            saved: Revision(0),
+            position,
+            changed: 0,
+            saved: 0,
+            saved_position: position,
             full: VecDeque::new(),
+            declared: declared.map_or_else(|| Declared::from(position), Declared::of),
         }
     }
 
@@ -137,7 +157,28 @@ impl LedgerWriter {
         if mark.count > 0 {
             self.tail.last.count += mark.count;
             self.position = end;
-            self.changed.0 += 1;
+            self.changed += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes what was acknowledged: runs, and the position behind them. What the ledger has already is passed over.
+    pub fn acked(
+        &mut self,
+        marks: &[Mark],
+        position: Point,
+        cause: Option<GapCause>,
+    ) -> Result<(), OutOfOrder> {
+        for mark in marks {
+            let known = u64::try_from(self.position.source - mark.source).unwrap_or(0);
+            if known < mark.count {
+                let (source, target) = (mark.source + known as Offset, mark.target + known as Offset);
+                self.gap(Point::new(source, target), cause)?;
+                self.mark(Mark { source, target, count: mark.count - known })?;
+            }
+        }
+        if position.source > self.position.source {
+            self.gap(position, cause)?;
         }
         Ok(())
     }
@@ -162,8 +203,51 @@ impl LedgerWriter {
             self.begin_step(Step { cause, gap, count: 0 });
         }
         self.position = to;
-        self.changed.0 += 1;
+        self.changed += 1;
         Ok(())
+    }
+
+    /// The source offset of the last record, if it is known.
+    pub fn last_record(&self) -> Option<Offset> {
+        let Step { gap, count, .. } = self.tail.last;
+        let before = self.tail.steps > 1 || self.tail.number > 0;
+        let behind = if count > 0 { 0 } else { Offset::try_from(gap.source).ok()? };
+        (count > 0 || before).then(|| self.position.source - 1 - behind)
+    }
+
+    /// Declares where records are going to lie that are not sent yet: runs that replace what was declared of target
+    /// offsets from the first one's on. Behind the last, source offsets go on one by one with target offsets.
+    ///
+    /// The record must be written for good before any of them is sent.
+    pub fn declare(&mut self, runs: &[Mark]) -> ControlRecord {
+        for run in runs {
+            self.declared.push(Point::new(run.source, run.target));
+        }
+        self.declaration()
+    }
+
+    /// Takes all that the target has up to its log end, by what was declared, and goes on from there. If a record
+    /// comes back, it must be written for good before anything is sent.
+    pub fn settle(&mut self, end: Offset, cause: Option<GapCause>) -> Result<Option<ControlRecord>, Shorter> {
+        if end < self.position.target {
+            return Err(Shorter { end, position: self.position });
+        }
+        while self.position.target < end {
+            let mark = self.declared.run_at(self.position.target, end);
+            let behind = Point::new(mark.source + mark.count as Offset, mark.target + mark.count as Offset);
+            if self.acked(&[mark], behind, cause).is_err() || self.position != behind {
+                // What was declared lies before what is recorded: not this ledger's.
+                return Err(Shorter { end, position: self.position });
+            }
+        }
+        let changed = self.declared.go_on(self.position);
+        Ok(changed.then(|| self.declaration()))
+    }
+
+    fn declaration(&mut self) -> ControlRecord {
+        self.declared.forget_before(self.saved_position.target);
+        let key = Key::Declared { lane: self.start.lane(), incarnation: self.start.incarnation };
+        ControlRecord { key: key.encode(), value: Some(self.declared.encode()) }
     }
 
     /// What has to be written now: the lane's start if it is new, chunks that have become full, the tail as it is.
@@ -179,14 +263,17 @@ impl LedgerWriter {
         if self.changed > self.saved && !self.tail.is_empty() {
             records.push(self.record(self.tail.number, self.tail.encode()));
         }
-        Unwritten { records, revision: self.changed, position: self.position }
+        let revision = Revision { number: self.changed, position: self.position };
+        Unwritten { records, revision, position: self.position }
     }
 
     /// Says that the records of this revision are on the target for good.
     pub fn written(&mut self, revision: Revision) {
         self.start_due = false;
-        self.saved = self.saved.max(revision);
-        self.full.retain(|full| full.changed > revision);
+        if revision.number > self.saved {
+            (self.saved, self.saved_position) = (revision.number, revision.position);
+        }
+        self.full.retain(|full| full.changed > revision.number);
     }
 
     /// The bytes of this ledger that are in memory. They grow where marks come in and nothing can be written.

@@ -1,24 +1,30 @@
-//! What a lane does next: a batch of the records that wait, a gap to fill, a record to leave out, the end. No I/O.
+//! What a lane does next: a batch of the records that wait, a gap to fill, runs to declare, a record to leave out, the
+//! end. No I/O.
 //!
 //! ```text
 //! pieces ──► Drafts ──► Step
 //! ```
 //! With identical offsets a batch holds neighbours only, and where the source has nothing the target is filled up, so
-//! that each record's batch begins at its own offset.
+//! that each record's batch begins at its own offset. With translated ones nothing is sent unless it is declared which
+//! source offset will lie at each of the target offsets that it takes, for all that wait at once.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kafka_wire::records::{BatchBuilder, Compression, Stamp};
-use mirror_types::{Acked, Credit, Lane, Mark, Offset, Record, Routed};
+use mirror_types::{Acked, Credit, Lane, Mark, Offset, Record, Routed, Stop};
 
 use crate::{
-    RefusedPolicy, Takes,
-    digest::Digest,
+    Offsets, Opening, RefusedPolicy, Takes, Writing,
+    course::{Course, Place},
+    had::Had,
     memory::Memory,
     properties::Options,
     refusal::{self, Refusal},
 };
+
+/// Runs that are declared at once, at the most.
+const RUNS: usize = 10_000;
 
 /// One lane's records on their way into batches.
 pub(crate) struct Drafts {
@@ -27,13 +33,12 @@ pub(crate) struct Drafts {
     policy: RefusedPolicy,
     takes: Takes,
     memory: Memory,
+    in_transactions: bool,
     /// Pieces not yet in a batch, and how many records of the first are.
     queue: VecDeque<Routed>,
     taken: usize,
-    /// Where the next record must lie on the target, where that is its offset on the source.
-    identical: Option<Offset>,
-    /// The last record that the target had when this run began: it is read again, and must be the same.
-    check: Option<(Offset, Digest)>,
+    course: Course,
+    had: Had,
 }
 
 /// What to do next.
@@ -42,12 +47,16 @@ pub(crate) enum Step {
     Batch(Draft),
     /// Once all before is acknowledged, fill the target up to this offset.
     Fill(Offset),
-    /// Nothing is to be written: only the position moves.
+    /// Before any more is sent, declare these runs.
+    Declare(Vec<Mark>),
+    /// Nothing is to be written: only the position moves, or it is told what the target had.
     Moved(Draft),
     /// A record is left out, as the policy says.
     Skipped(Offset, Refusal),
     /// The lane stops before this source offset, once all before is through.
     End(Offset, Refusal),
+    /// The target is not what it should be.
+    Diverged(Stop),
     /// There is nothing to do.
     Nothing,
 }
@@ -56,7 +65,8 @@ pub(crate) enum Step {
 pub(crate) struct Draft {
     pub(crate) bytes: Bytes,
     pub(crate) count: i32,
-    /// Its marks are relative to the batch until it is acknowledged.
+    /// The target offset of its first record, which its marks count from.
+    pub(crate) base: Offset,
     pub(crate) acked: Acked,
     /// Source offset of each record.
     pub(crate) offsets: Vec<Offset>,
@@ -66,33 +76,38 @@ pub(crate) struct Draft {
 
 impl Drafts {
     pub(crate) fn new(
-        lane: Lane,
+        opening: &Opening,
         options: Options,
         policy: RefusedPolicy,
         takes: Takes,
         memory: Memory,
     ) -> Self {
+        let Opening { lane, standing, offsets, start, position, check, writing, .. } = opening;
+        let last = standing.last.as_ref();
+        let (course, had) = match (writing, offsets, start) {
+            (Writing::Shared { .. }, ..) => (Course::shared(*position, standing.end), Had::default()),
+            (_, Offsets::Translated, _) => {
+                let had = Had::default().checked(check.zip(last));
+                (Course::translated(*position, standing.end), had)
+            }
+            (_, Offsets::Identical, Some(start)) => (Course::identical(*start), Had::default()),
+            (_, Offsets::Identical, None) => {
+                let had = Had::identical().checked(last.map(|last| (last.offset, last)));
+                (Course::identical(standing.end), had)
+            }
+        };
         Self {
-            lane,
+            lane: lane.clone(),
             options,
             policy,
             takes,
             memory,
+            in_transactions: matches!(writing, Writing::Shared { .. }),
             queue: VecDeque::new(),
             taken: 0,
-            identical: None,
-            check: None,
+            course,
+            had,
         }
-    }
-
-    /// Every record is to lie at its own offset; `next` is the target's log end.
-    pub(crate) fn identical_from(&mut self, next: Offset) {
-        self.identical = Some(next);
-    }
-
-    /// This record was the target's last; should it be read, it must be the same.
-    pub(crate) fn check(&mut self, offset: Offset, digest: Digest) {
-        self.check = Some((offset, digest));
     }
 
     pub(crate) fn add(&mut self, piece: Routed) {
@@ -103,74 +118,99 @@ impl Drafts {
         self.queue.is_empty()
     }
 
+    /// Bytes that wait, and a little for each record.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.queue.iter().map(|piece| piece.batch.cost()).sum()
+    }
+
     /// What to do next; batches are stamped with `stamp`.
     pub(crate) fn step(&mut self, stamp: Stamp) -> Step {
         let limit = self.memory.batch_limit(self.options.batch_for(self.takes.max_message_bytes));
-        let waiting: u64 = self.queue.iter().map(|piece| piece.batch.cost()).sum();
-        let mut builder = BatchBuilder::new(limit.min(usize::try_from(waiting).unwrap_or(limit)));
-        let mut draft = Draft::new(&self.lane);
-        'full: while let Some(piece) = self.queue.front() {
+        let room = limit.min(usize::try_from(self.waiting()).unwrap_or(limit));
+        let mut builder = self.builder(room);
+        let mut draft = Draft::new(&self.lane, self.course.target());
+        'done: while let Some(piece) = self.queue.front() {
             for record in piece.batch.iter().skip(self.taken) {
-                let offset = record.offset();
-                if let Some(next) = self.identical.filter(|next| offset < *next) {
-                    self.taken += 1;
-                    draft.acked.next = next;
-                    match self.check.take_if(|(checked, _)| *checked == offset) {
-                        Some((_, digest)) if Digest::of(&record) != digest => {
-                            return Step::End(offset, refusal::not_the_same(&self.lane, offset));
-                        }
-                        _ => continue,
+                let (offset, place) = (record.offset(), self.course.place(record.offset()));
+                if place == Place::Had {
+                    if !self.had.take(&record) {
+                        let stop = match self.course.is_identical() {
+                            true => refusal::not_the_same(&self.lane, offset),
+                            false => refusal::not_the_last(&self.lane, offset),
+                        };
+                        return Step::Diverged(stop);
                     }
+                    self.taken += 1;
+                    if self.had.is_full() {
+                        draft.had(self.had.marks(), offset + 1);
+                        break 'done;
+                    }
+                    continue;
                 }
+                draft.had(self.had.marks(), self.course.from());
                 let verdict = self.verdict(&record);
-                let gap = self.identical.is_some_and(|next| offset > next);
                 let fits = builder.size() + record.batch_size() as usize <= limit;
-                if !builder.is_empty() && (!fits || gap || verdict.is_some()) {
-                    break 'full;
+                let plain = place == Place::Next && verdict.is_none();
+                // What is begun goes first.
+                let begun = if plain { !builder.is_empty() && !fits } else { draft.says_something() };
+                if begun {
+                    break 'done;
                 }
                 let alone = match (verdict, self.too_large(&record)) {
                     (Some(refusal), _) => Err(refusal),
-                    (None, Some(limit)) if !gap => self.alone(&record, stamp, limit).map(Some),
+                    (None, Some(limit)) if plain => self.alone(&record, stamp, limit).map(Some),
                     _ => Ok(None),
                 };
-                match alone {
-                    // What is left out is a gap, filled before the next record.
-                    Err(refusal) if self.policy == RefusedPolicy::Skip && refusal.of_this_record => {
+                match (alone, place) {
+                    // What is left out is a gap before the next record.
+                    (Err(refusal), _) if self.skips(&refusal) => {
+                        if draft.says_something() {
+                            break 'done;
+                        }
                         self.taken += 1;
                         return Step::Skipped(offset, refusal);
                     }
-                    Err(refusal) => {
+                    (_, Place::Unfilled) => {
+                        self.course.filled(offset);
+                        return Step::Fill(offset);
+                    }
+                    (Err(refusal), _) => {
+                        if draft.says_something() {
+                            break 'done;
+                        }
                         self.memory.forget(offset);
                         return Step::End(offset, refusal);
                     }
-                    Ok(_) if gap => {
-                        self.identical = Some(offset);
-                        return Step::Fill(offset);
+                    (Ok(_), Place::Undeclared) => {
+                        let runs = self.runs();
+                        self.course.declared(&runs);
+                        return Step::Declare(runs);
                     }
-                    Ok(Some(bytes)) => {
+                    (Ok(alone), _) => {
                         self.taken += 1;
-                        self.identical = self.identical.map(|next| next + 1);
+                        self.course.advance(offset);
                         draft.push(&record);
-                        return Step::Batch(Draft { count: 1, bytes, ..draft });
+                        match alone {
+                            Some(bytes) => return Step::Batch(Draft { count: 1, bytes, ..draft }),
+                            None => push(&mut builder, &record),
+                        }
                     }
-                    Ok(None) => {}
                 }
-                self.taken += 1;
-                push(&mut builder, &record);
-                draft.push(&record);
-                self.identical = self.identical.map(|next| next + 1);
             }
             let next = piece.next;
-            if self.identical.is_some_and(|identical| identical < next) {
-                if !builder.is_empty() {
-                    break;
+            if next >= self.course.from() {
+                draft.had(self.had.marks(), self.course.from());
+                if self.course.must_fill(next) {
+                    if draft.says_something() {
+                        break;
+                    }
+                    self.course.filled(next);
+                    return Step::Fill(next);
                 }
-                self.identical = Some(next);
-                return Step::Fill(next);
+                draft.acked.next = next.max(draft.acked.next);
             }
-            let Routed { next, credit, .. } = self.queue.pop_front().expect("seen above");
+            let Routed { credit, .. } = self.queue.pop_front().expect("seen above");
             self.taken = 0;
-            draft.acked.next = next.max(draft.acked.next);
             draft.credits.push(credit);
         }
         match builder.is_empty() {
@@ -178,9 +218,35 @@ impl Drafts {
                 let bytes = builder.finish(stamp, self.options.compression, self.options.level);
                 Step::Batch(Draft { count: draft.offsets.len() as i32, bytes, ..draft })
             }
-            true if draft.acked.next >= 0 => Step::Moved(draft),
+            true if draft.says_something() => Step::Moved(draft),
             true => Step::Nothing,
         }
+    }
+
+    /// Where all records that wait are going to lie, as far as they are to be written.
+    fn runs(&self) -> Vec<Mark> {
+        let mut runs: Vec<Mark> = Vec::new();
+        let mut target = self.course.target();
+        let records = self.queue.iter().flat_map(|piece| piece.batch.iter()).skip(self.taken);
+        for record in records {
+            match self.verdict(&record) {
+                Some(refusal) if self.skips(&refusal) => continue,
+                Some(_) => break,
+                None => {}
+            }
+            if !runs.last_mut().is_some_and(|run| run.extend(record.offset(), target)) {
+                if runs.len() == RUNS {
+                    break;
+                }
+                runs.push(Mark { source: record.offset(), target, count: 1 });
+            }
+            target += 1;
+        }
+        runs
+    }
+
+    fn skips(&self, refusal: &Refusal) -> bool {
+        self.policy == RefusedPolicy::Skip && refusal.of_this_record
     }
 
     /// Why a record must not be sent at all.
@@ -202,7 +268,7 @@ impl Drafts {
             Compression::None => Compression::Zstd,
             chosen => chosen,
         };
-        let mut alone = BatchBuilder::new(record.batch_size() as usize);
+        let mut alone = self.builder(record.batch_size() as usize);
         push(&mut alone, record);
         let bytes = alone.finish(stamp, compression, self.options.level);
         if bytes.len() as u64 > limit {
@@ -210,6 +276,11 @@ impl Drafts {
             return Err(refusal::too_large(&self.lane, record.offset(), size, bytes.len() as u64, limit));
         }
         Ok(bytes)
+    }
+
+    fn builder(&self, room: usize) -> BatchBuilder {
+        let builder = BatchBuilder::new(room);
+        if self.in_transactions { builder.in_transaction() } else { builder }
     }
 }
 
@@ -221,21 +292,51 @@ fn push(builder: &mut BatchBuilder, record: &Record<'_>) {
 // === impl Draft ===
 
 impl Draft {
-    pub(crate) fn new(lane: &Lane) -> Self {
+    /// Nothing, on a target that ends at `end`.
+    pub(crate) fn new(lane: &Lane, end: Offset) -> Self {
         let acked = Acked {
             lane: lane.clone(),
             marks: Vec::new(),
             next: -1,
-            end: -1,
+            end,
             records: 0,
             bytes: 0,
             timestamps: Vec::new(),
         };
-        Self { bytes: Bytes::new(), count: 0, acked, offsets: Vec::new(), credits: Vec::new() }
+        Self { bytes: Bytes::new(), count: 0, base: end, acked, offsets: Vec::new(), credits: Vec::new() }
+    }
+
+    /// Only the position moves.
+    pub(crate) fn moved(lane: &Lane, next: Offset, end: Offset) -> Self {
+        let mut draft = Self::new(lane, end);
+        draft.acked.next = next;
+        draft
+    }
+
+    /// It was not put where it was thought to be, but here.
+    pub(crate) fn lies_at(&mut self, base: Offset) {
+        let by = base - self.base;
+        self.base = base;
+        self.acked.end += by;
+        self.acked.marks.iter_mut().for_each(|mark| mark.target += by);
+    }
+
+    /// Whether anything is to be acknowledged.
+    fn says_something(&self) -> bool {
+        self.acked.next >= 0
+    }
+
+    /// What the target had already, up to `next`, at the same offsets.
+    fn had(&mut self, marks: Vec<Mark>, next: Offset) {
+        if !marks.is_empty() {
+            self.acked.marks = marks;
+            (self.acked.next, self.acked.end) = (next, next);
+        }
     }
 
     fn push(&mut self, record: &Record<'_>) {
-        let (source, target) = (record.offset(), self.offsets.len() as Offset);
+        let source = record.offset();
+        let target = self.base + self.offsets.len() as Offset;
         if !self.acked.marks.last_mut().is_some_and(|mark| mark.extend(source, target)) {
             self.acked.marks.push(Mark { source, target, count: 1 });
         }
@@ -243,153 +344,9 @@ impl Draft {
         self.acked.records += 1;
         self.acked.bytes += record.bytes();
         self.acked.timestamps.push(record.timestamp());
-        self.acked.next = source + 1;
+        (self.acked.next, self.acked.end) = (source + 1, target + 1);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use kafka_wire::ProducerIdentity;
-    use mirror_types::{Budget, LaneId, RecordBatch, SourceLane, TopicPartition};
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    const STAMP: Stamp = Stamp { producer: ProducerIdentity { id: 1, epoch: 0 }, sequence: 0 };
-
-    fn lane() -> Lane {
-        let at = TopicPartition::new("a", 0);
-        let credit = Budget::new(u64::MAX / 8).lane();
-        Lane { source: Arc::new(SourceLane { id: LaneId(1), at: at.clone(), credit }), target: at }
-    }
-
-    fn drafts(lane: &Lane, takes: Takes, policy: RefusedPolicy) -> Drafts {
-        let options = Options::new(|_| None).unwrap();
-        Drafts::new(lane.clone(), options, policy, takes, Memory::default())
-    }
-
-    /// Pieces of records: each has so many offsets of nothing before it, and its value so many bytes.
-    fn pieces(
-        lane: &Lane,
-        from: Offset,
-        pieces: &[(Vec<(Offset, usize)>, Offset)],
-    ) -> (Vec<Routed>, Vec<Offset>) {
-        let (mut next, mut offsets) = (from, Vec::new());
-        let mut piece = |(records, behind): &(Vec<(Offset, usize)>, Offset)| {
-            let mut batch = RecordBatch::default();
-            for (gap, size) in records {
-                next += gap;
-                batch.push(next, 7, Some(b"k"), Some(&vec![b'x'; *size]), []);
-                offsets.push(next);
-                next += 1;
-            }
-            next += behind;
-            Routed { lane: lane.clone(), batch, next, credit: lane.source.credit.take(1).unwrap() }
-        };
-        (pieces.iter().map(&mut piece).collect(), offsets)
-    }
-
-    proptest! {
-        /// With identical offsets each record lies at its own, whatever the gaps, the pieces and the batches; and all
-        /// that the target had when the run began is left out.
-        #[test]
-        fn every_record_lies_at_its_own_offset(
-            shape in vec((vec((prop_oneof![4 => Just(0i64), 1 => 1..5i64], 0..60usize), 0..20), 0..3i64), 1..10),
-            from in 0..1000i64,
-            had in 0..60i64,
-            limit in 100..2000u64,
-        ) {
-            let lane = lane();
-            let (pieces, offsets) = pieces(&lane, from, &shape);
-            let last = pieces.last().unwrap().next;
-            let start = (from + had).min(last);
-            let takes = Takes { max_message_bytes: Some(limit), only_keyed: false };
-            let mut drafts = drafts(&lane, takes, RefusedPolicy::Stop);
-            drafts.identical_from(start);
-            let (mut end, mut seen, mut position) = (start, Vec::new(), start);
-            for piece in pieces {
-                drafts.add(piece);
-                loop {
-                    match drafts.step(STAMP) {
-                        Step::Batch(draft) => {
-                            prop_assert!(draft.bytes.len() as u64 <= limit);
-                            prop_assert!(draft.offsets.iter().copied().eq(end..end + i64::from(draft.count)));
-                            end += i64::from(draft.count);
-                            seen.extend(draft.offsets);
-                            prop_assert!(draft.acked.next >= position && draft.acked.next <= end.max(position));
-                            position = draft.acked.next;
-                        }
-                        Step::Fill(to) => {
-                            prop_assert!(to > end);
-                            end = to;
-                        }
-                        Step::Moved(draft) => position = position.max(draft.acked.next),
-                        Step::Skipped(..) | Step::End(..) => prop_assert!(false, "nothing is refused"),
-                        Step::Nothing => break,
-                    }
-                }
-            }
-            let expected: Vec<Offset> = offsets.into_iter().filter(|offset| *offset >= start).collect();
-            prop_assert_eq!((seen, end, position), (expected, last, last));
-        }
-    }
-
-    #[test]
-    fn what_is_refused_ends_the_lane_there_or_becomes_a_gap() {
-        let lane = lane();
-        let takes = Takes { max_message_bytes: Some(200), only_keyed: false };
-        for policy in [RefusedPolicy::Stop, RefusedPolicy::Skip] {
-            let mut drafts = drafts(&lane, takes, policy);
-            drafts.identical_from(0);
-            let mut batch = RecordBatch::default();
-            batch.push(0, 7, None, Some(b"small"), []);
-            // Random enough not to fit compressed either.
-            let large: Vec<u8> = (0..1000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            batch.push(1, 7, None, Some(&large), []);
-            batch.push(2, 7, None, Some(b"small"), []);
-            let credit = lane.source.credit.take(1).unwrap();
-            drafts.add(Routed { lane: lane.clone(), batch, next: 3, credit });
-            assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [0]));
-            match policy {
-                RefusedPolicy::Stop => {
-                    let Step::End(1, refusal) = drafts.step(STAMP) else { panic!("the lane ends before it") };
-                    assert!(
-                        refusal.stop.reason.contains("source offset 1 needs a batch of"),
-                        "{:?}",
-                        refusal.stop
-                    );
-                }
-                RefusedPolicy::Skip => {
-                    assert!(matches!(drafts.step(STAMP), Step::Skipped(1, _)));
-                    assert!(matches!(drafts.step(STAMP), Step::Fill(2)));
-                    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [2]));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_targets_last_record_must_be_the_sources() {
-        let lane = lane();
-        let mut batch = RecordBatch::default();
-        batch.push(4, 7, Some(b"k"), Some(b"v"), []);
-        batch.push(5, 7, Some(b"k"), Some(b"w"), []);
-        let digest = Digest::of(&batch.iter().next().unwrap());
-        for (digest, same) in [(digest, true), (Digest::of(&batch.iter().last().unwrap()), false)] {
-            let mut drafts = drafts(&lane, Takes::default(), RefusedPolicy::Skip);
-            drafts.identical_from(5);
-            drafts.check(4, digest);
-            let mut piece = RecordBatch::default();
-            batch.iter().for_each(|r| piece.push(r.offset(), r.timestamp(), r.key(), r.value(), []));
-            let credit = lane.source.credit.take(1).unwrap();
-            drafts.add(Routed { lane: lane.clone(), batch: piece, next: 6, credit });
-            match drafts.step(STAMP) {
-                Step::Batch(draft) => assert!(same && draft.offsets == [5]),
-                Step::End(4, refusal) => assert!(!same && refusal.stop.reason.contains("not the same")),
-                _ => panic!("there is a record to send, or a difference"),
-            }
-        }
-    }
-}
+mod tests;

@@ -11,50 +11,29 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::AtomicBool},
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use kafka_wire::{Client, ProducerIdentity, records::Stamp};
-use mirror_types::{Acked, Lane, LaneEvent, Offset, Routed, Stop, StopKind};
+use kafka_wire::{ProducerIdentity, records::Stamp};
+use mirror_types::{Lane, LaneEvent, Mark, Offset, Routed, Stop};
 use tokio::sync::mpsc;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::{
-    Metrics, Offsets, Opening, RefusedPolicy, Takes,
-    broker::{Answer, Brokers, Failure, Outgoing, Way},
+    BoxFuture, Opening, Takes,
+    broker::{Answer, Failure, Outgoing, Way},
+    common::{Common, GONE, Trouble},
     drafts::{Draft, Drafts, Step},
-    fill::{Filler, Unfilled},
+    fill::Unfilled,
     memory::Memory,
-    padding,
-    producer_id::ProducerIds,
-    properties::Options,
-    refusal::{self, Refusal},
+    padding, refusal,
 };
 
 /// Batches of a partition that a broker can tell to be repetitions: KIP-98's `max.in.flight` of 5.
 const IN_FLIGHT: usize = 5;
-/// How long the target may answer with passing trouble before the operator is told.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a partition may be unknown to the target before it counts as gone.
-const GONE: Duration = Duration::from_secs(5);
-
-/// What all lanes' writers share.
-pub(crate) struct Shared {
-    pub(crate) options: Options,
-    pub(crate) client: Client,
-    pub(crate) producer_ids: ProducerIds,
-    pub(crate) brokers: Brokers,
-    pub(crate) filler: Filler,
-    pub(crate) refused: RefusedPolicy,
-    pub(crate) acks: mpsc::Sender<Acked>,
-    pub(crate) events: mpsc::Sender<LaneEvent>,
-    pub(crate) metrics: Metrics,
-}
-
 /// One lane's run.
 pub(crate) struct LaneWriter {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     lane: Lane,
     opening: Opening,
     takes: Takes,
@@ -68,8 +47,12 @@ pub(crate) struct LaneWriter {
     in_flight: VecDeque<InFlight>,
     next_batch: u64,
     sequence: i32,
+    /// The broker knows our producer id in this partition: before it has taken a batch, it takes any for the first.
+    known: bool,
     /// Where the next acknowledged batch must lie on the target.
     expected: Offset,
+    /// Runs of source offsets that are being declared: nothing more is sent until they are.
+    declaring: Option<BoxFuture<'static, Result<(), Stop>>>,
     /// What is to be done before more is sent, once all that was sent is acknowledged.
     before: Option<Before>,
     /// Which connection of the leader: lanes that are slow to replicate have one of their own.
@@ -95,16 +78,9 @@ struct InFlight {
     answer: Option<Result<Offset, Failure>>,
 }
 
-/// Trouble that passes, and since when it has lasted.
-struct Trouble {
-    since: Instant,
-    tries: u32,
-    told: bool,
-}
-
 impl LaneWriter {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        common: Arc<Common>,
         opening: Opening,
         takes: Takes,
         memory: Memory,
@@ -112,18 +88,10 @@ impl LaneWriter {
     ) -> Self {
         let (answer_to, answers) = mpsc::unbounded_channel();
         let lane = opening.lane.clone();
-        let mut drafts = Drafts::new(lane.clone(), shared.options, shared.refused, takes, memory.clone());
-        let end = opening.standing.end;
-        if opening.offsets == Offsets::Identical {
-            drafts.identical_from(opening.start.unwrap_or(end));
-            if let (None, Some(last)) = (opening.start, opening.standing.last) {
-                drafts.check(last.offset, last.digest);
-            }
-        }
+        let drafts = Drafts::new(&opening, common.options, common.refused, takes, memory.clone());
         Self {
-            shared,
+            common,
             lane,
-            opening,
             takes,
             drafts,
             memory,
@@ -135,11 +103,14 @@ impl LaneWriter {
             in_flight: VecDeque::new(),
             next_batch: 0,
             sequence: 0,
-            expected: end,
+            known: false,
+            expected: opening.standing.end,
+            declaring: None,
             before: None,
             way: Way::Usual,
             over: Arc::default(),
             trouble: None,
+            opening,
         }
     }
 
@@ -147,7 +118,7 @@ impl LaneWriter {
     pub(crate) async fn run(mut self) {
         if let Some(stop) = self.write().await {
             let event = LaneEvent::Stopped { lane: self.lane.id(), stop };
-            let _ = self.shared.events.send(event).await;
+            let _ = self.common.events.send(event).await;
         }
     }
 
@@ -174,12 +145,16 @@ impl LaneWriter {
                 match self.drafts.step(self.stamp()) {
                     Step::Batch(draft) => self.send(draft).await,
                     Step::Moved(draft) => self.moved(draft).await,
-                    Step::Skipped(offset, refusal) => self.skipped(offset, refusal).await,
+                    Step::Skipped(offset, refusal) => {
+                        self.common.skipped(&self.lane, offset, refusal).await;
+                    }
                     Step::End(offset, refusal) => {
                         self.moved_to(offset).await;
-                        self.count(&refusal);
+                        self.common.count(&self.lane, &refusal);
                         stop = Some(refusal.stop);
                     }
+                    Step::Diverged(diverged) => stop = Some(diverged),
+                    Step::Declare(runs) => self.declaring = Some(self.declare(runs)),
                     Step::Fill(to) => self.before = Some(Before::Fill(to)),
                     Step::Nothing => break,
                 }
@@ -187,7 +162,8 @@ impl LaneWriter {
             if self.before.is_some() && self.in_flight.is_empty() {
                 continue;
             }
-            if self.in_flight.is_empty() && (stop.is_some() || closed && self.drafts.is_empty()) {
+            let all_sent = stop.is_some() || closed && self.drafts.is_empty() && self.declaring.is_none();
+            if all_sent && self.in_flight.is_empty() {
                 return stop;
             }
             tokio::select! {
@@ -196,6 +172,10 @@ impl LaneWriter {
                     if let Some(stop) = self.answered(answer).await {
                         return Some(stop);
                     }
+                }
+                done = done(&mut self.declaring) => {
+                    self.declaring = None;
+                    stop = stop.or(done.err());
                 }
                 piece = self.pieces.recv(), if !closed => match piece {
                     Some(piece) => self.drafts.add(piece),
@@ -213,15 +193,15 @@ impl LaneWriter {
         let followed = standing.last.and_then(|last| last.writer);
         (self.producer, self.sequence) = match followed {
             Some((producer, next)) if !self.memory.is_refused(producer, standing.end) => (producer, next),
-            Some((producer, _)) => (self.shared.producer_ids.get(Some(producer)).await, 0),
-            None => (self.shared.producer_ids.get(self.memory.written_under()).await, 0),
+            Some((producer, _)) => (self.common.producer_ids.get(Some(producer)).await, 0),
+            None => (self.common.producer_ids.get(self.memory.written_under()).await, 0),
         };
         self.memory.writing_under(self.producer, standing.end);
     }
 
     /// Pads an empty partition up to where the lane starts, and deletes the padding.
     async fn pad(&mut self, start: Offset) -> Option<Stop> {
-        let limit = self.shared.options.batch_for(self.takes.max_message_bytes);
+        let limit = self.common.options.batch_for(self.takes.max_message_bytes);
         let mut end = self.opening.standing.end;
         if end < start {
             info!(lane = %self.lane, from = end, to = start, "padding the target up to where the lane starts");
@@ -231,8 +211,8 @@ impl LaneWriter {
                 let stamp = self.stamp();
                 let (bytes, count) =
                     tokio::task::block_in_place(|| padding::batch(start - end, limit, stamp));
+                self.send(Draft { bytes, count, ..Draft::new(&self.lane, end) }).await;
                 end += Offset::from(count);
-                self.send(Draft { bytes, count, ..Draft::new(&self.lane) }).await;
             }
             let answer = self.answers.recv().await.expect("we hold a sender");
             if let Some(stop) = self.answered(answer).await {
@@ -243,10 +223,10 @@ impl LaneWriter {
     }
 
     async fn just_now(&mut self, what: Before) -> Option<Stop> {
-        let shared = &self.shared;
+        let common = &self.common;
         let at = &self.lane.target;
         match what {
-            Before::Fill(to) => match shared.filler.fill(self.producer, at, self.expected, to).await {
+            Before::Fill(to) => match common.filler.fill(self.producer, at, self.expected, to).await {
                 Ok(()) => self.expected = to,
                 Err(Unfilled::Moved(end)) => {
                     return Some(refusal::end_moved(&self.lane, self.expected, end));
@@ -254,7 +234,7 @@ impl LaneWriter {
                 Err(Unfilled::Refused(error)) => return Some(refusal::unfilled(&self.lane, &error)),
             },
             Before::Unpad(start) => {
-                if let Err(error) = padding::delete(&shared.client, at, start).await {
+                if let Err(error) = padding::delete(&common.client, at, start).await {
                     return Some(refusal::not_unpadded(&self.lane, start, &error));
                 }
             }
@@ -262,12 +242,21 @@ impl LaneWriter {
         None
     }
 
+    fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'static, Result<(), Stop>> {
+        debug!(lane = %self.lane, runs = runs.len(), first = ?runs.first(), "declaring where records will lie");
+        let marks = self.opening.marks.clone();
+        Box::pin(async move { marks.declare(runs).await })
+    }
+
     fn stamp(&self) -> Stamp {
         Stamp { producer: self.producer, sequence: self.sequence }
     }
 
     fn may_send(&self) -> bool {
-        self.in_flight.len() < IN_FLIGHT && !self.in_flight.iter().any(InFlight::has_failed)
+        let most = if self.known { IN_FLIGHT } else { 1 };
+        self.declaring.is_none()
+            && self.in_flight.len() < most
+            && !self.in_flight.iter().any(InFlight::has_failed)
     }
 
     async fn send(&mut self, draft: Draft) {
@@ -282,14 +271,14 @@ impl LaneWriter {
         let to = self.lane.target.clone();
         let leader = match self.leader {
             Some(leader) => Ok(leader),
-            None => self.shared.client.leader(&to.topic, to.partition).await.map(|leader| leader.broker),
+            None => self.common.client.leader(&to.topic, to.partition).await.map(|leader| leader.broker),
         };
         match leader {
             Ok(leader) => {
                 self.leader = Some(leader);
                 let (over, answer_to) = (self.over.clone(), self.answer_to.clone());
                 let outgoing = Outgoing { to, number, records, over, answer_to };
-                self.shared.brokers.send(leader, self.way, outgoing);
+                self.common.brokers.send(leader, self.way, outgoing);
             }
             Err(error) => {
                 let result = Err(Failure::NoAnswer(error.into()));
@@ -309,12 +298,13 @@ impl LaneWriter {
                 return Some(refusal::moved(&self.lane, self.expected, base));
             }
             self.expected = base + i64::from(draft.count);
+            self.known = true;
             self.over_it();
             // Only now: on two connections at once, batches could overtake each other.
             if self.in_flight.is_empty() {
                 self.way = Way::Usual;
             }
-            self.acknowledge(draft, base).await;
+            self.acknowledge(draft).await;
         }
         // What is behind a batch that failed is refused by the broker; once that is said too, all are sent again.
         if self.in_flight.iter().all(|batch| batch.answer.is_some())
@@ -339,6 +329,8 @@ impl LaneWriter {
             self.memory.refuse(offset, refusal);
         }
         if !guilty.is_empty() {
+            // What was sent behind it may arrive yet, and other records will have its sequence numbers.
+            self.memory.give_up(self.producer);
             return Some(refusal::read_again(&self.lane, offset));
         }
         if failure.is_too_large() && first.count > 1 {
@@ -346,31 +338,26 @@ impl LaneWriter {
             return Some(refusal::read_again(&self.lane, offset));
         }
         let trouble = self.trouble.get_or_insert_with(Trouble::new);
-        let lasting = trouble.since.elapsed();
-        if !failure.passes() || failure.is_unknown_topic() && lasting > GONE {
+        if !failure.passes() || failure.is_unknown_topic() && trouble.lasting() > GONE {
             if failure.is_out_of_sequence() {
                 self.memory.refused_sequence();
             }
             let refusal = refusal::of(&self.lane, offset, &failure);
-            self.count(&refusal);
+            self.common.count(&self.lane, &refusal);
             if let Some(offset) = record {
                 self.in_flight.clear();
                 self.moved_to(offset).await;
             }
             return Some(refusal.stop);
         }
-        if lasting > PATIENCE && !trouble.told {
-            trouble.told = true;
-            warn!(lane = %self.lane, offset, "the target does not take its records, trying on: {failure}");
-        }
-        let pause = trouble.pause();
+        let pause = trouble.goes_on(&self.lane, &failure);
         debug!(lane = %self.lane, offset, %failure, ?pause, "sent again");
         if failure.is_slow() {
             self.way = Way::Slow;
         }
         tokio::time::sleep(pause).await;
         self.leader = None;
-        self.shared.client.forget(&self.lane.target.topic);
+        self.common.client.forget(&self.lane.target.topic);
         let failed = self.in_flight.iter_mut().filter(|batch| batch.has_failed());
         let again: Vec<_> = failed
             .map(|batch| {
@@ -385,54 +372,40 @@ impl LaneWriter {
     }
 
     fn over_it(&mut self) {
-        if let Some(trouble) = self.trouble.take().filter(|trouble| trouble.told) {
-            info!(lane = %self.lane, "the target takes its records again, after {:.0?}", trouble.since.elapsed());
+        if let Some(trouble) = self.trouble.take() {
+            trouble.is_over(&self.lane);
         }
     }
 
-    async fn acknowledge(&mut self, draft: Draft, base: Offset) {
-        let Draft { mut acked, credits, .. } = draft;
-        for mark in &mut acked.marks {
-            mark.target += base;
-        }
-        acked.end = self.expected;
+    async fn acknowledge(&mut self, draft: Draft) {
         // Padding moves nothing.
-        if acked.next >= 0 {
-            let _ = self.shared.acks.send(acked).await;
+        if draft.acked.next >= 0 {
+            let _ = self.common.acks.send(draft.acked).await;
         }
-        drop(credits);
+        drop(draft.credits);
     }
 
     /// Only the position moves: behind what is in flight, or at once.
     async fn moved(&mut self, nothing: Draft) {
-        match self.in_flight.back_mut() {
-            Some(InFlight { draft: last, .. }) => {
-                last.acked.next = last.acked.next.max(nothing.acked.next);
-                last.credits.extend(nothing.credits);
-            }
-            None => {
-                let acked = Acked { end: self.expected, ..nothing.acked };
-                let _ = self.shared.acks.send(acked).await;
-            }
-        }
+        let Some(InFlight { draft: last, .. }) = self.in_flight.back_mut() else {
+            return self.acknowledge(nothing).await;
+        };
+        last.acked.marks.extend(nothing.acked.marks);
+        last.acked.next = last.acked.next.max(nothing.acked.next);
+        last.acked.end = last.acked.end.max(nothing.acked.end);
+        last.credits.extend(nothing.credits);
     }
 
     async fn moved_to(&mut self, next: Offset) {
-        let mut nothing = Draft::new(&self.lane);
-        nothing.acked.next = next;
-        self.moved(nothing).await;
+        self.moved(Draft::moved(&self.lane, next, self.expected)).await;
     }
+}
 
-    fn count(&self, refusal: &Refusal) {
-        if refusal.stop.kind == StopKind::Refused {
-            self.shared.metrics.refused(&self.lane).inc();
-        }
-    }
-
-    async fn skipped(&self, offset: Offset, refusal: Refusal) {
-        self.shared.metrics.refused(&self.lane).inc();
-        let event = LaneEvent::Skipped { lane: self.lane.id(), offset, stop: refusal.stop };
-        let _ = self.shared.events.send(event).await;
+/// Waits for what is being done; forever, where nothing is.
+async fn done<T>(doing: &mut Option<BoxFuture<'static, T>>) -> T {
+    match doing {
+        Some(doing) => doing.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -447,16 +420,5 @@ impl Drop for LaneWriter {
 impl InFlight {
     fn has_failed(&self) -> bool {
         matches!(self.answer, Some(Err(_)))
-    }
-}
-
-impl Trouble {
-    fn new() -> Self {
-        Self { since: Instant::now(), tries: 0, told: false }
-    }
-
-    fn pause(&mut self) -> Duration {
-        self.tries += 1;
-        Duration::from_millis(50 << self.tries.min(6)).min(Duration::from_secs(2))
     }
 }

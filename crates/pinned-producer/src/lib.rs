@@ -11,10 +11,13 @@
 //! ```
 
 mod broker;
+mod common;
+mod course;
 mod digest;
 mod drafts;
 mod error;
 mod fill;
+mod had;
 mod lane;
 mod limits;
 mod memory;
@@ -24,8 +27,10 @@ mod padding;
 mod producer_id;
 mod properties;
 mod refusal;
+mod shared;
 mod stage;
 mod standing;
+mod transaction;
 
 pub use error::Error;
 pub use limits::{Limits, Takes};
@@ -33,5 +38,5 @@ pub use metrics::Metrics;
 pub use opening::{BoxFuture, Marks, Note, Offsets, Opening, Writing};
 pub use properties::check;
 pub use refusal::RefusedPolicy;
-pub use stage::{Config, PinnedProducer};
+pub use stage::{Config, Order, PinnedProducer};
 pub use standing::{Last, Standing};

@@ -27,6 +27,8 @@ struct Known {
     producer: Option<(ProducerIdentity, Offset)>,
     /// That run was told that its sequence numbers do not follow.
     out_of_sequence: bool,
+    /// No run must go on under this.
+    given_up: Option<ProducerIdentity>,
 }
 
 impl Memory {
@@ -70,10 +72,16 @@ impl Memory {
         self.known().out_of_sequence = true;
     }
 
-    /// Whether a run began at this very end under this id, and was told that its sequence numbers do not follow: then
-    /// the broker remembers others than its log tells.
+    /// No run is to go on under this id, since other records may get the sequence numbers of those on their way.
+    pub(crate) fn give_up(&self, producer: ProducerIdentity) {
+        self.known().given_up = Some(producer);
+    }
+
+    /// Whether a run that begins at this end must not go on under this id: it was given up, or a run began at this very
+    /// end under it, and was told that its sequence numbers do not follow: then the broker remembers others than its
+    /// log tells.
     pub(crate) fn is_refused(&self, producer: ProducerIdentity, from: Offset) -> bool {
         let known = self.known();
-        known.out_of_sequence && known.producer == Some((producer, from))
+        known.given_up == Some(producer) || known.out_of_sequence && known.producer == Some((producer, from))
     }
 }

@@ -46,6 +46,11 @@ pub trait Marks: Send + Sync {
     /// An error stops the lane, once what was sent before is acknowledged.
     fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>>;
 
+    /// Whether the partition is still this instance's to write. Asked before anything is sent.
+    fn may_write(&self) -> bool {
+        true
+    }
+
     /// (Shared.) Takes these marks (absolute target offsets) and the position behind them, and says what has to be
     /// written in the same transaction, so that they are there if and only if the records are. Called in the order of
     /// the marks, once a transaction; where that can't be committed for certain, the lane's run is over, and nothing is

@@ -1,9 +1,12 @@
 //! What an error of the target means for a lane, in words for the operator.
 
 use kafka_wire::Code;
-use mirror_types::{Lane, Offset, Stop, StopKind};
+use mirror_types::{Lane, Offset, Stop, StopKind, TopicPartition};
 
 use crate::broker::Failure;
+
+/// What the operator has to do.
+const BY_ITSELF: &str = "none: the lane starts again by itself";
 
 /// What to do with a record that the target will never take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,23 +46,37 @@ pub(crate) fn too_large(lane: &Lane, offset: Offset, size: u64, packed: u64, lim
 }
 
 /// The target's last record is not the source's record of the same offset.
-pub(crate) fn not_the_same(lane: &Lane, offset: Offset) -> Refusal {
+pub(crate) fn not_the_same(lane: &Lane, offset: Offset) -> Stop {
     let (target, at) = (&lane.target, &lane.source.at);
-    Refusal {
-        stop: Stop::new(
-            StopKind::Diverged,
-            format!(
-                "{at}: the record at offset {offset} is not the same on target {target}: somebody else has written \
-                 there, or the source was truncated or made again"
-            ),
-            format!(
-                "find out which of the two is right; to mirror {at} from its start again, stop isomirror and delete \
-                 topic {} on the target; to keep what is there, set offsets = \"translated\" for the topic",
-                target.topic
-            ),
+    Stop::new(
+        StopKind::Diverged,
+        format!(
+            "{at}: the record at offset {offset} is not the same on target {target}: somebody else has written \
+             there, or the source was truncated or made again"
         ),
-        of_this_record: false,
-    }
+        format!(
+            "find out which of the two is right; to mirror {at} from its start again, stop isomirror and delete \
+             topic {} on the target; to keep what is there, set offsets = \"translated\" for the topic",
+            target.topic
+        ),
+    )
+}
+
+/// With translated offsets, the target's last record is not the source's record that was put there.
+pub(crate) fn not_the_last(lane: &Lane, offset: Offset) -> Stop {
+    let (target, at) = (&lane.target, &lane.source.at);
+    Stop::new(
+        StopKind::Diverged,
+        format!(
+            "{at}: the record at source offset {offset} is not the last on target {target}, where it was put: \
+             somebody else has written there, or the source was truncated or made again"
+        ),
+        format!(
+            "find out which of the two is right; to mirror {at} from its start again, stop isomirror and delete \
+             topic {} on the target; if others are to write to it, set writers = \"shared\" for the topic",
+            target.topic
+        ),
+    )
 }
 
 /// The record has no key, and the target topic is compacted.
@@ -150,8 +167,82 @@ fn interrupted(lane: &Lane, offset: Offset, why: &str) -> Stop {
     Stop::new(
         StopKind::Interrupted,
         format!("{}: the record at source offset {offset} was not delivered: {why}", lane.source.at),
-        "none: the lane starts again by itself",
+        BY_ITSELF,
     )
+}
+
+/// A transaction of the lane can't be begun or ended.
+pub(crate) fn no_transaction(lane: &Lane, error: &kafka_wire::Error) -> Stop {
+    let (at, topic) = (&lane.source.at, &lane.target.topic);
+    let reason = format!("{at}: target {} is written in transactions, which fails: {error}", lane.target);
+    let right = match error.code() {
+        Some(Code::TransactionalIdAuthorizationFailed) => {
+            "WRITE and DESCRIBE on transactional ids that begin with isomirror. (kafka-acls.sh --add --operation Write \
+             --operation Describe --transactional-id isomirror. --resource-pattern-type prefixed)"
+                .to_owned()
+        }
+        Some(Code::TopicAuthorizationFailed) => {
+            format!("WRITE on topic {topic} and on the link's control topic (isomirror.…)")
+        }
+        Some(Code::ClusterAuthorizationFailed) => {
+            "IDEMPOTENT_WRITE on the target cluster (brokers before 2.8 ask for it)".to_owned()
+        }
+        code if code.is_some_and(is_fenced) => return taken_over(lane),
+        _ => return Stop::new(StopKind::Interrupted, reason, BY_ITSELF),
+    };
+    let fix = format!("grant {right} on the target; the lane is tried again by itself");
+    Stop::new(StopKind::Precondition, reason, fix)
+}
+
+/// Where the records of a transaction lie can't be written down.
+pub(crate) fn no_note(lane: &Lane, control: &TopicPartition, failure: &Failure) -> Stop {
+    let reason =
+        format!("{}: where its records lie can't be written to {control}: {failure}", lane.source.at);
+    let fix = match failure.code() {
+        Some(Code::TopicAuthorizationFailed) => {
+            format!("grant WRITE on topic {} on the target", control.topic)
+        }
+        Some(Code::MessageTooLarge | Code::RecordListTooLarge) => {
+            format!("remove max.message.bytes from topic {} on the target", control.topic)
+        }
+        Some(Code::InvalidRecord | Code::InvalidTimestamp | Code::UnknownTopicOrPartition) => {
+            format!(
+                "look at the configuration of topic {} on the target, and its broker's log",
+                control.topic
+            )
+        }
+        code if code.is_some_and(is_fenced) => return taken_over(lane),
+        _ => return Stop::new(StopKind::Interrupted, reason, BY_ITSELF),
+    };
+    Stop::new(StopKind::Precondition, reason, format!("{fix}; the lane is tried again by itself"))
+}
+
+/// The target's error for the record at `offset`, in a transaction: what is not about the records, ends it.
+pub(crate) fn in_transaction(lane: &Lane, offset: Offset, failure: &Failure) -> Refusal {
+    let stop = match failure.code() {
+        code if code.is_some_and(is_fenced) => taken_over(lane),
+        Some(
+            Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::MessageTooLarge
+            | Code::RecordListTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidTimestamp
+            | Code::UnknownTopicOrPartition,
+        ) => return of(lane, offset, failure),
+        _ => interrupted(lane, offset, &failure.to_string()),
+    };
+    Refusal { stop, of_this_record: false }
+}
+
+/// Whether the transactional id has a newer epoch.
+fn is_fenced(code: Code) -> bool {
+    matches!(code, Code::ProducerFenced | Code::InvalidProducerEpoch)
+}
+
+fn taken_over(lane: &Lane) -> Stop {
+    let reason = format!("{lane}: another instance has taken over its transactions, or one took too long");
+    Stop::new(StopKind::Interrupted, reason, BY_ITSELF)
 }
 
 /// The target's error for the record at `offset`.

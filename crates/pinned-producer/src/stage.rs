@@ -1,25 +1,20 @@
 //! The stage: hands each piece to its lane's writer, a task of its own.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use kafka_rd::Properties;
 use kafka_wire::{Client, Settings};
 use mirror_types::{Acked, LaneEvent, LaneId, Routed, TopicPartition};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{AbortHandle, JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    Error, Limits, Metrics, Opening, RefusedPolicy,
-    broker::Brokers,
-    fill::Filler,
-    lane::{LaneWriter, Shared},
-    memory::Memory,
-    producer_id::ProducerIds,
-    properties::Options,
+    Error, Limits, Metrics, Opening, RefusedPolicy, Writing, broker::Brokers, common::Common, fill::Filler,
+    lane::LaneWriter, memory::Memory, producer_id::ProducerIds, properties::Options, shared::SharedWriter,
 };
 
 /// How to write.
@@ -32,11 +27,30 @@ pub struct Config {
     pub refused: RefusedPolicy,
 }
 
+/// Between two looks whether a run that was ended has ended.
+const ENDING: Duration = Duration::from_millis(1);
+
+/// What a lane's writer is to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Begin; before the run's first piece.
+    Open(Box<Opening>),
+    /// End this run: the partition may be another instance's to write.
+    Close {
+        /// The run.
+        lane: LaneId,
+        /// Where it writes.
+        target: TopicPartition,
+        /// Sent once it sends nothing more; dropped if there is no such run.
+        closed: oneshot::Sender<()>,
+    },
+}
+
 /// The stage.
 pub struct PinnedProducer {
-    shared: Arc<Shared>,
+    common: Arc<Common>,
     limits: Limits,
-    openings: mpsc::UnboundedReceiver<Opening>,
+    orders: mpsc::UnboundedReceiver<Order>,
     input: mpsc::Receiver<Routed>,
     lanes: HashMap<TopicPartition, Run>,
     writers: JoinSet<()>,
@@ -55,7 +69,7 @@ impl PinnedProducer {
     pub fn new(
         config: Config,
         limits: Limits,
-        openings: mpsc::UnboundedReceiver<Opening>,
+        orders: mpsc::UnboundedReceiver<Order>,
         input: mpsc::Receiver<Routed>,
         acks: mpsc::Sender<Acked>,
         events: mpsc::Sender<LaneEvent>,
@@ -63,7 +77,7 @@ impl PinnedProducer {
     ) -> Result<Self, Error> {
         let options = Options::new(|property| config.properties.get(property))?;
         let client = Client::new(Settings::new(config.properties.iter())?);
-        let shared = Shared {
+        let common = Common {
             options,
             producer_ids: ProducerIds::new(client.clone()),
             brokers: Brokers::new(client.clone(), options.replication),
@@ -75,9 +89,9 @@ impl PinnedProducer {
             metrics,
         };
         Ok(Self {
-            shared: Arc::new(shared),
+            common: Arc::new(common),
             limits,
-            openings,
+            orders,
             input,
             lanes: HashMap::new(),
             writers: JoinSet::new(),
@@ -86,7 +100,7 @@ impl PinnedProducer {
 
     /// The target's client, for others who ask it something.
     pub fn client(&self) -> Client {
-        self.shared.client.clone()
+        self.common.client.clone()
     }
 
     /// Runs until the input ends and all of it is acknowledged, or until `give_up`.
@@ -101,7 +115,10 @@ impl PinnedProducer {
         loop {
             tokio::select! {
                 biased;
-                Some(opening) = self.openings.recv() => self.open(opening),
+                Some(order) = self.orders.recv() => match order {
+                    Order::Open(opening) => self.open(*opening),
+                    Order::Close { lane, target, closed } => self.close(lane, &target, closed),
+                },
                 piece = self.input.recv() => match piece {
                     Some(piece) => self.hand_on(piece),
                     None => break,
@@ -127,9 +144,34 @@ impl PinnedProducer {
         let memory = before.map(|run| run.memory).unwrap_or_default();
         let (pieces, input) = mpsc::unbounded_channel();
         let takes = self.limits.get(&target.topic);
-        let writer = LaneWriter::new(self.shared.clone(), opening, takes, memory.clone(), input);
-        let writer = self.writers.spawn(writer.run());
+        let (common, known) = (self.common.clone(), memory.clone());
+        let writer = match opening.writing.clone() {
+            Writing::Exclusive => {
+                let writer = LaneWriter::new(common, opening, takes, known, input);
+                self.writers.spawn(writer.run())
+            }
+            Writing::Shared { transactional_id, producer } => {
+                let transactions = common.transactions(&opening.lane, &transactional_id, producer);
+                let writer = SharedWriter::new(common, opening, takes, known, transactions, input);
+                self.writers.spawn(writer.run())
+            }
+        };
         self.lanes.insert(target, Run { id, pieces, writer, memory });
+    }
+
+    /// Nothing more is sent for this run. What is on its way may still arrive, as after a kill.
+    fn close(&mut self, lane: LaneId, target: &TopicPartition, closed: oneshot::Sender<()>) {
+        if self.lanes.get(target).is_none_or(|run| run.id != lane) {
+            return;
+        }
+        let Some(Run { writer, .. }) = self.lanes.remove(target) else { return };
+        writer.abort();
+        self.writers.spawn(async move {
+            while !writer.is_finished() {
+                tokio::time::sleep(ENDING).await;
+            }
+            let _ = closed.send(());
+        });
     }
 
     /// A piece of a run that is over is left out; so is one behind the place where the lane stopped.

@@ -52,6 +52,13 @@ impl Last {
 }
 
 impl Standing {
+    /// Asks where the partition begins and ends at this moment, for a lane that shares it with other writers: it need not
+    /// settle, and its last record is not of interest.
+    pub async fn at_present(client: &Client, at: &TopicPartition) -> Result<Self, Error> {
+        let end = offset(client, at, OffsetSpec::Latest).await?;
+        Ok(Self { start: offset(client, at, OffsetSpec::Earliest).await?, end, last: None })
+    }
+
     /// Asks the partition's leader, until what was on its way has arrived and all in-sync replicas have it.
     pub async fn of(client: &Client, at: &TopicPartition) -> Result<Self, Error> {
         let mut before = None;

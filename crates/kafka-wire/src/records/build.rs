@@ -7,6 +7,8 @@ use crate::ProducerIdentity;
 
 /// The length of a batch counts what comes after it.
 const LENGTH_FROM: usize = 12;
+/// This bit of a batch's attributes says that it is part of a transaction.
+const TRANSACTIONAL: i16 = 1 << 4;
 
 /// Who writes a batch, and which it is of theirs (KIP-98).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,7 @@ pub struct BatchBuilder {
     count: i32,
     first_timestamp: i64,
     max_timestamp: i64,
+    transactional: bool,
 }
 
 impl BatchBuilder {
@@ -42,7 +45,13 @@ impl BatchBuilder {
     pub fn new(capacity: usize) -> Self {
         let mut bytes = BytesMut::with_capacity(capacity + HEADER_LENGTH);
         bytes.put_bytes(0, HEADER_LENGTH);
-        Self { bytes, count: 0, first_timestamp: -1, max_timestamp: -1 }
+        Self { bytes, count: 0, first_timestamp: -1, max_timestamp: -1, transactional: false }
+    }
+
+    /// The same, to be part of a transaction of its producer.
+    #[must_use]
+    pub fn in_transaction(self) -> Self {
+        Self { transactional: true, ..self }
     }
 
     /// Whether it has no record yet; a broker takes no such batch.
@@ -96,7 +105,7 @@ impl BatchBuilder {
 
     /// The finished batch. Its base offset and leader epoch are the broker's to fill in.
     pub fn finish(self, stamp: Stamp, compression: Compression, level: Option<i32>) -> Bytes {
-        let Self { mut bytes, count, first_timestamp, max_timestamp } = self;
+        let Self { mut bytes, count, first_timestamp, max_timestamp, transactional } = self;
         if compression != Compression::None {
             let mut packed = BytesMut::with_capacity(bytes.len() / 2 + HEADER_LENGTH);
             packed.put_bytes(0, HEADER_LENGTH);
@@ -110,7 +119,7 @@ impl BatchBuilder {
         header.put_i32(-1);
         header.put_u8(2);
         header.put_u32(0);
-        header.put_i16(compression as i16);
+        header.put_i16(compression as i16 | if transactional { TRANSACTIONAL } else { 0 });
         header.put_i32(count - 1);
         header.put_i64(first_timestamp);
         header.put_i64(max_timestamp);

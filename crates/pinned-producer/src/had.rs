@@ -1,0 +1,53 @@
+//! Records that are read again although the target has them: passed over, but for the last, which must be the same.
+//!
+//! What is said of them is held back until all of them have come, since the last tells whether any of it is true.
+
+use mirror_types::{Mark, Offset, Record};
+
+use crate::{digest::Digest, standing::Last};
+
+/// Runs that are held back, at the most.
+const RUNS: usize = 10_000;
+
+/// What was read again so far.
+#[derive(Default)]
+pub(crate) struct Had {
+    /// They lie at their own offsets, which is to be told.
+    identical: bool,
+    /// The source offset of the target's last record, and its digest.
+    check: Option<(Offset, Digest)>,
+    marks: Vec<Mark>,
+}
+
+impl Had {
+    /// They lie at their own offsets, and that is to be told.
+    pub(crate) fn identical() -> Self {
+        Self { identical: true, ..Self::default() }
+    }
+
+    /// `last`, the target's last record, is that of source offset `offset`: should it be read, it must be the same.
+    #[must_use]
+    pub(crate) fn checked(self, check: Option<(Offset, &Last)>) -> Self {
+        Self { check: check.map(|(offset, last)| (offset, last.digest)), ..self }
+    }
+
+    /// Takes a record. False: the target has another in its place.
+    pub(crate) fn take(&mut self, record: &Record<'_>) -> bool {
+        let offset = record.offset();
+        if self.identical && !self.marks.last_mut().is_some_and(|mark| mark.extend(offset, offset)) {
+            self.marks.push(Mark { source: offset, target: offset, count: 1 });
+        }
+        let check = self.check.take_if(|(checked, _)| *checked == offset);
+        check.is_none_or(|(_, digest)| Digest::of(record) == digest)
+    }
+
+    /// Whether no more is to be held back.
+    pub(crate) fn is_full(&self) -> bool {
+        self.marks.len() >= RUNS
+    }
+
+    /// Where they lie.
+    pub(crate) fn marks(&mut self) -> Vec<Mark> {
+        std::mem::take(&mut self.marks)
+    }
+}

@@ -1,4 +1,4 @@
-//! Base64 of RFC 4648, padded: all that SCRAM asks for.
+//! Base64 of RFC 4648: padded, as SCRAM asks for it, and that for URLs without padding, as tokens are written.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -13,6 +13,10 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+pub(crate) fn encode_url(bytes: &[u8]) -> String {
+    encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
@@ -55,6 +59,7 @@ mod tests {
             assert_eq!(encode(bytes.as_bytes()), text);
             assert_eq!(decode(text).unwrap(), bytes.as_bytes());
         }
+        assert_eq!((encode(&[0xfb, 0xff]), encode_url(&[0xfb, 0xff])), ("+/8=".to_owned(), "-_8".to_owned()));
         for bad in ["Z", "Zg=", "Z===", "====", "Zm9*", "Zg==Zg=="] {
             assert_eq!(decode(bad), None, "{bad}");
         }

@@ -16,6 +16,7 @@ mod error;
 mod fetch;
 mod groups;
 mod names;
+mod oauthbearer;
 mod offsets;
 mod produce;
 mod producers;

@@ -8,13 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kafka_harness::{Cluster, Props, Security, shared::unique};
+use kafka_harness::{Cluster, Props, Security, daemon::eventually, shared::unique};
 use kafka_wire::{Cause, Client, Code, Error, ProducerIdentity, Purpose, Sent, To, TxnMarker};
+use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer},
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use self::support::{batch_of, client, leader, new_producer, produce, with};
 
 struct Clusters {
-    /// SASL_SSL with SCRAM-SHA-512 and, for the user `other`, SCRAM-SHA-256; a session lasts three seconds.
+    /// SASL_SSL with SCRAM-SHA-512, for the user `other` SCRAM-SHA-256, and OAUTHBEARER with tokens for the
+    /// scope `mirror`; a session lasts three seconds.
     scram: Cluster,
     /// Mutual TLS.
     tls: Cluster,
@@ -30,14 +37,17 @@ fn clusters() -> &'static Clusters {
     CLUSTERS.get_or_init(|| {
         let listener = "listener.name.client";
         let module = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+        let tokens = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+                      unsecuredLoginStringClaim_sub=\"broker\" unsecuredValidatorRequiredScope=\"mirror\";";
         thread::scope(|scope| {
             let scram = scope.spawn(|| {
                 let cluster = Cluster::builder()
                     .security(Security::scram(&["someone"]))
                     .broker_config(
                         &format!("{listener}.sasl.enabled.mechanisms"),
-                        "SCRAM-SHA-512,SCRAM-SHA-256",
+                        "SCRAM-SHA-512,SCRAM-SHA-256,OAUTHBEARER",
                     )
+                    .broker_config(&format!("{listener}.oauthbearer.sasl.jaas.config"), tokens)
                     .broker_config(&format!("{listener}.scram-sha-256.sasl.jaas.config"), module)
                     .broker_config("connections.max.reauth.ms", &SESSION.as_millis().to_string())
                     .start()
@@ -78,6 +88,20 @@ async fn refused(props: &Props) -> Error {
     error
 }
 
+/// The properties of one who has a token, by this `sasl.oauthbearer.config`.
+fn bearer(cluster: &Cluster, config: &str) -> Props {
+    let props = without(cluster.client_properties("someone"), &["sasl.username", "sasl.password"]);
+    let props = with(props, "sasl.mechanism", "OAUTHBEARER");
+    with(with(props, "enable.sasl.oauthbearer.unsecure.jwt", "true"), "sasl.oauthbearer.config", config)
+}
+
+fn librdkafka_is_let_in(props: &Props) {
+    let mut config = ClientConfig::new();
+    config.extend(props.iter().cloned());
+    let consumer: BaseConsumer = config.create().expect("librdkafka takes the properties");
+    consumer.fetch_metadata(None, Duration::from_secs(20)).expect("librdkafka is let in");
+}
+
 fn without(mut props: Props, names: &[&str]) -> Props {
     props.retain(|(have, _)| !names.contains(&&**have));
     props
@@ -104,6 +128,68 @@ async fn every_way_in_works() {
     let text = std::fs::read_to_string(scram.dir().join("ca.pem")).unwrap();
     let text = with(without(scram.client_properties("someone"), &["ssl.ca.location"]), "ssl.ca.pem", &text);
     works(&text).await;
+}
+
+#[tokio::test]
+async fn a_token_lets_in_as_whom_it_names() {
+    let Clusters { scram, .. } = clusters();
+    let config = "principal=someone scope=read,mirror extension_traceId=a=b";
+    librdkafka_is_let_in(&bearer(scram, config));
+    works(&bearer(scram, config)).await;
+    let topic = unique("tokens");
+    scram.create_topic(&topic, 1, 1, &[]).unwrap();
+    client(&bearer(scram, config)).log_end(&topic, 0).await.expect("someone has the right");
+    let nobody = client(&bearer(scram, "principal=nobody scope=mirror"));
+    let error = nobody.log_end(&topic, 0).await.unwrap_err();
+    assert!(error.is_not_authorized(), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_called_that_in_the_brokers_words() {
+    let Clusters { scram, plain, .. } = clusters();
+    for (config, said) in [
+        ("principal=someone extension_a=hunter2", r#"{"status":"insufficient_scope""#),
+        ("principal=someone principalClaimName=azp scope=mirror", r#"{"status":"invalid_token"}"#),
+    ] {
+        let error = refused(&bearer(scram, config)).await;
+        assert!(matches!(error.cause, Cause::Authentication(_)) && !error.is_retriable(), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains("OAUTHBEARER as someone: the broker refuses the token: "), "{text}");
+        assert!(text.contains(said) && !text.contains("hunter2"), "{text}");
+        // It says so where the client ends the exchange as it is to be ended.
+        eventually("the broker's log", || scram.log(1).unwrap().contains(&format!("({said}")).then_some(()));
+    }
+    let error = refused(&bearer(plain, "principal=someone")).await;
+    assert!(error.is_authentication() && error.to_string().contains("the broker takes PLAIN"), "{error}");
+}
+
+#[tokio::test]
+async fn a_keystore_is_shown_as_its_certificate_and_key_are() {
+    let Clusters { tls, .. } = clusters();
+    let pem = |file: &str| std::fs::read(tls.dir().join(file)).unwrap();
+    let certificate = |file: &str| {
+        let der = CertificateDer::from_pem_slice(&pem(file)).unwrap();
+        Certificate::from_der(&der).unwrap()
+    };
+    let key = PrivateKeyDer::from_pem_slice(&pem("someone.key.pem")).unwrap();
+    let key = PrivateKey::from_der(key.secret_der()).unwrap();
+    let chain = PrivateKeyChain::new("1", key, [certificate("someone.cert.pem"), certificate("ca.pem")]);
+    let mut keystore = KeyStore::new();
+    keystore.add_entry("someone", KeyStoreEntry::PrivateKeyChain(chain));
+    let [ours, javas] =
+        ["someone.p12", "someone.java.p12"].map(|file| tls.dir().join(file).display().to_string());
+    std::fs::write(&ours, keystore.writer("opensesame").write().unwrap()).unwrap();
+    let copy = ["-importkeystore", "-noprompt", "-srckeystore", &ours, "-destkeystore", &javas];
+    let passwords = ["-srcstorepass", "opensesame", "-deststorepass", "opensesame"];
+    let copied = tls.run_tool("sun.security.tools.keytool.Main", &[&copy[..], &passwords].concat()).unwrap();
+    assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stdout));
+    let pem = ["ssl.certificate.location", "ssl.key.location"];
+    for file in [&ours, &javas] {
+        let props = with(without(tls.client_properties("someone"), &pem), "ssl.keystore.location", file);
+        let props = with(props, "ssl.keystore.password", "opensesame");
+        librdkafka_is_let_in(&props);
+        works(&props).await;
+    }
 }
 
 #[tokio::test]
@@ -154,9 +240,16 @@ async fn a_wrong_protocol_is_an_error_that_says_so() {
 #[tokio::test]
 async fn a_session_is_renewed_on_the_same_connection_while_requests_are_on_their_way() {
     let Clusters { scram, .. } = clusters();
+    // Shorter than the broker's session: it lasts as long as the token.
+    let token = bearer(scram, "principal=someone scope=mirror lifeSeconds=2");
+    let password = scram.client_properties("someone");
+    tokio::join!(renewed(scram, &password), renewed(scram, &token));
+}
+
+async fn renewed(scram: &Cluster, props: &Props) {
     let topic = unique("renewed");
     scram.create_topic(&topic, 1, 1, &[]).unwrap();
-    let client = client(&scram.client_properties("someone"));
+    let client = client(props);
     let me = new_producer(&client).await;
     let connection = leader(&client.for_purpose(Purpose::new("produce")), &topic).await;
     let started = Instant::now();

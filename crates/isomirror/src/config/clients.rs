@@ -39,8 +39,9 @@ pub fn check(side: Side, kafka: &Kafka, prefetch: u64, problems: &mut Problems) 
     let fix = match &bad.property {
         Some(property) if reason.contains("remove it") => format!("leave `{property}` out"),
         Some(property) if property.starts_with("sasl.mechanism") => {
-            "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512".to_owned()
+            "write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER".to_owned()
         }
+        Some(property) if origin.is_none() => format!("set `{property}` in [{side}.kafka]"),
         Some(property) => format!("change `{property}` in [{side}.kafka], or leave it out"),
         None => format!("see the properties of [{side}.kafka]"),
     };

@@ -18,13 +18,14 @@ use super::{
 };
 
 /// Properties worth suggesting when one is misspelt.
-const COMMON: [&str; 28] = [
+const COMMON: [&str; 31] = [
     "acks",
     "batch.size",
     "bootstrap.servers",
     "client.id",
     "client.rack",
     "compression.type",
+    "enable.sasl.oauthbearer.unsecure.jwt",
     "enable.ssl.certificate.verification",
     "fetch.max.bytes",
     "group.id",
@@ -47,6 +48,8 @@ const COMMON: [&str; 28] = [
     "ssl.endpoint.identification.algorithm",
     "ssl.key.location",
     "ssl.key.password",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
 ];
 
 /// Where a property's value is to be looked up.

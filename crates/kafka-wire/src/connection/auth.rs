@@ -1,6 +1,6 @@
 //! Before other requests: which versions the broker knows, and who we are.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::{
@@ -19,7 +19,7 @@ use super::{
     queue::{Queue, decode},
 };
 use crate::{
-    Cause, Error, base64,
+    Cause, Error, base64, oauthbearer,
     scram::Scram,
     settings::{Mechanism, Sasl},
 };
@@ -86,18 +86,29 @@ pub(super) async fn authenticate(
             }
         }
     };
-    let answer = match sasl.mechanism {
-        Mechanism::Plain => {
-            step(format!("\0{}\0{}", sasl.user, sasl.password.expose_secret()).into_bytes()).await?
+    let answer = match &sasl.mechanism {
+        Mechanism::Plain { password } => {
+            step(format!("\0{}\0{}", sasl.user, password.expose_secret()).into_bytes()).await?
         }
-        Mechanism::Scram(hash) => {
+        Mechanism::Scram { hash, password } => {
             let nonce = nonce().ok_or_else(|| refused("the system has no randomness".to_owned()))?;
-            let scram = Scram::new(hash, &sasl.user, &sasl.password, nonce);
+            let scram = Scram::new(*hash, &sasl.user, password, nonce);
             let first = step(scram.first().into_bytes()).await?;
             let (last, verify) = scram.last(&first.auth_bytes).map_err(refused)?;
             let last = step(last.into_bytes()).await?;
             verify.check(&last.auth_bytes).map_err(refused)?;
             last
+        }
+        Mechanism::OauthBearer(tokens) => {
+            // Every session has a token of its own: none is ever too old to be shown.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let answer = step(tokens.first(now).into_bytes()).await?;
+            if !answer.auth_bytes.is_empty() {
+                let _ = step(oauthbearer::GIVE_UP.into()).await;
+                let said = String::from_utf8_lossy(&answer.auth_bytes);
+                return Err(refused(format!("the broker refuses the token: {said}")));
+            }
+            answer
         }
     };
     let lifetime = u64::try_from(answer.session_lifetime_ms).unwrap_or(0);

@@ -3,6 +3,7 @@
 //! A property that only concerns librdkafka is passed over. One that says how to be safe and that this
 //! client can't honour is an error: leaving it out silently would be less safe than was asked for.
 
+mod identity;
 mod parse;
 mod tls;
 
@@ -13,7 +14,7 @@ use secrecy::SecretString;
 pub(crate) use tls::Tls;
 
 use self::parse::Reader;
-use crate::scram::Hash;
+use crate::{oauthbearer::Unsecured, scram::Hash};
 
 /// How to reach a cluster, and how to be let in. Made once; clones share it.
 #[derive(Clone)]
@@ -72,15 +73,15 @@ pub(crate) enum Family {
 /// Who to be, and how to show it.
 #[derive(Clone)]
 pub(crate) struct Sasl {
-    pub mechanism: Mechanism,
     pub user: String,
-    pub password: SecretString,
+    pub mechanism: Mechanism,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Mechanism {
-    Plain,
-    Scram(Hash),
+    Plain { password: SecretString },
+    Scram { hash: Hash, password: SecretString },
+    OauthBearer(Unsecured),
 }
 
 impl Settings {
@@ -120,7 +121,7 @@ impl fmt::Debug for Settings {
             .field("bootstrap", &self.bootstrap)
             .field("client_id", &self.client_id)
             .field("tls", &self.tls.is_some())
-            .field("sasl", &self.sasl.as_ref().map(|sasl| (sasl.mechanism, &sasl.user)))
+            .field("sasl", &self.sasl.as_ref().map(|sasl| (sasl.mechanism.name(), &sasl.user)))
             .finish_non_exhaustive()
     }
 }
@@ -140,11 +141,12 @@ impl Family {
 // === impl Mechanism ===
 
 impl Mechanism {
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Plain => "PLAIN",
-            Self::Scram(Hash::Sha256) => "SCRAM-SHA-256",
-            Self::Scram(Hash::Sha512) => "SCRAM-SHA-512",
+            Self::Plain { .. } => "PLAIN",
+            Self::Scram { hash: Hash::Sha256, .. } => "SCRAM-SHA-256",
+            Self::Scram { hash: Hash::Sha512, .. } => "SCRAM-SHA-512",
+            Self::OauthBearer(_) => "OAUTHBEARER",
         }
     }
 }

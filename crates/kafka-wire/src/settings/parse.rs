@@ -5,12 +5,11 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Family, Mechanism, Sasl, SettingsError};
-use crate::scram::Hash;
+use crate::{oauthbearer::Unsecured, scram::Hash};
 
-/// What librdkafka does and this client does not, where leaving it out would be less safe: by the
+/// What librdkafka does with TLS and this client does not, where leaving it out would be less safe: by the
 /// property's name, or its beginning.
-const REFUSED: [(&str, &str); 10] = [
-    ("ssl.keystore.", "PKCS#12 is not read; give ssl.certificate.location and ssl.key.location (PEM)"),
+const REFUSED: [(&str, &str); 7] = [
     ("ssl.engine.", "OpenSSL engines can't be used; give ssl.key.location or ssl.key.pem"),
     ("ssl.providers", "OpenSSL providers can't be used"),
     ("ssl.crl.location", "revocation lists are not checked"),
@@ -18,11 +17,10 @@ const REFUSED: [(&str, &str); 10] = [
     ("ssl.curves.list", "curves can't be chosen: they are rustls' (TLS 1.2 and 1.3)"),
     ("ssl.sigalgs.list", "signature algorithms can't be chosen: they are rustls' (TLS 1.2 and 1.3)"),
     ("ssl.ca.certificate.stores", "Windows certificate stores can't be used; give ssl.ca.location"),
-    ("sasl.oauthbearer.", MECHANISMS),
-    ("sasl.kerberos.", MECHANISMS),
 ];
 
-const MECHANISMS: &str = "only PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 are possible";
+const MECHANISMS: &str = "only PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER are possible";
+const TOKENS: &str = "tokens can't be fetched (OIDC), only unsecured ones be made";
 
 pub(crate) struct Reader(BTreeMap<String, SecretString>);
 
@@ -75,12 +73,9 @@ impl Reader {
     }
 
     pub fn refuse_what_cannot_be_honoured(&self) -> Result<(), SettingsError> {
-        let (tls, sasl) = self.protocol()?;
-        for name in self.0.keys().filter(|name| self.get(name).is_some()) {
-            // Without TLS or SASL their properties do nothing, with librdkafka too.
-            if name.starts_with("ssl.") && !tls || name.starts_with("sasl.") && !sasl {
-                continue;
-            }
+        let (tls, _) = self.protocol()?;
+        // Without TLS its properties do nothing, with librdkafka too.
+        for name in self.0.keys().filter(|name| tls && self.get(name).is_some()) {
             if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| name.starts_with(refused)) {
                 return Err(error(name, (*reason).to_owned()));
             }
@@ -103,17 +98,34 @@ impl Reader {
     pub fn sasl(&self) -> Result<Sasl, SettingsError> {
         // librdkafka's default is GSSAPI.
         let (name, mechanism) = self.either(["sasl.mechanism", "sasl.mechanisms"]);
-        let mechanism = match mechanism.unwrap_or("GSSAPI").trim().to_ascii_uppercase().as_str() {
-            "PLAIN" => Mechanism::Plain,
-            "SCRAM-SHA-256" => Mechanism::Scram(Hash::Sha256),
-            "SCRAM-SHA-512" => Mechanism::Scram(Hash::Sha512),
-            other => return Err(error(name, format!("{other} can't be used here: {MECHANISMS}"))),
-        };
-        let needed =
-            |name: &str| self.get(name).ok_or_else(|| error(name, format!("{} needs it", mechanism.name())));
-        let user = needed("sasl.username")?.to_owned();
-        let password = SecretString::from(needed("sasl.password")?);
-        Ok(Sasl { mechanism, user, password })
+        let mechanism = mechanism.unwrap_or("GSSAPI").trim().to_ascii_uppercase();
+        let needed = |name: &str| self.get(name).ok_or_else(|| error(name, format!("{mechanism} needs it")));
+        let user = || needed("sasl.username").map(str::to_owned);
+        let password = || needed("sasl.password").map(SecretString::from);
+        let scram =
+            |hash| Ok(Sasl { user: user()?, mechanism: Mechanism::Scram { hash, password: password()? } });
+        match &*mechanism {
+            "PLAIN" => Ok(Sasl { user: user()?, mechanism: Mechanism::Plain { password: password()? } }),
+            "SCRAM-SHA-256" => scram(Hash::Sha256),
+            "SCRAM-SHA-512" => scram(Hash::Sha512),
+            "OAUTHBEARER" => {
+                self.only_unsecured_tokens()?;
+                let config = "sasl.oauthbearer.config";
+                let tokens = Unsecured::new(needed(config)?).map_err(|reason| error(config, reason))?;
+                Ok(Sasl { user: tokens.principal().to_owned(), mechanism: Mechanism::OauthBearer(tokens) })
+            }
+            other => Err(error(name, format!("{other} can't be used here: {MECHANISMS}"))),
+        }
+    }
+
+    fn only_unsecured_tokens(&self) -> Result<(), SettingsError> {
+        let (method, unsecured) = ("sasl.oauthbearer.method", "enable.sasl.oauthbearer.unsecure.jwt");
+        match self.get(method).unwrap_or("default").to_ascii_lowercase().as_str() {
+            "default" if self.flag(unsecured, false)? => Ok(()),
+            "default" => Err(error(unsecured, format!("OAUTHBEARER needs it to be true: {TOKENS}"))),
+            "oidc" => Err(error(method, format!("{TOKENS}, with {unsecured}"))),
+            other => Err(error(method, format!("`{other}` is not default"))),
+        }
     }
 
     pub fn bootstrap(&self) -> Result<Vec<(String, u16)>, SettingsError> {

@@ -1,4 +1,13 @@
+use rustls::crypto::ring;
+
 use super::*;
+
+/// Keystores; see the README there.
+macro_rules! data {
+    () => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/")
+    };
+}
 
 fn settings(properties: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     Settings::new(properties.iter().copied())
@@ -55,9 +64,12 @@ fn secrets_are_never_shown() {
 #[test]
 fn a_bad_property_is_named_with_what_is_possible() {
     let ssl = ("security.protocol", "ssl");
+    let keystore = ("ssl.keystore.location", concat!(data!(), "openssl.p12"));
+    let oauth = [("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "OAUTHBEARER")];
+    let unsecured = ("enable.sasl.oauthbearer.unsecure.jwt", "true");
     // Properties beside a good bootstrap.servers; the one that is named; a part of what is said of it.
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
-    let cases: [Case<'_>; 24] = [
+    let cases: [Case<'_>; 33] = [
         (&[("bootstrap.servers", "")], "bootstrap.servers", "no broker"),
         (&[("bootstrap.servers", ",")], "bootstrap.servers", "no broker"),
         (&[("bootstrap.servers", "a:b")], "bootstrap.servers", "host:port"),
@@ -68,17 +80,39 @@ fn a_bad_property_is_named_with_what_is_possible() {
         (&[("security.protocol", "tls")], "security.protocol", "sasl_ssl"),
         (&[("security.protocol", "sasl_ssl"), ("ssl.ca.pem", "x")], "ssl.ca.pem", "certificate"),
         (&[("security.protocol", "sasl_plaintext")], "sasl.mechanism", "GSSAPI"),
+        (&[oauth[0], ("sasl.mechanism", "gssapi")], "sasl.mechanism", "OAUTHBEARER are possible"),
+        (&oauth, "enable.sasl.oauthbearer.unsecure.jwt", "needs it to be true"),
+        (&[oauth[0], oauth[1], unsecured], "sasl.oauthbearer.config", "OAUTHBEARER needs it"),
         (
-            &[("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "OAUTHBEARER")],
-            "sasl.mechanism",
-            "SCRAM",
+            &[oauth[0], oauth[1], unsecured, ("sasl.oauthbearer.config", "scope=a")],
+            "sasl.oauthbearer.config",
+            "`principal` is not given",
         ),
+        (&[oauth[0], oauth[1], ("sasl.oauthbearer.method", "OIDC")], "sasl.oauthbearer.method", "fetched"),
+        (&[oauth[0], oauth[1], ("sasl.oauthbearer.method", "a")], "sasl.oauthbearer.method", "default"),
         (&[("security.protocol", "sasl_plaintext"), ("sasl.mechanism", "plain")], "sasl.username", "PLAIN"),
         (&[("socket.timeout.ms", "soon")], "socket.timeout.ms", "number"),
         (&[("socket.timeout.ms", "1")], "socket.timeout.ms", "from 10"),
         (&[("socket.keepalive.enable", "maybe")], "socket.keepalive.enable", "true"),
         (&[("broker.address.family", "v5")], "broker.address.family", "v6"),
-        (&[ssl, ("ssl.keystore.location", "a.p12")], "ssl.keystore.location", "ssl.key.location"),
+        (&[ssl, keystore, ("ssl.key.location", "a")], "ssl.key.location", "which"),
+        (&[ssl, keystore, ("ssl.certificate.pem", "a")], "ssl.certificate.pem", "which"),
+        (&[ssl, ("ssl.ca.pem", CA), keystore], "ssl.keystore.password", "ssl.keystore.location needs it"),
+        (
+            &[ssl, ("ssl.ca.pem", CA), keystore, ("ssl.keystore.password", "hunter2")],
+            "ssl.keystore.password",
+            "does not open ssl.keystore.location",
+        ),
+        (
+            &[
+                ssl,
+                ("ssl.ca.pem", CA),
+                ("ssl.keystore.location", concat!(data!(), "README.md")),
+                ("ssl.keystore.password", "a"),
+            ],
+            "ssl.keystore.location",
+            "README.md: not PKCS#12",
+        ),
         (&[ssl, ("ssl.crl.location", "a")], "ssl.crl.location", "revocation"),
         (&[ssl, ("ssl.engine.location", "a")], "ssl.engine.location", "engines"),
         (&[ssl, ("ssl.ca.location", "/nonexistent/ca")], "ssl.ca.location", "/nonexistent/ca"),
@@ -96,13 +130,67 @@ fn a_bad_property_is_named_with_what_is_possible() {
         all.extend(properties);
         let error = settings(&all).expect_err(property);
         assert_eq!(error.property, property, "{error}");
-        assert!(error.reason.contains(reason), "{error}");
+        assert!(error.reason.contains(reason) && !error.reason.contains("hunter2"), "{error}");
     }
 }
 
 #[test]
-fn what_tls_would_refuse_does_not_matter_without_tls() {
-    settings(&[("bootstrap.servers", "a"), ("ssl.keystore.location", "a.p12")]).unwrap();
+fn what_is_not_used_does_not_matter() {
+    settings(&[("bootstrap.servers", "a"), ("ssl.crl.location", "a")]).unwrap();
+    let mut properties = SASL.to_vec();
+    properties.extend([("sasl.kerberos.keytab", "a"), ("sasl.oauthbearer.config", "a")]);
+    settings(&properties).expect("they are other mechanisms' own");
+}
+
+#[test]
+fn keystores_are_opened_whoever_made_them() {
+    let open = |file: &str| {
+        let path = format!("{}{file}", data!());
+        let properties = [("ssl.keystore.location", &*path), ("ssl.keystore.password", "opensesame")];
+        let identity = identity::identity(&Reader::new(properties), &ring::default_provider());
+        identity.map(|identity| identity.expect("a certificate is given").cert)
+    };
+    let subjects = |file: &str| -> Vec<String> {
+        let chain = open(file).unwrap();
+        let parsed =
+            chain.iter().map(|certificate| p12_keystore::Certificate::from_der(certificate).unwrap());
+        parsed.map(|certificate| certificate.subject().to_owned()).collect()
+    };
+    assert_eq!(subjects("openssl.p12"), ["CN=me", "CN=issuer", "CN=root"]);
+    assert_eq!(subjects("legacy.p12"), ["CN=me"]);
+    assert_eq!(subjects("keytool.p12"), ["CN=me"]);
+    let error = open("no-key.p12").unwrap_err().to_string();
+    assert!(error.starts_with("ssl.keystore.location: ") && error.contains("no private key"), "{error}");
+    let error = open("gone.p12").unwrap_err().to_string();
+    assert!(error.starts_with("ssl.keystore.location: ") && error.contains("gone.p12"), "{error}");
+}
+
+#[test]
+fn a_key_is_that_of_its_certificate() {
+    let properties = [
+        ("bootstrap.servers", "a"),
+        ("security.protocol", "ssl"),
+        ("ssl.ca.pem", CA),
+        ("ssl.certificate.pem", CA),
+        ("ssl.key.pem", &*rcgen::KeyPair::generate().unwrap().serialize_pem()),
+    ];
+    let error = settings(&properties).unwrap_err();
+    assert_eq!((&*error.property, error.reason.contains("KeyMismatch")), ("ssl.key.pem", true), "{error}");
+}
+
+#[test]
+fn tokens_are_made_as_they_are_asked_for() {
+    let settings = settings(&[
+        ("bootstrap.servers", "a"),
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanisms", "oauthbearer"),
+        ("sasl.oauthbearer.method", "default"),
+        ("enable.sasl.oauthbearer.unsecure.jwt", "true"),
+        ("sasl.oauthbearer.config", "principal=me extension_token=hunter2"),
+    ])
+    .unwrap();
+    let shown = format!("{settings:?}");
+    assert!(shown.contains("OAUTHBEARER") && shown.contains("me") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]

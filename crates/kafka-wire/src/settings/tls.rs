@@ -1,4 +1,4 @@
-//! TLS by rustls and ring: whom to trust, and what certificate to show.
+//! TLS by rustls and ring: whom to trust.
 
 use std::{
     fs,
@@ -16,22 +16,21 @@ use rustls::{
     crypto::{
         CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
     },
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
     server::ParsedCertificate,
+    sign::SingleCertAndKey,
 };
 use secrecy::zeroize::Zeroizing;
 
 use super::{
     SettingsError,
+    identity::identity,
     parse::{Reader, error},
 };
 
 /// A TLS configuration.
 #[derive(Clone)]
 pub(crate) struct Tls(pub Arc<ClientConfig>);
-
-const CERTIFICATE: [&str; 2] = ["ssl.certificate.location", "ssl.certificate.pem"];
-const KEY: [&str; 2] = ["ssl.key.location", "ssl.key.pem"];
 
 impl Tls {
     pub fn new(reader: &Reader) -> Result<Self, SettingsError> {
@@ -40,22 +39,9 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(|reason| error("security.protocol", reason.to_string()))?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier(reader, &provider)?);
-        let config = match (pem(reader, CERTIFICATE)?, pem(reader, KEY)?) {
-            (None, None) => builder.with_no_client_auth(),
-            (Some((name, certificate)), Some((key_name, key))) => {
-                let chain = certificates(name, &certificate)?;
-                let key = private_key(reader, key_name, &key)?;
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|reason| error(key_name, reason.to_string()))?
-            }
-            (Some((name, _)), None) => {
-                return Err(error(name, "its key is not given: ssl.key.location or ssl.key.pem".to_owned()));
-            }
-            (None, Some((name, _))) => {
-                let reason = "its certificate is not given: ssl.certificate.location or ssl.certificate.pem";
-                return Err(error(name, reason.to_owned()));
-            }
+        let config = match identity(reader, &provider)? {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         };
         Ok(Self(Arc::new(config)))
     }
@@ -63,66 +49,18 @@ impl Tls {
 
 // === files ===
 
-type Text = Zeroizing<Vec<u8>>;
-
-/// What a pair of properties gives: a file, or the text itself.
-fn pem<'a>(reader: &Reader, [file, text]: [&'a str; 2]) -> Result<Option<(&'a str, Text)>, SettingsError> {
-    match (reader.get(file), reader.get(text)) {
-        (Some(_), Some(_)) => Err(error(text, format!("{file} is given too: which of them?"))),
-        (Some(path), None) => Ok(Some((file, read(file, Path::new(path))?))),
-        (None, Some(pem)) => Ok(Some((text, Zeroizing::new(pem.as_bytes().to_vec())))),
-        (None, None) => Ok(None),
-    }
-}
-
-fn read(name: &str, path: &Path) -> Result<Text, SettingsError> {
+pub(super) fn read(name: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, SettingsError> {
     let read = fs::read(path).map(Zeroizing::new);
     read.map_err(|reason| error(name, format!("{}: {reason}", path.display())))
 }
 
-fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
+pub(super) fn certificates(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(found) if found.is_empty() => Err(error(name, "no PEM certificate is in it".to_owned())),
         Ok(found) => Ok(found),
         Err(reason) => Err(error(name, format!("not PEM: {reason}"))),
     }
-}
-
-fn private_key(reader: &Reader, name: &str, pem: &[u8]) -> Result<PrivateKeyDer<'static>, SettingsError> {
-    let text = std::str::from_utf8(pem).map_err(|_| error(name, "not PEM".to_owned()))?;
-    if text.contains("Proc-Type: 4,ENCRYPTED") {
-        let reason =
-            "the old PEM encryption is not read; `openssl pkcs8 -topk8 -v2 aes-256-cbc` makes it new";
-        return Err(error(name, reason.to_owned()));
-    }
-    let Some(start) = text.find("-----BEGIN ENCRYPTED PRIVATE KEY-----") else {
-        let key = PrivateKeyDer::from_pem_slice(pem);
-        return key.map_err(|_| error(name, "no PEM private key is in it".to_owned()));
-    };
-    let password = "ssl.key.password";
-    let secret = reader.get(password).ok_or_else(|| error(password, format!("{name} is encrypted")))?;
-    let unreadable = || error(name, "the encrypted key is not PKCS#8 in PEM".to_owned());
-    let (_, document) =
-        pkcs8::SecretDocument::from_pem(only_first(&text[start..])).map_err(|_| unreadable())?;
-    let encrypted =
-        pkcs8::EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| unreadable())?;
-    let key = encrypted.decrypt(secret.as_bytes()).map_err(|_| {
-        error(
-            password,
-            format!(
-                "does not open {name} (or its encryption is none of PBES2's: PBKDF2 or scrypt, with AES)"
-            ),
-        )
-    })?;
-    PrivateKeyDer::try_from(key.as_bytes().to_vec())
-        .map_err(|reason| error(name, format!("not a private key: {reason}")))
-}
-
-/// A PEM text up to the end of its first section.
-fn only_first(text: &str) -> &str {
-    const END: &str = "-----END ENCRYPTED PRIVATE KEY-----";
-    text.find(END).map_or(text, |end| &text[..end + END.len()])
 }
 
 // === trust ===

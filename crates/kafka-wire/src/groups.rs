@@ -74,9 +74,14 @@ impl Client {
     /// new member gets its id first and joins with it (KIP-394). Tried again while the coordinator is not
     /// there. `UnknownMemberId`: join anew, without an id.
     pub async fn join_group(&self, membership: &Membership, id: Option<&str>) -> Result<Joined, Error> {
+        self.join_group_as(membership, &mut id.unwrap_or_default().to_owned()).await
+    }
+
+    /// The same for who wants to know the id that a new member (`id` is empty) gets also where joining fails, or
+    /// is given up: the group waits for whoever has got one, so that it should be used, or leave.
+    pub async fn join_group_as(&self, membership: &Membership, id: &mut String) -> Result<Joined, Error> {
         let to = To::Coordinator(Coordinator::Group(&membership.group));
-        let mut id = id.unwrap_or_default().to_owned();
-        repeat!(self, to, self.join_once(to, membership, &mut id))
+        repeat!(self, to, self.join_once(to, membership, id))
     }
 
     async fn join_once(&self, to: To<'_>, membership: &Membership, id: &mut String) -> Result<Joined, Error> {
@@ -99,6 +104,7 @@ impl Client {
             let answer = connection.send_within(&request, JOIN_VERSION, extra).await?;
             match Code::try_from_code(answer.error_code) {
                 None => {
+                    *id = answer.member_id.to_string();
                     let members = answer.members.iter();
                     return Ok(Joined {
                         member: Member { id: answer.member_id.to_string(), generation: answer.generation_id },

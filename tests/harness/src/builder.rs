@@ -201,6 +201,8 @@ impl Builder {
             .set("listener.security.protocol.map", map)
             .set("auto.create.topics.enable", "false")
             .set("group.initial.rebalance.delay.ms", "0")
+            // A test can't wait for sessions of six seconds, the least unless set.
+            .set("group.min.session.timeout.ms", "100")
             .set("offsets.topic.num.partitions", "4")
             .set("offsets.topic.replication.factor", replicas.as_str())
             .set("transaction.state.log.num.partitions", "4")

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use crate::{
-    BoxFuture, Opening, Takes,
+    BoxFuture, Offsets, Opening, Takes,
     broker::{Answer, Failure, Outgoing, Way},
     common::{Common, GONE, Trouble},
     drafts::{Draft, Drafts, Step},
@@ -142,6 +142,9 @@ impl LaneWriter {
                 self.drafts.add(piece);
             }
             while stop.is_none() && self.before.is_none() && self.may_send() {
+                if !self.opening.marks.may_write() {
+                    return Some(refusal::not_ours(&self.lane));
+                }
                 match self.drafts.step(self.stamp()) {
                     Step::Batch(draft) => self.send(draft).await,
                     Step::Moved(draft) => self.moved(draft).await,
@@ -190,7 +193,9 @@ impl LaneWriter {
     /// refuses and so tells that this run has to look again.
     async fn take_over(&mut self) {
         let standing = &self.opening.standing;
-        let followed = standing.last.and_then(|last| last.writer);
+        // With translated offsets others may have written before the lane's time, and their ids are theirs.
+        let ours = self.opening.offsets == Offsets::Identical || self.opening.check.is_some();
+        let followed = standing.last.filter(|_| ours).and_then(|last| last.writer);
         (self.producer, self.sequence) = match followed {
             Some((producer, next)) if !self.memory.is_refused(producer, standing.end) => (producer, next),
             Some((producer, _)) => (self.common.producer_ids.get(Some(producer)).await, 0),

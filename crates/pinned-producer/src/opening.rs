@@ -85,8 +85,8 @@ pub struct Opening {
     /// (`standing.end`) by what was declared. From there on source offsets go on one by one with target offsets, until
     /// runs are declared. Records before it are passed over. Identical: not used.
     pub position: Offset,
-    /// Translated, exclusive: the source offset of the target's last record (`standing.last`), to be compared when it is
-    /// read again; `None` if it can't be, or need not be. Identical: not used.
+    /// Translated, exclusive: the source offset of the target's last record (`standing.last`), to be compared should it be
+    /// read again; `None` if it is not this link's. Identical: not used.
     pub check: Option<Offset>,
     /// Who else writes the partition.
     pub writing: Writing,

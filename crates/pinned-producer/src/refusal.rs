@@ -240,6 +240,12 @@ fn is_fenced(code: Code) -> bool {
     matches!(code, Code::ProducerFenced | Code::InvalidProducerEpoch)
 }
 
+/// The partition may be another instance's to write.
+pub(crate) fn not_ours(lane: &Lane) -> Stop {
+    let reason = format!("{lane}: it may be another instance's by now");
+    Stop::new(StopKind::Interrupted, reason, BY_ITSELF)
+}
+
 fn taken_over(lane: &Lane) -> Stop {
     let reason = format!("{lane}: another instance has taken over its transactions, or one took too long");
     Stop::new(StopKind::Interrupted, reason, BY_ITSELF)

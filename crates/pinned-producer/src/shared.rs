@@ -104,6 +104,9 @@ impl SharedWriter {
             let due = self.began + PAUSE;
             let worth_it = closed || self.drafts.waiting() >= WORTH_IT || Instant::now() >= due;
             if worth_it && !self.drafts.is_empty() {
+                if !self.marks.may_write() {
+                    return Err(refusal::not_ours(&self.lane));
+                }
                 let (drafts, stop) = self.gather().await;
                 self.transact(drafts).await?;
                 if stop.is_some() {
@@ -114,6 +117,9 @@ impl SharedWriter {
             }
             if closed {
                 self.note_position().await?;
+                if self.control.is_some() {
+                    self.transactions.seen(&self.lane.target, self.end).await;
+                }
                 return Ok(None);
             }
             tokio::select! {

@@ -12,7 +12,8 @@ use std::{
 
 use bytes::Bytes;
 use kafka_wire::{
-    Client, Code, Error, ProduceBatch, ProduceOptions, ProducerIdentity, Purpose, To, records::Stamp,
+    Client, Code, Error, Isolation, OffsetSpec, ProduceBatch, ProduceOptions, ProducerIdentity, Purpose, To,
+    records::Stamp,
 };
 use mirror_types::{Lane, Offset, TopicPartition};
 use tracing::debug;
@@ -28,8 +29,9 @@ pub(crate) const IN_FLIGHT: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the coordinator is given to abort one that failed; it does so by itself when the id is begun anew.
 const FAREWELL: Duration = Duration::from_secs(3);
-/// Between two looks whether the last transaction's end is written everywhere.
+/// Between the first two looks whether the last transaction's end is written everywhere, and between later ones.
 const ENDING: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(20);
 const WRITE: Purpose = Purpose::new("produce in transactions");
 const ORDER: Purpose = Purpose::new("transactions");
 
@@ -85,7 +87,7 @@ impl Transactions {
         let named: Vec<(&str, i32)> = new.iter().map(|at| (&*at.topic, at.partition)).collect();
         // Even where it fails, it may be open.
         self.open.extend(new.iter().map(|at| TopicPartition::clone(at)));
-        let started = Instant::now();
+        let (started, mut pause) = (Instant::now(), ENDING);
         loop {
             let busy = self.client.for_purpose(ORDER).with_patience(Duration::ZERO);
             match busy.add_partitions_to_txn(&self.id, self.producer, &named).await {
@@ -93,7 +95,8 @@ impl Transactions {
                 Err(error)
                     if error.code() == Some(Code::ConcurrentTransactions) && started.elapsed() < PATIENCE =>
                 {
-                    tokio::time::sleep(ENDING).await;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST);
                 }
                 Err(error) if error.is_retriable() => break,
                 done => return done,
@@ -184,6 +187,21 @@ impl Transactions {
         client.end_txn(&self.id, self.producer, true).await?;
         self.open.clear();
         Ok(())
+    }
+
+    /// Waits until what was committed before `end` can be read: a transaction's end is written a moment after it is
+    /// answered. Somebody else's transaction that is open there is not waited for for long.
+    pub(crate) async fn seen(&self, at: &TopicPartition, end: Offset) {
+        let client = self.client.for_purpose(ORDER).with_patience(FAREWELL);
+        let asked = [(&*at.topic, at.partition)];
+        let started = Instant::now();
+        while started.elapsed() < FAREWELL {
+            let listed = client.list_offsets(&asked, OffsetSpec::Latest, Isolation::ReadCommitted).await;
+            if listed.into_iter().all(|stable| stable.is_ok_and(|stable| stable.offset >= end)) {
+                break;
+            }
+            tokio::time::sleep(LONGEST).await;
+        }
     }
 
     /// Aborts what is open, if that is possible soon, so that nobody who reads behind it has to wait.

@@ -1,8 +1,6 @@
 //! Lanes with translated offsets on a real broker, killed at any moment: each record once, and at any time what was
 //! declared says which source offset lies at which target offset.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -16,8 +14,9 @@ use kafka_harness::{
 };
 use mirror_types::{Mark, Offset, Stop};
 use pinned_producer::{BoxFuture, Marks, Note, Offsets, Opening, Standing, Writing};
-use support::{Dice, Ended, Source, Told};
 use tokio::runtime::Runtime;
+
+use crate::support::{self, Dice, Ended, Source, Told};
 
 /// The first source offset of each declared run, by its target offset; kept whatever happens to the mirror.
 type Declared = Arc<Mutex<BTreeMap<Offset, Offset>>>;

@@ -240,7 +240,10 @@ fn values() -> Vec<Bad> {
         bad(
             "shared writers",
             with("writers = \"shared\"\n"),
-            &["link.toml:8:11: `writers = \"shared\"` is not in this version yet"],
+            &[
+                "link.toml:8:11: `writers = \"shared\"`: where others write too, offsets can't be identical",
+                "offsets = \"translated\"",
+            ],
         ),
         bad(
             "groups",

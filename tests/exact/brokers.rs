@@ -145,13 +145,11 @@ fn identical_through_broker_trouble() {
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn translated_through_broker_trouble() {
     survives("translated_through_broker_trouble", Mode::Translated);
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn shared_through_broker_trouble() {
     survives("shared_through_broker_trouble", Mode::Shared);
 }

@@ -80,19 +80,16 @@ fn zombie(name: &str, mode: Mode) {
 }
 
 #[test]
-#[ignore = "instances of a link do not share its lanes yet"]
 fn an_identical_zombie_does_no_harm() {
     zombie("an_identical_zombie_does_no_harm", Mode::Identical);
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn a_translated_zombie_does_no_harm() {
     zombie("a_translated_zombie_does_no_harm", Mode::Translated);
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn a_shared_zombie_does_no_harm() {
     zombie("a_shared_zombie_does_no_harm", Mode::Shared);
 }
@@ -129,19 +126,16 @@ fn come_and_go(name: &str, mode: Mode) {
 }
 
 #[test]
-#[ignore = "instances of a link do not share its lanes yet"]
 fn identical_instances_come_and_go() {
     come_and_go("identical_instances_come_and_go", Mode::Identical);
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn translated_instances_come_and_go() {
     come_and_go("translated_instances_come_and_go", Mode::Translated);
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn shared_instances_come_and_go() {
     come_and_go("shared_instances_come_and_go", Mode::Shared);
 }
@@ -165,7 +159,6 @@ impl Stall {
 }
 
 #[test]
-#[ignore = "instances of a link do not share its lanes yet"]
 fn a_clean_handover_stops_no_lane_for_2_s_and_a_kill_for_a_session() {
     let run = Run::of("instances::a_clean_handover_stops_no_lane_for_2_s_and_a_kill_for_a_session");
     let (link, writing) = begin("handover", Mode::Identical, Kind::Idempotent, &run.dice());

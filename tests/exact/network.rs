@@ -118,13 +118,11 @@ fn identical_through_network_trouble() {
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn translated_through_network_trouble() {
     survives("translated_through_network_trouble", Mode::Translated);
 }
 
 #[test]
-#[ignore = "translated offsets and shared writers are not exact yet"]
 fn shared_through_network_trouble() {
     survives("shared_through_network_trouble", Mode::Shared);
 }

@@ -105,12 +105,12 @@ pub struct MarksArgs {
     /// The link's configuration.
     #[command(flatten)]
     pub config: ConfigArg,
-    /// What to show.
+    /// What to do with them.
     #[command(subcommand)]
     pub what: Marks,
 }
 
-/// What to show of the marks.
+/// What to do with the marks.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Marks {
     /// Every lane: since when, from where, how far, and its gaps.
@@ -119,6 +119,19 @@ pub enum Marks {
     Translate(OffsetsArgs),
     /// Where target offsets come from.
     Reverse(OffsetsArgs),
+    /// Forget the lanes of a topic, so that they begin anew. The link must not run.
+    Forget(ForgetArgs),
+}
+
+/// Which lanes.
+#[derive(Debug, Clone, Args)]
+pub struct ForgetArgs {
+    /// The topic, by its name on the source.
+    #[arg(long)]
+    pub topic: String,
+    /// The partition; all of them unless one is named.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: Option<i32>,
 }
 
 /// Which offsets of which lane.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use pipeline::{Endpoint, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
-use crate::config::{Cluster, Config, Offsets, OnTrouble, Start};
+use crate::config::{Cluster, Config, Offsets, OnTrouble, Start, Writers};
 
 /// What the pipeline is to run.
 pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig {
@@ -23,6 +23,7 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
                 Offsets::Identical => pipeline::Offsets::Identical,
                 Offsets::Translated => pipeline::Offsets::Translated,
             },
+            shared: settings.writers == Writers::Shared,
         }
     };
     LinkConfig {
@@ -31,6 +32,8 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         source: endpoint(&config.source),
         target: endpoint(&config.target),
         group: config.group().to_owned(),
+        alone: false,
+        instance: instance(config),
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
         refresh: config.topics.refresh,
@@ -48,6 +51,14 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         },
         until_caught_up,
     }
+}
+
+/// A name that is this daemon's and no other's, and the same after a restart: no two listen at one port of one host.
+fn instance(config: &Config) -> Option<String> {
+    let port = config.admin.listen.map(|listen| listen.port()).filter(|port| *port != 0)?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
+    Some(host.chars().map(legal).take(200).chain(format!("-{port}").chars()).collect())
 }
 
 fn endpoint(cluster: &Cluster) -> Endpoint {

@@ -51,14 +51,14 @@ impl<S: MarkStore> OffsetMarks<S> {
     /// A stage at the end of the way. `trouble` says why marks can't be recorded, while that is so.
     pub fn new(
         config: Config,
-        store: S,
+        store: Arc<S>,
         board: ProgressBoard,
         metrics: Metrics,
         input: mpsc::Receiver<Acked>,
         trouble: watch::Sender<Option<String>>,
     ) -> Self {
         let (lanes, due) = (HashMap::new(), HashSet::new());
-        Self { config, store: Arc::new(store), board, metrics, input, trouble, lanes, due }
+        Self { config, store, board, metrics, input, trouble, lanes, due }
     }
 
     /// Runs until its input ends; then records what is due, for the last time.

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::{
     config::LinkConfig,
+    marks::ClusterIds,
     status::{ClusterStatus, LaneStatus, LinkStatus, Totals},
 };
 
@@ -172,6 +173,8 @@ pub(crate) struct Book {
     pub(crate) first_look_done: bool,
     /// Why the last look at the topics failed, other than a cluster being down.
     pub(crate) look_trouble: Option<String>,
+    /// Why slots can't be had, or taken over.
+    pub(crate) slots_trouble: Option<String>,
     /// Topics that the configuration names and that are not on the source.
     pub(crate) missing: BTreeMap<String, Stop>,
     /// Source offsets lost and skipped.
@@ -192,6 +195,7 @@ impl Book {
             target: ClusterEntry::default(),
             first_look_done: false,
             look_trouble: None,
+            slots_trouble: None,
             missing: BTreeMap::new(),
             lost: 0,
             phase: "starting",
@@ -200,6 +204,10 @@ impl Book {
             samples: VecDeque::new(),
             gone: (0, 0),
         }
+    }
+
+    pub(crate) fn cluster_ids(&self) -> ClusterIds {
+        ClusterIds { source: self.source.id.clone(), target: self.target.id.clone() }
     }
 
     pub(crate) fn set_phase(&mut self, phase: &'static str) {
@@ -339,7 +347,8 @@ impl Book {
             reasons.push("the topics are being looked at for the first time".to_owned());
         }
         reasons.extend(self.look_trouble.clone());
-        reasons.extend(trouble.map(|trouble| format!("positions can't be recorded: {trouble}")));
+        reasons.extend(self.slots_trouble.clone());
+        reasons.extend(trouble.map(|trouble| format!("marks can't be recorded: {trouble}")));
         for lane in lanes.iter().filter(|l| l.state != "running") {
             let why = lane.why().unwrap_or("its position is not known yet");
             reasons.push(format!("{}[{}] is {}: {why}", lane.topic, lane.partition, lane.state));

@@ -12,7 +12,7 @@ pub struct BadProperty {
     pub reason: String,
 }
 
-/// Properties of members of a group, which the target's client is not.
+/// Properties of members of a group, which librdkafka's client of the target is not.
 const OF_MEMBERS: [&str; 5] = [
     "group.id",
     "group.instance.id",
@@ -42,6 +42,11 @@ pub fn check_properties(side: Side, properties: &Properties, prefetch: u64) -> R
         }
     };
     if side == Side::Target {
+        let membership = ownership::Config::new("", "", 0, |property: &str| properties.get(property));
+        membership.map_err(|error| BadProperty {
+            property: Some(error.property.clone()),
+            reason: error.to_string(),
+        })?;
         OF_MEMBERS.iter().for_each(|property| native.remove(property));
     }
     native.make_client().map_err(|error| BadProperty {

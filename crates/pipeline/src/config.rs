@@ -30,6 +30,8 @@ pub struct TopicSettings {
     pub start: Start,
     /// How its target offsets follow from its source offsets.
     pub offsets: Offsets,
+    /// Whether others write to the target topic, too: then offsets are translated.
+    pub shared: bool,
 }
 
 /// One cluster of the link.
@@ -55,8 +57,13 @@ pub struct LinkConfig {
     pub source: Endpoint,
     /// The cluster that is written.
     pub target: Endpoint,
-    /// The source consumer group that positions are committed for.
+    /// The consumer group on the target that the link's instances are members of.
     pub group: String,
+    /// Whether there can be no other instance, and no group is joined: the demo's brokers know none.
+    pub alone: bool,
+    /// This instance's name in the group, unless `group.instance.id` says one: it gets its lanes back at once when it
+    /// starts again after a kill.
+    pub instance: Option<String>,
     /// Which topics, under which names.
     pub rules: Arc<Rules>,
     /// What is set topic by topic.
@@ -83,6 +90,7 @@ pub struct LinkConfig {
 impl LinkConfig {
     pub(crate) fn source_consumer(&self) -> source_consumer::Config {
         let mut properties = self.source.properties.clone();
+        // librdkafka wants one, whether it is used or not.
         properties.set("group.id", self.group.as_str());
         source_consumer::Config {
             properties,

@@ -5,11 +5,18 @@ use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
 use cluster_admin::Cluster;
 use mirror_types::{Budget, TopicPartition};
 use offset_marks::ProgressBoard;
-use pinned_producer::{Limits, Opening};
+use pinned_producer::{Limits, Order};
 use source_consumer::Command;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::{book::Book, config::LinkConfig, metrics::Metrics, status::LinkStatus, wire::StageMetrics};
+use crate::{
+    book::Book,
+    config::LinkConfig,
+    marks::{MarkBooks, NotOpened},
+    metrics::Metrics,
+    status::LinkStatus,
+    wire::StageMetrics,
+};
 
 /// What the link's tasks share.
 pub(crate) struct Control {
@@ -21,10 +28,11 @@ pub(crate) struct Control {
     pub(crate) limits: Limits,
     /// To the target, for what the administration's client does not tell.
     pub(crate) wire: kafka_wire::Client,
-    pub(crate) openings: mpsc::UnboundedSender<Opening>,
+    pub(crate) openings: mpsc::UnboundedSender<Order>,
     pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
     pub(crate) stage_metrics: StageMetrics,
     pub(crate) metrics: Metrics,
+    pub(crate) marks: Arc<MarkBooks>,
     pub(crate) next_id: AtomicU64,
     pub(crate) book: Mutex<Book>,
     /// Rung when the topics should be looked at before their time.
@@ -36,6 +44,38 @@ impl Control {
     /// The book, for as short a time as possible, and never across an await.
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect("nothing panics under this lock")
+    }
+
+    /// The control topic; the clusters' ids are known by now.
+    pub(crate) async fn open_marks(&self) -> Result<(), NotOpened> {
+        let ids = self.book().cluster_ids();
+        self.marks.open(&ids).await.map(drop)
+    }
+
+    /// Lets a lane run out: nothing new is read or sent. What is in flight is through when the answer comes.
+    pub(crate) fn close(&self, at: &TopicPartition) -> Option<oneshot::Receiver<()>> {
+        let (id, target) = {
+            let book = self.book();
+            let lane = book.lanes.get(at)?;
+            (lane.id, lane.target.clone())
+        };
+        let _ = self.consumer_of(at).send(Command::Stop(id));
+        let (closed, is_closed) = oneshot::channel();
+        let _ = self.openings.send(Order::Close { lane: id, target, closed });
+        Some(is_closed)
+    }
+
+    /// Forgets a lane, and its series.
+    pub(crate) fn forget(&self, at: &TopicPartition) {
+        let mut book = self.book();
+        let Some(lane) = book.remove(at) else { return };
+        let _ = self.consumer_of(at).send(Command::Stop(lane.id));
+        self.board.remove(lane.id);
+        let last = !book.lanes.keys().any(|other| other.topic == at.topic);
+        self.metrics.remove(at, &lane.target.topic);
+        self.stage_metrics.source.remove(at);
+        self.stage_metrics.target.remove(at, &lane.target.topic);
+        self.stage_metrics.marks.remove(at, &lane.target.topic, last);
     }
 
     /// The consumer that reads a lane: always the same one, so that its pieces stay in order.

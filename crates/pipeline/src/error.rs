@@ -16,6 +16,9 @@ pub enum Error {
     /// The pinned-producer failed.
     #[error(transparent)]
     Target(#[from] pinned_producer::Error),
+    /// A property of the link's membership in its group can't be used.
+    #[error("[target.kafka] {0}")]
+    Group(#[from] ownership::ConfigError),
     /// Metrics of one name were registered twice.
     #[error("failed to register metrics: {0}")]
     Metrics(#[from] prometheus::Error),

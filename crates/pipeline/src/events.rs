@@ -1,35 +1,48 @@
 //! What happened to lanes: told to the operator once, and noted in the book.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use mirror_types::{LaneEvent, LaneId, Stop, StopKind, TopicPartition};
+use mirror_types::{LaneEvent, LaneId, Offset, Stop, StopKind, TopicPartition};
+use offset_marks::control::{Event, EventKind};
 use source_consumer::Command;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tracing::{debug, error, warn};
 
 use crate::{
-    book::{LaneEntry, LaneState},
+    book::{LaneEntry, LaneState, now_ms},
     control::Control,
 };
+
+/// How long the last notes may take when the link ends.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Listens to the stages until the last of them is gone.
 pub(crate) struct Events {
     control: Arc<Control>,
     events: mpsc::Receiver<LaneEvent>,
+    notes: JoinSet<()>,
 }
 
 impl Events {
     pub(crate) fn new(control: Arc<Control>, events: mpsc::Receiver<LaneEvent>) -> Self {
-        Self { control, events }
+        Self { control, events, notes: JoinSet::new() }
     }
 
     pub(crate) async fn run(mut self) {
         while let Some(event) = self.events.recv().await {
+            while self.notes.try_join_next().is_some() {}
             match event {
                 LaneEvent::Stopped { lane, stop } => self.stopped(lane, stop),
                 LaneEvent::Lost { lane, gap } => {
-                    let lane = self.name(lane);
+                    let at = self.lane(lane);
                     self.control.book().lost += (gap.to - gap.from) as u64;
+                    let words =
+                        format!("{} source offsets were deleted before they were read", gap.to - gap.from);
+                    self.note(at.as_ref(), EventKind::Retention, gap.from, gap.to, words);
+                    let lane = shown(at);
                     warn!(
                         lane,
                         from = gap.from,
@@ -38,24 +51,61 @@ impl Events {
                     );
                 }
                 LaneEvent::Skipped { lane, offset, stop } => {
-                    let lane = self.name(lane);
+                    let at = self.lane(lane);
+                    let words = stop.reason.clone();
+                    self.note(at.as_ref(), EventKind::Refused, offset, offset + 1, words);
+                    let lane = shown(at);
                     warn!(lane, offset, reason = stop.reason, "a record that the target refused is skipped");
                 }
             }
         }
+        let _ = timeout(LAST, self.notes.join_all()).await;
     }
 
-    fn stopped(&self, id: LaneId, stop: Stop) {
-        let mut book = self.control.book();
-        if let Some((at, lane)) = book.lanes.iter_mut().find(|(_, lane)| lane.id == id) {
-            self.control.stop(at, lane, stop);
+    fn stopped(&mut self, id: LaneId, stop: Stop) {
+        let stopped = {
+            let mut book = self.control.book();
+            let lane = book.lanes.iter_mut().find(|(_, lane)| lane.id == id);
+            lane.map(|(at, lane)| {
+                let news = lane.last_stop.as_ref() != Some(&stop);
+                self.control.stop(at, lane, stop.clone());
+                (at.clone(), lane.position().unwrap_or(-1), news)
+            })
+        };
+        let kind = match stop.kind {
+            StopKind::Diverged => EventKind::Diverged,
+            StopKind::Lost => EventKind::Retention,
+            _ => return,
+        };
+        if let Some((at, position, true)) = stopped {
+            self.note(Some(&at), kind, position, position, stop.reason);
         }
     }
 
-    fn name(&self, id: LaneId) -> String {
-        let book = self.control.book();
-        book.lanes.iter().find(|(_, lane)| lane.id == id).map_or_else(String::new, |(at, _)| at.to_string())
+    /// Puts it on the lane's record; whoever is stopped or skipped meanwhile does not wait for it.
+    fn note(
+        &mut self,
+        at: Option<&TopicPartition>,
+        kind: EventKind,
+        from: Offset,
+        to: Offset,
+        words: String,
+    ) {
+        let Some(at) = at else { return };
+        let (topic, partition) = (at.topic.to_string(), at.partition);
+        let event = Event { topic, partition, when: now_ms(), kind, from, to, words };
+        let marks = self.control.marks.clone();
+        self.notes.spawn(async move { marks.note(event).await });
     }
+
+    fn lane(&self, id: LaneId) -> Option<TopicPartition> {
+        let book = self.control.book();
+        book.lanes.iter().find(|(_, lane)| lane.id == id).map(|(at, _)| at.clone())
+    }
+}
+
+fn shown(at: Option<TopicPartition>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
 }
 
 impl Control {

@@ -13,9 +13,10 @@ use prometheus::Registry;
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     Error,
@@ -25,10 +26,13 @@ use crate::{
     ends::Ends,
     events::Events,
     metrics::Metrics,
-    positions::GroupOffsets,
+    slots::{Slots, membership},
     topics::Topics,
     wire::{Shared, Wired, wire},
 };
+
+/// How long leaving the group may take; whoever takes over would else wait for the session to end.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// How a link ended.
 #[derive(Debug, Default)]
@@ -53,6 +57,8 @@ impl Link {
     /// Makes the clients and the stages; no I/O is done before `run`.
     pub fn new(config: LinkConfig, registry: &Registry) -> Result<Self, Error> {
         let timeout = Duration::from_secs(10);
+        // What can't be used is said before anything is done.
+        membership(&config, "", 0)?;
         let source = Cluster::connect(Side::Source, &config.source.name, &config.source.properties, timeout)?;
         let target = Cluster::connect(Side::Target, &config.target.name, &config.target.properties, timeout)?;
         // A quarter of the buffer is the source client's to prefetch.
@@ -64,13 +70,13 @@ impl Link {
             budget: budget.clone(),
             board: board.clone(),
             limits: limits.clone(),
-            positions: GroupOffsets { source: source.clone(), group: config.group.clone() },
             positions_trouble: trouble,
         };
         let mut wired = wire(&config, shared, registry)?;
         let control = Control {
             wire: wired.target.for_purpose(kafka_wire::Purpose::new("look")),
             openings: wired.openings.clone(),
+            marks: wired.books.clone(),
             metrics: Metrics::new(registry, &config)?,
             source,
             target,
@@ -104,11 +110,15 @@ impl Link {
         keepers.spawn(Topics::new(control.clone()).run(stop.clone()));
         keepers.spawn(Ends::new(control.clone()).run(stop.clone()));
         let events = tokio::spawn(Events::new(control.clone(), events).run());
+        // The lanes are this instance's until the last of it is through.
+        let leave = CancellationToken::new();
+        let mut slots = tokio::spawn(Slots::new(control.clone()).run(leave.clone()));
 
         control.book().set_phase("running");
         let mut failure = None;
         tokio::select! {
             () = stop.cancelled() => {}
+            ended = &mut slots => failure = ended_early(ended),
             Some(ended) = keepers.join_next() => failure = ended_early(ended),
             Some(ended) = stages.join_next() => {
                 let early = || Error::Panicked("it ended before it was told to".to_owned());
@@ -123,6 +133,10 @@ impl Link {
         let drained = drain(&mut stages, control.config.drain, &give_up, &mut failure).await;
         keepers.shutdown().await;
         let _ = events.await;
+        leave.cancel();
+        if !slots.is_finished() && timeout(LEAVE, slots).await.is_err() {
+            debug!("left the group without its answer");
+        }
         control.book().set_phase("stopped");
         match failure {
             Some(error) => Err(error),

@@ -1,9 +1,12 @@
-//! Where a run of a lane begins, from what both sides and the link's own notes show. Pure.
+//! Where a run of a lane begins, from what both sides and the lane's marks show. Pure.
 //!
 //! With identical offsets the target's log end is the position: nothing else has to be remembered, and nothing that
-//! is remembered can be wrong. The last record there is read again from the source, and must be the same.
+//! is remembered can be wrong. With translated ones it is what was declared to lie at the target's log end; with shared
+//! writers, what was recorded in the last transaction. The last record there is is read again from the source, and must
+//! be the same.
 
-use mirror_types::{Offset, Stop, StopKind, TopicPartition};
+use mirror_types::{GapCause, Offset, Stop, StopKind, TopicPartition};
+use offset_marks::{LedgerWriter, Point, control::ControlRecord};
 use pinned_producer::{Offsets, Standing};
 
 /// What is known of a lane that is to be started.
@@ -14,63 +17,147 @@ pub(crate) struct Known<'a> {
     pub(crate) target: &'a TopicPartition,
     /// How target offsets follow from source offsets.
     pub(crate) offsets: Offsets,
+    /// Whether others write the target partition, too.
+    pub(crate) shared: bool,
     /// The target partition as it is.
     pub(crate) standing: &'a Standing,
-    /// The position that the link has noted, if it has mirrored the partition before.
-    pub(crate) recorded: Option<Offset>,
-    /// Where it would start if it had not.
-    pub(crate) fresh: Offset,
+    /// Where the lane stands by its marks, or where it starts.
+    pub(crate) place: &'a Place,
     /// Its target topic was gone, the operator was told so, and it is there again.
     pub(crate) made_again: bool,
     /// The source's log start and end.
     pub(crate) source: (Offset, Offset),
 }
 
+/// Where a lane stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It has no marks, and starts at this source offset.
+    Fresh(Offset),
+    /// It has begun, and got here.
+    Recorded {
+        /// Where it once began.
+        start: Point,
+        /// Where its marks end.
+        position: Point,
+        /// The source offset of the last record that they tell of.
+        last: Option<Offset>,
+        /// What has to be on record before anything is sent.
+        declaration: Option<ControlRecord>,
+    },
+    /// The target ends before all that it had acknowledged up to here.
+    Shorter(Point),
+}
+
 /// Where a run of a lane begins.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Begin {
     /// The next source offset that the target lacks.
     pub(crate) position: Offset,
-    /// Where to read from: the record before the position too, where it is to be compared.
+    /// Where to read from: the record before the position too, where it is to be compared, and what the marks lack.
     pub(crate) from: Offset,
     /// The target holds nothing yet, and has to be padded up to the position.
     pub(crate) pad: bool,
+    /// The source offset of the target's last record, if that is to be compared (translated offsets).
+    pub(crate) check: Option<Offset>,
+    /// What the marks tell of is gone, as the operator knows: the lane begins anew.
+    pub(crate) anew: bool,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// By the marks alone.
+    pub(crate) fn of(ledger: &LedgerWriter) -> Self {
+        Self::Recorded {
+            start: ledger.start().at,
+            position: ledger.position(),
+            last: ledger.last_record(),
+            declaration: None,
+        }
+    }
+
+    /// By what was declared to lie at the target's log end. The ledger then has it all.
+    pub(crate) fn settled(ledger: &mut LedgerWriter, standing: &Standing, cause: GapCause) -> Self {
+        match ledger.settle(standing.end, Some(cause)) {
+            Err(shorter) => Self::Shorter(shorter.position),
+            Ok(declared) => match Self::of(ledger) {
+                Self::Recorded { start, position, last, .. } => {
+                    Self::Recorded { start, position, last, declaration: declared }
+                }
+                other => other,
+            },
+        }
+    }
 }
 
 /// Decides for one lane.
 pub(crate) fn begin(known: &Known<'_>) -> Result<Begin, Stop> {
-    let (standing, recorded) = (known.standing, known.recorded);
-    let start = recorded.unwrap_or(known.fresh);
-    if known.offsets == Offsets::Translated {
-        return Ok(Begin { position: start, from: start, pad: false });
+    match known.offsets {
+        Offsets::Identical => identical(known),
+        Offsets::Translated => translated(known),
     }
+}
+
+fn from(position: Offset) -> Begin {
+    Begin { position, from: position, pad: false, check: None, anew: false }
+}
+
+fn translated(known: &Known<'_>) -> Result<Begin, Stop> {
+    let (first, end) = known.source;
+    match *known.place {
+        Place::Fresh(start) => Ok(from(start)),
+        Place::Shorter(recorded) if known.made_again => Ok(Begin { anew: true, ..from(recorded.source) }),
+        Place::Shorter(recorded) => Err(shorter(known, recorded.source)),
+        Place::Recorded { position, .. } if position.source > end => Err(ahead(known, position.source)),
+        Place::Recorded { start, position, last, .. } => {
+            let stands = known.standing;
+            // Somebody's marker may lie behind the last record.
+            let is_last =
+                stands.last.is_some_and(|last| last.offset == stands.end - 1 && stands.end > start.target);
+            let check = last.filter(|last| is_last && !known.shared && *last >= first);
+            Ok(Begin { from: check.unwrap_or(position.source), check, ..from(position.source) })
+        }
+    }
+}
+
+fn identical(known: &Known<'_>) -> Result<Begin, Stop> {
+    let standing = known.standing;
+    let (recorded, fresh) = match *known.place {
+        Place::Fresh(start) => (None, start),
+        Place::Recorded { start, position, .. } => (Some(position.source), start.source),
+        Place::Shorter(position) => return Err(shorter(known, position.source)),
+    };
+    let start = recorded.unwrap_or(fresh);
     let (first, end) = known.source;
     let is_padding = standing.last.is_some_and(|last| last.is_padding());
     let nothing_yet = standing.end == 0 || is_padding && standing.start < start && standing.end <= start;
-    let lost = recorded.is_some_and(|recorded| recorded > first.max(known.fresh));
+    let lost = recorded.is_some_and(|recorded| recorded > first.max(fresh));
     if nothing_yet && (!lost || known.made_again) {
-        return Ok(Begin { position: start, from: start, pad: start > 0 });
+        let anew = recorded.is_some_and(|recorded| recorded > fresh);
+        return Ok(Begin { pad: start > 0, anew, ..from(start) });
     }
     let position = standing.end;
     if let Some(recorded) = recorded.filter(|recorded| *recorded > position) {
         return Err(shorter(known, recorded));
     }
     if position > end {
-        return Err(ahead(known));
+        return Err(ahead(known, position));
     }
-    let readable = |offset: &Offset| *offset >= first;
-    match standing.last.map(|last| last.offset) {
-        Some(last) if recorded.is_none() && !readable(&last) => Err(not_empty(known, last)),
-        last => Ok(Begin { position, from: last.filter(readable).unwrap_or(position), pad: false }),
+    let last = standing.last.map(|last| last.offset);
+    if let Some(last) = last.filter(|last| recorded.is_none() && *last < first) {
+        return Err(not_empty(known, last));
     }
+    // What the marks lack is read again, too.
+    let again = [last, recorded].into_iter().flatten().min().unwrap_or(position);
+    Ok(Begin { from: again.max(first).min(position), ..from(position) })
 }
 
 fn again(known: &Known<'_>) -> String {
     let Known { at, target, .. } = known;
     format!(
-        "find out what happened. To mirror {at} again from its start: stop isomirror, delete topic {} on the target and \
-         the positions of {} (kafka-consumer-groups.sh --delete-offsets on the source, for this link's group), and \
-         start it again",
+        "find out what happened. To mirror {at} again from its start: stop isomirror, delete topic {} on the target, \
+         forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
         target.topic, at.topic
     )
 }
@@ -88,14 +175,14 @@ fn shorter(known: &Known<'_>, recorded: Offset) -> Stop {
     )
 }
 
-fn ahead(known: &Known<'_>) -> Stop {
-    let Known { at, target, standing, source, .. } = known;
+fn ahead(known: &Known<'_>, position: Offset) -> Stop {
+    let Known { at, target, source, .. } = known;
     Stop::new(
         StopKind::Diverged,
         format!(
-            "{at}: it ends at offset {}, but target {target} ends at {}: the source was truncated or made again, or \
-             somebody else has written to the target",
-            source.1, standing.end
+            "{at}: it ends at offset {}, but target {target} has all up to {position}: the source was truncated or made \
+             again, or somebody else has written to the target",
+            source.1
         ),
         again(known),
     )
@@ -126,24 +213,30 @@ mod tests {
         recorded: Option<Offset>,
         target: (Offset, Offset),
         made_again: bool,
-    ) -> Result<Begin, StopKind> {
+    ) -> Result<(Offset, bool), StopKind> {
         let at = TopicPartition::new("a", 0);
+        let place = recorded.map_or(Place::Fresh(5), |position| Place::Recorded {
+            start: Point::new(5, 5),
+            position: Point::new(position, position),
+            last: None,
+            declaration: None,
+        });
         let standing = Standing { start: target.0, end: target.1, last: None };
         let known = Known {
             at: &at,
             target: &at,
             offsets: Offsets::Identical,
+            shared: false,
             standing: &standing,
-            recorded,
-            fresh: 5,
+            place: &place,
             made_again,
             source: (5, 100),
         };
-        begin(&known).map_err(|stop| stop.kind)
+        begin(&known).map(|begin| (begin.position, begin.pad)).map_err(|stop| stop.kind)
     }
 
-    fn at(position: Offset, pad: bool) -> Result<Begin, StopKind> {
-        Ok(Begin { position, from: position, pad })
+    fn at(position: Offset, pad: bool) -> Result<(Offset, bool), StopKind> {
+        Ok((position, pad))
     }
 
     #[test]

@@ -15,11 +15,11 @@ use std::{
 };
 
 use cluster_admin::TopicConfigs;
-use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
+use mirror_types::{Side, Stop, StopKind, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{Error, TopicSettings, control::Control};
+use crate::{Error, TopicSettings, control::Control, marks::NotOpened};
 
 /// After a look that failed, the next comes sooner than `topics.refresh`.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -58,17 +58,27 @@ impl Routes {
 }
 
 /// Why a look came to nothing: to be tried again.
-type Trouble = cluster_admin::Error;
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Cluster(#[from] cluster_admin::Error),
+    #[error(transparent)]
+    Marks(#[from] NotOpened),
+}
+
+impl From<control_topic::Error> for Trouble {
+    fn from(error: control_topic::Error) -> Self {
+        Self::Marks(error.into())
+    }
+}
 
 /// A lane that has to be started.
 struct Wanted {
     at: TopicPartition,
     target: TopicPartition,
     settings: TopicSettings,
-    /// Its topic has lanes, running or stopped, or positions.
+    /// Its topic has lanes, running or stopped, or marks.
     topic_known: bool,
-    /// Where an earlier run in this process got to.
-    reached: Option<Offset>,
 }
 
 impl Topics {
@@ -100,7 +110,7 @@ impl Topics {
                 }
                 Err(trouble) => {
                     // That a cluster is down is told where its ends are asked for; this may be less than that.
-                    let up = self.control.book().cluster(trouble.side).up == Some(true);
+                    let up = self.control.book().cluster(trouble.side()).up == Some(true);
                     self.failed_while_up = if up { self.failed_while_up + 1 } else { 0 };
                     if !trouble.is_unreachable() || self.failed_while_up > 1 {
                         self.tell(Some(trouble.to_string()));
@@ -134,12 +144,19 @@ impl Topics {
         let control = self.control.clone();
         let (sources, targets) = match tokio::try_join!(control.source.topics(), control.target.topics()) {
             Ok(topics) => topics,
-            Err(trouble) => return Ok(Err(trouble)),
+            Err(trouble) => return Ok(Err(trouble.into())),
         };
         let first = !control.book().first_look_done;
         // Nothing is written before it is known that this is not one cluster.
         if let Err(trouble) = self.learn_cluster_ids().await {
             return Ok(Err(trouble));
+        }
+        if let Err(trouble) = self.control.open_marks().await {
+            return Ok(Err(trouble.into()));
+        }
+        if !control.marks.is_member() {
+            // Which lanes are ours is not known yet; whoever learns it rings.
+            return Ok(Ok(()));
         }
         let mut routes = match control.config.rules.route(sources.keys().map(|topic| &**topic)) {
             Ok(ready) => Routes { ready, refused: BTreeSet::new() },
@@ -173,6 +190,7 @@ impl Topics {
         let mut trouble = None;
         let mut wanted = Vec::new();
         let mended = self.targets_mended().await;
+        self.learn_begun(routes).await?;
         for (topic, target_topic) in routes {
             let source = match &sources[topic.as_str()] {
                 Ok(source) => source,
@@ -207,6 +225,16 @@ impl Topics {
         Ok(())
     }
 
+    /// Other instances may have begun topics that are new to this one.
+    async fn learn_begun(&self, routes: &BTreeMap<String, String>) -> Result<(), Trouble> {
+        let marks = &self.control.marks;
+        let all_known = routes.keys().all(|topic| self.has_run(topic) || marks.has_begun(topic));
+        if !all_known {
+            marks.learn_topics().await?;
+        }
+        Ok(())
+    }
+
     /// Asks each cluster for its id until it has answered; an old one may have none.
     async fn learn_cluster_ids(&mut self) -> Result<(), Trouble> {
         if self.ids_known {
@@ -218,6 +246,38 @@ impl Topics {
         (book.source.id, book.target.id) = (source, target);
         self.ids_known = true;
         Ok(())
+    }
+}
+
+impl Trouble {
+    fn side(&self) -> Side {
+        match self {
+            Self::Cluster(error) => error.side,
+            Self::Marks(_) => Side::Target,
+        }
+    }
+
+    fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Cluster(error) => error.is_unreachable(),
+            Self::Marks(NotOpened::Control(error)) => error.is_unreachable(),
+            Self::Marks(NotOpened::AnotherLinks { .. }) => false,
+        }
+    }
+
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::Cluster(error) => error.is_retriable(),
+            Self::Marks(_) => true,
+        }
+    }
+
+    fn is_unknown_topic(&self) -> bool {
+        matches!(self, Self::Cluster(error) if error.is_unknown_topic())
+    }
+
+    fn is_not_authorized(&self) -> bool {
+        matches!(self, Self::Cluster(error) if error.is_not_authorized())
     }
 }
 

@@ -10,7 +10,7 @@
 //!           PinnedProducer ─► target
 //!              │ Acked              what the target has, in order
 //!              ▼
-//!           OffsetMarks ─► positions
+//!           OffsetMarks ─► MarkBooks ─► isomirror.<link>
 //! ```
 //!
 //! The channels bound how many pieces wait; the `Credit` in each piece bounds how many bytes. A shutdown
@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 
 use mirror_types::{Budget, LaneEvent};
 use offset_marks::{OffsetMarks, ProgressBoard};
-use pinned_producer::{Limits, Opening, PinnedProducer};
+use pinned_producer::{Limits, Order, PinnedProducer};
 use prometheus::Registry;
 use source_consumer::{Command, SourceConsumer, Throttle};
 use tokio::{
@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use topic_rename::TopicRename;
 
-use crate::{Error, config::LinkConfig, positions::GroupOffsets};
+use crate::{Error, config::LinkConfig, marks::MarkBooks};
 
 /// Pieces that may wait between two stages.
 const PIECES: usize = 256;
@@ -40,15 +40,16 @@ const EVENTS: usize = 1024;
 /// The stages, ready to run, and what their supervisor holds of them.
 pub(crate) struct Wired {
     pub(crate) commands: Vec<mpsc::UnboundedSender<Command>>,
-    pub(crate) openings: mpsc::UnboundedSender<Opening>,
+    pub(crate) openings: mpsc::UnboundedSender<Order>,
     /// The client that the producer writes to the target with.
     pub(crate) target: kafka_wire::Client,
+    pub(crate) books: Arc<MarkBooks>,
     pub(crate) events: mpsc::Receiver<LaneEvent>,
     pub(crate) metrics: StageMetrics,
     consumers: Vec<SourceConsumer>,
     rename: TopicRename,
     producer: PinnedProducer,
-    marks: OffsetMarks<GroupOffsets>,
+    marks: OffsetMarks<MarkBooks>,
 }
 
 /// The stages' metrics, for forgetting lanes that are gone.
@@ -64,7 +65,6 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     pub(crate) board: ProgressBoard,
     pub(crate) limits: Limits,
-    pub(crate) positions: GroupOffsets,
     pub(crate) positions_trouble: watch::Sender<Option<String>>,
 }
 
@@ -107,20 +107,17 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
         event,
         metrics.target.clone(),
     )?;
+    let target = producer.client();
+    let books = Arc::new(MarkBooks::new(&target, config));
     let marks = OffsetMarks::new(
-        offset_marks::Config {
-            interval: Duration::from_secs(1),
-            renewal: Duration::from_secs(3600),
-            last: Duration::from_secs(10),
-        },
-        shared.positions,
+        offset_marks::Config { interval: Duration::from_secs(1), last: Duration::from_secs(10) },
+        books.clone(),
         shared.board,
         metrics.marks.clone(),
         to_marks,
         shared.positions_trouble,
     );
-    let target = producer.client();
-    Ok(Wired { commands, openings, target, events, metrics, consumers, rename, producer, marks })
+    Ok(Wired { commands, openings, target, books, events, metrics, consumers, rename, producer, marks })
 }
 
 impl Wired {
@@ -144,7 +141,7 @@ impl Wired {
         stages.spawn(async move { Ok(self.producer.run(give_up).await?) });
         stages.spawn(async move {
             if let Err(error) = self.marks.run().await {
-                tracing::warn!(%error, "the last positions could not be recorded: some records will be sent again");
+                tracing::warn!(%error, "the last marks could not be recorded: the next start reads some records again for them");
             }
             Ok(())
         });

@@ -50,6 +50,12 @@ impl Config {
         self
     }
 
+    /// One more librdkafka property of the target.
+    pub fn target_property(mut self, key: &str, value: &str) -> Self {
+        self.target.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
     /// A line of the `[topics]` section.
     pub fn topics(mut self, line: &str) -> Self {
         let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
@@ -67,7 +73,12 @@ impl Config {
     /// The file's text.
     pub fn text(&self) -> String {
         let mut text = format!("link = \"{}\"\n", self.link);
-        for (side, properties) in [("source", &self.source), ("target", &self.target)] {
+        // A daemon that was killed is missed soon.
+        let mut target = self.target.clone();
+        if !target.iter().any(|(key, _)| key == "session.timeout.ms") {
+            target.push(("session.timeout.ms".to_owned(), "2000".to_owned()));
+        }
+        for (side, properties) in [("source", &self.source), ("target", &target)] {
             writeln!(text, "[{side}]\nname = \"{side}\"\n[{side}.kafka]").expect("to a string");
             for (key, value) in properties {
                 let value = serde_json::to_string(value).expect("a string");

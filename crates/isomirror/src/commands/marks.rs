@@ -1,9 +1,11 @@
-//! `isomirror marks`: which source offset lies at which target offset, as the link has recorded it on the target.
+//! `isomirror marks`: which source offset lies at which target offset, as the link has recorded it on the target; and
+//! how to make it forget.
 //!
 //! Owns finding the lane that is meant, and the exit code. What an offset became is `offset_marks`' to say, reading is
 //! `control_topic`'s; the source is not asked, and neither is the daemon. What a person sees is `show`.
 
 mod find;
+mod forget;
 mod show;
 
 use std::{
@@ -44,6 +46,11 @@ pub fn run(config: &Config, what: &Marks, common: &Common) -> anyhow::Result<Exi
             let ledger = runtime.block_on(async { find::by_either(&open(config).await?, args).await })?;
             answer(&mut out, &ledger, Side::Target, args, common.output)?
         }
+        Marks::Forget(args) => {
+            let forgotten =
+                runtime.block_on(async { forget::lanes(&open(config).await?, config, args).await })?;
+            show::forgotten(&mut out, &config.link, &forgotten, common.output)
+        }
     };
     match said.and_then(|()| out.flush()) {
         // A reader that has seen enough (`| head`) is no failure.
@@ -52,11 +59,15 @@ pub fn run(config: &Config, what: &Marks, common: &Common) -> anyhow::Result<Exi
     }
 }
 
-async fn open(config: &Config) -> Result<ControlTopic, Failure> {
+fn client(config: &Config) -> Result<Client, Failure> {
     let settings = Settings::new(config.target.kafka.iter()).map_err(|error| {
         Failure::new(Exit::Usage, format!("[target.kafka] can't be used to read the marks: {error}"))
     })?;
-    let client = Client::new(settings).with_patience(PATIENCE);
+    Ok(Client::new(settings).with_patience(PATIENCE))
+}
+
+async fn open(config: &Config) -> Result<ControlTopic, Failure> {
+    let client = client(config)?;
     let topic = ControlTopic::open(&client, &config.link).await.map_err(failure)?;
     topic.ok_or_else(|| {
         let (topic, target) = (name_of(&config.link), &config.target.name);

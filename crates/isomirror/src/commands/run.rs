@@ -109,11 +109,6 @@ fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
     if let Some(server) = server {
         info!("status at http://{}/", server.local_addr());
     }
-    if config.topics.may_be_translated() {
-        warn!(
-            "offsets = \"translated\" is at least once in this version: after a kill -9 some records are sent again"
-        );
-    }
 }
 
 /// How a run that was to catch up ended: the worst of what stopped lanes.
@@ -129,7 +124,7 @@ fn caught_up(outcome: &Outcome) -> Exit {
 
 fn failure(error: Error) -> Failure {
     let exit = match &error {
-        Error::Cluster(_) | Error::Source(_) | Error::Target(_) => Exit::Usage,
+        Error::Cluster(_) | Error::Source(_) | Error::Target(_) | Error::Group(_) => Exit::Usage,
         Error::Routes(_) | Error::Loop(_) | Error::NoTopics => Exit::Refused,
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,

@@ -116,9 +116,9 @@ pub fn read(
     nothing_included: &str,
     problems: &RefCell<Problems>,
 ) -> Option<Topics> {
-    let changes = read_changes(&mut section, problems);
+    let changes = read_changes(&mut section, TopicSettings::DEFAULT, problems);
     let refresh = read_refresh(&mut section, problems);
-    let overrides = read_overrides(&mut section, problems);
+    let overrides = read_overrides(&mut section, TopicSettings::DEFAULT.with(changes), problems);
     let before = problems.borrow().len();
     let include = section.list("include");
     let exclude = section.list("exclude").map(|list| list.value).unwrap_or_default();
@@ -224,7 +224,11 @@ fn read_rename(
     rules
 }
 
-fn read_overrides(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Vec<Override> {
+fn read_overrides(
+    section: &mut Section<'_>,
+    defaults: TopicSettings,
+    problems: &RefCell<Problems>,
+) -> Vec<Override> {
     let entries: Table = section.table("override").map(|table| table.value).unwrap_or_default();
     let mut overrides = Vec::new();
     for (key, node) in entries {
@@ -239,14 +243,15 @@ fn read_overrides(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Ve
             problems.borrow_mut().add(&key.origin, format!("override {:?}: {error}", key.name), fix);
         });
         let mut inner = section.of(OVERRIDE, &key, inner);
-        let settings = read_changes(&mut inner, problems);
+        let settings = read_changes(&mut inner, defaults, problems);
         inner.finish();
         overrides.extend(pattern.map(|pattern| Override { pattern, settings }));
     }
     overrides
 }
 
-fn read_changes(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Changes {
+/// What a section changes of `base`.
+fn read_changes(section: &mut Section<'_>, base: TopicSettings, problems: &RefCell<Problems>) -> Changes {
     let add = |origin: &Origin, message: &str, fix: &str| problems.borrow_mut().add(origin, message, fix);
     let replication_factor = section.get::<i64>("replication_factor").map(|found| {
         let factor = i16::try_from(found.value).ok().filter(|factor| *factor == -1 || *factor > 0);
@@ -257,18 +262,22 @@ fn read_changes(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Chan
             -1
         })
     });
-    let writers = section.get::<Writers>("writers").map(|found| {
-        if found.value == Writers::Shared {
-            let message = "`writers = \"shared\"` is not in this version yet";
-            add(&found.origin, message, "leave it out; this link alone may write to its target topics");
-        }
-        found.value
-    });
+    let offsets = section.get::<Offsets>("offsets");
+    let writers = section.get::<Writers>("writers");
+    let origin = writers.as_ref().map(|found| &found.origin).or(offsets.as_ref().map(|found| &found.origin));
+    let both = (
+        offsets.as_ref().map_or(base.offsets, |found| found.value),
+        writers.as_ref().map_or(base.writers, |found| found.value),
+    );
+    if let (Some(origin), (Offsets::Identical, Writers::Shared)) = (origin, both) {
+        let message = "`writers = \"shared\"`: where others write too, offsets can't be identical";
+        add(origin, message, "write offsets = \"translated\" beside it");
+    }
     Changes {
         create: section.get("create").map(|found| found.value),
         replication_factor,
-        offsets: section.get("offsets").map(|found| found.value),
-        writers,
+        offsets: offsets.map(|found| found.value),
+        writers: writers.map(|found| found.value),
         start: section.get("start").map(|found| found.value),
     }
 }

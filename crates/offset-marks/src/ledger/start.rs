@@ -1,5 +1,7 @@
 //! How a lane began.
 
+use std::fmt;
+
 use mirror_types::TopicPartition;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,24 @@ pub enum WritersMode {
     Exclusive,
     /// Others too.
     Shared,
+}
+
+impl fmt::Display for OffsetsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Identical => "identical",
+            Self::Translated => "translated",
+        })
+    }
+}
+
+impl fmt::Display for WritersMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Exclusive => "exclusive",
+            Self::Shared => "shared",
+        })
+    }
 }
 
 /// The first mark of a lane: when it began, where, and between what.

@@ -6,7 +6,6 @@ use std::{
 };
 
 use mirror_types::{Side, Stop, StopKind, TopicPartition};
-use source_consumer::Command;
 use topic_rename::RouteError;
 use tracing::{info, warn};
 
@@ -142,7 +141,7 @@ impl Topics {
     /// Lanes of topics that are on the source no more, or that match no more.
     pub(super) fn forget_gone(&mut self, routes: &Routes) {
         let control = self.control.clone();
-        let mut book = control.book();
+        let book = control.book();
         let mut gone: Vec<TopicPartition> = Vec::new();
         let topics: Vec<Arc<str>> = book.lanes.keys().map(|at| at.topic.clone()).collect();
         self.missing.retain(|(side, topic), _| *side == Side::Target || !routes.have(topic));
@@ -161,15 +160,10 @@ impl Topics {
                 info!(topic = &*topic, "the topic is gone from the source; its lanes are forgotten");
             }
         }
+        drop(book);
         for at in gone {
-            let Some(lane) = book.remove(&at) else { continue };
-            let _ = control.consumer_of(&at).send(Command::Stop(lane.id));
-            control.board.remove(lane.id);
-            let last = !book.lanes.keys().any(|other| other.topic == at.topic);
-            control.metrics.remove(&at, &lane.target.topic);
-            control.stage_metrics.source.remove(&at);
-            control.stage_metrics.target.remove(&at, &lane.target.topic);
-            control.stage_metrics.marks.remove(&at, &lane.target.topic, last);
+            let _ = control.close(&at);
+            control.forget(&at);
         }
     }
 }

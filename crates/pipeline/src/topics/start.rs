@@ -1,4 +1,4 @@
-//! Which lanes are started, and where: at what they reached, what is recorded, or what is configured.
+//! Which lanes are started, and where: where their marks end, or what is configured.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,19 +6,21 @@ use std::{
     time::Duration,
 };
 
-use cluster_admin::{Isolation, Offsets};
+use cluster_admin::{Isolation, Offsets, TopicConfigs};
 use futures::{StreamExt, stream};
-use mirror_types::{GapCause, Lane, LaneId, Mark, Offset, SourceLane, Stop, StopKind, TopicPartition};
-use offset_marks::LaneProgress;
-use pinned_producer::{BoxFuture, Marks, Note, Opening, Standing, Writing};
+use kafka_wire::{Client, OffsetSpec};
+use mirror_types::{GapCause, Lane, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
+use offset_marks::{LaneBook, LaneProgress, LaneStart, OffsetsMode, Point, WritersMode};
+use pinned_producer::{Opening, Order, Standing, Writing};
 use source_consumer::Command;
 use tracing::{debug, info};
 
 use super::{Topics, Trouble, Wanted};
 use crate::{
     Start,
-    book::{LaneEntry, LaneState},
-    resume::{Begin, Known, begin},
+    book::{LaneEntry, LaneState, now_ms},
+    marks::ClusterIds,
+    resume::{Begin, Known, Place, begin},
 };
 
 /// A lane that the target or source refused is tried again after this long.
@@ -27,35 +29,38 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// Target partitions that are asked at the same time where they stand.
 const LOOKS: usize = 256;
 
-/// Where a lane stands by the link's own notes, or where it starts without any.
-#[derive(Clone, Copy)]
-enum Place {
-    Recorded(Offset),
-    Fresh(Offset),
-}
+/// A transaction that a lane leaves open is over after this long.
+const TRANSACTION: Duration = Duration::from_secs(60);
 
 /// Where lanes start; and what is wrong with those that can't.
 #[derive(Default)]
 struct Starts {
-    at: HashMap<TopicPartition, Place>,
+    at: HashMap<TopicPartition, Where>,
     failed: BTreeMap<TopicPartition, Trouble>,
 }
 
-/// Marks that nobody keeps yet.
-struct Unkept;
+/// Where a lane stands by its marks, or where it starts without any.
+enum Where {
+    Recorded(LaneBook),
+    Fresh(Offset),
+}
 
-impl Marks for Unkept {
-    fn declare(&self, _: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
+/// What lanes are told apart by beside their names.
+struct Ids {
+    clusters: ClusterIds,
+    source: BTreeMap<String, String>,
+    target: BTreeMap<String, String>,
+}
 
-    fn within(&self, _: &[Mark], _: Offset) -> Note {
-        Note { topic: "".into(), partition: 0, records: Vec::new() }
-    }
+/// A lane that is about to begin.
+struct Ready {
+    begin: Begin,
+    standing: Standing,
+    book: LaneBook,
 }
 
 impl Topics {
-    /// Partitions of a topic that have no lane yet, or one that can be tried again; with where it got to.
+    /// Partitions of a topic that are this instance's and have no lane yet, or one that can be tried again.
     /// `mended`: the target topic's configs have changed since it refused a record.
     pub(super) fn lanes_to_start(
         &self,
@@ -63,22 +68,24 @@ impl Topics {
         target_topic: &str,
         partitions: i32,
         mended: bool,
-    ) -> Vec<(i32, Option<Offset>)> {
+    ) -> Vec<i32> {
+        let name: Arc<str> = topic.into();
         let book = self.control.book();
-        let due = |partition: &i32| match book.lanes.get(&TopicPartition::new(topic, *partition)) {
-            None => Some((*partition, None)),
+        let due = |partition: &i32| match book.lanes.get(&TopicPartition::new(name.clone(), *partition)) {
+            None => true,
             Some(lane) => {
-                let LaneState::Stopped { stop, at } = &lane.state else { return None };
+                let LaneState::Stopped { stop, at } = &lane.state else { return false };
                 let again = match stop.kind {
                     StopKind::Precondition | StopKind::Interrupted => true,
                     StopKind::Refused if mended => true,
                     StopKind::Refused | StopKind::Unreadable => at.elapsed() >= TRY_AGAIN,
                     StopKind::Lost | StopKind::Diverged => false,
                 };
-                (again || *lane.target.topic != *target_topic).then(|| (*partition, lane.position()))
+                again || *lane.target.topic != *target_topic
             }
         };
-        (0..partitions).filter_map(|p| due(&p)).collect()
+        let ours = |partition: &i32| self.control.marks.owns(&TopicPartition::new(name.clone(), *partition));
+        (0..partitions).filter(|p| ours(p) && due(p)).collect()
     }
 
     /// Finds where each lane starts, records that, and starts it.
@@ -89,18 +96,33 @@ impl Topics {
         let control = &self.control;
         let at: Vec<TopicPartition> = wanted.iter().map(|w| w.at.clone()).collect();
         let ends = control.source.end_offsets(&at, control.config.isolation()).await?;
-        let Starts { at: starts, failed } = self.starts(&wanted, &ends).await?;
-        let trouble = self.without_start(&wanted, failed);
-        let mut begins = self.begins(&wanted, starts).await?;
-        let compacted = self.compacted(&wanted).await;
+        let causes = self.gap_causes(&wanted).await;
+        let ids = self.ids(&wanted).await?;
+        let mut writings = self.take_transactions(&wanted).await?;
+        let Starts { at: starts, failed } = self.starts(&wanted, &ends, &causes).await?;
+        let mut trouble = self.without_start(&wanted, failed);
+        let (mut ready, unrecorded) = self.begins(&wanted, starts, &ids, &causes).await?;
+        if let Some(error) = unrecorded {
+            trouble.get_or_insert(error.into());
+        }
         let mut book = control.book();
         let mut begun = 0;
         for lane in wanted {
-            let Some((Begin { position, from, pad }, standing)) = begins.remove(&lane.at) else { continue };
+            let Some(Ready { begin, standing, book: marks }) = ready.remove(&lane.at) else { continue };
+            let Begin { position, from, pad, check, .. } = begin;
+            // The slot may have gone meanwhile.
+            let Some(of_lane) = control.marks.of_lane(&lane.at, &marks) else { continue };
+            let writing = match lane.settings.shared {
+                false => Writing::Exclusive,
+                true => match writings.remove(&lane.at) {
+                    Some(writing) => writing,
+                    None => continue,
+                },
+            };
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
             let progress = LaneProgress::starting_at(position);
-            control.board.add(&source, progress.clone());
+            control.board.add(&source, progress.clone(), marks);
             control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, position);
             control.stage_metrics.target.lane_started(&lane.at, &lane.target.topic);
             let opening = Opening {
@@ -109,11 +131,11 @@ impl Topics {
                 offsets: lane.settings.offsets,
                 start: pad.then_some(position),
                 position,
-                check: None,
-                writing: Writing::Exclusive,
-                marks: Arc::new(Unkept),
+                check,
+                writing,
+                marks: of_lane,
             };
-            let _ = control.openings.send(opening);
+            let _ = control.openings.send(Order::Open(Box::new(opening)));
             let mut entry = LaneEntry::new(id, lane.target);
             if let Some(before) = book.lanes.get(&lane.at) {
                 entry.earlier = before.moved();
@@ -127,16 +149,9 @@ impl Topics {
             if first {
                 entry.goal = entry.source_end;
             }
-            let gap_cause = match compacted.get(&lane.at.topic) {
-                Some(true) => GapCause::Compaction,
-                _ => GapCause::Transaction,
-            };
-            let _ = control.consumer_of(&lane.at).send(Command::Start {
-                lane: source,
-                from,
-                position,
-                gap_cause,
-            });
+            let gap_cause = causes[&lane.at.topic];
+            let command = Command::Start { lane: source, from, position, gap_cause };
+            let _ = control.consumer_of(&lane.at).send(command);
             book.lanes.insert(lane.at, entry);
             begun += 1;
         }
@@ -144,6 +159,47 @@ impl Topics {
             info!(lanes = begun, "lanes started");
         }
         trouble.map_or(Ok(()), Err)
+    }
+
+    /// Begins the transactional ids of shared lanes anew: whoever wrote under them is shut out, and what it had not
+    /// committed is gone. Only then is read what it has committed.
+    async fn take_transactions(
+        &self,
+        wanted: &[Wanted],
+    ) -> Result<HashMap<TopicPartition, Writing>, Trouble> {
+        let control = &self.control;
+        let mut beginnings = Vec::new();
+        for Wanted { at, target, .. } in wanted.iter().filter(|lane| lane.settings.shared) {
+            let id = format!("isomirror.{}.{}.{}", control.config.link, target.topic, at.partition);
+            let (at, topic, wire) = (at.clone(), target.topic.clone(), control.wire.clone());
+            beginnings.push(async move {
+                let producer = wire.init_producer_id(Some(&id), TRANSACTION).await;
+                (at, topic, id, producer)
+            });
+        }
+        let begun: Vec<_> = stream::iter(beginnings).buffered(LOOKS).collect().await;
+        let mut writings = HashMap::new();
+        for (at, topic, transactional_id, producer) in begun {
+            match producer {
+                Ok(producer) => drop(writings.insert(at, Writing::Shared { transactional_id, producer })),
+                Err(error) if error.is_retriable() || error.is_unreachable() => {
+                    debug!(lane = %at, %error, "its transactional id is not to be had yet");
+                    control.look.notify_one();
+                }
+                Err(error) => {
+                    let fix = format!(
+                        "grant WRITE on transactional id isomirror.{}. (prefixed) on the target; the lane is tried \
+                         again by itself",
+                        control.config.link
+                    );
+                    let stop = Stop::new(StopKind::Precondition, format!("{at}: {error}"), fix);
+                    self.refuse(&at.topic, &topic, [at.partition], stop);
+                }
+            }
+        }
+        let lanes: Vec<TopicPartition> = writings.keys().cloned().collect();
+        control.marks.read_again(&lanes).await?;
+        Ok(writings)
     }
 
     /// Lanes whose start can't be found or recorded: what passes by itself is returned, to be tried again
@@ -174,25 +230,20 @@ impl Topics {
         passing
     }
 
-    /// The position of each lane: where it got to, else what is recorded, else as configured. A start that is
-    /// not recorded yet is recorded first, so that a crash before the first record does not move it.
-    async fn starts(&self, wanted: &[Wanted], ends: &Offsets) -> Result<Starts, Trouble> {
+    /// The position of each lane: where its marks end, else as configured.
+    async fn starts(
+        &self,
+        wanted: &[Wanted],
+        ends: &Offsets,
+        causes: &HashMap<Arc<str>, GapCause>,
+    ) -> Result<Starts, Trouble> {
         let control = &self.control;
-        let unknown: Vec<TopicPartition> =
-            wanted.iter().filter(|w| w.reached.is_none()).map(|w| w.at.clone()).collect();
-        let committed = control.source.committed(&control.config.group, &unknown).await?;
         let mut starts = Starts::default();
         let mut by_rule: HashMap<(u8, i64), Vec<TopicPartition>> = HashMap::new();
         for lane in wanted {
-            let recorded = match committed.get(&lane.at).cloned().transpose() {
-                Ok(recorded) => recorded.flatten(),
-                Err(error) => {
-                    starts.failed.insert(lane.at.clone(), error);
-                    continue;
-                }
-            };
-            if let Some(position) = lane.reached.or(recorded) {
-                starts.at.insert(lane.at.clone(), Place::Recorded(position));
+            let cause = causes[&lane.at.topic];
+            if let Some(book) = control.marks.book(&lane.at, cause, lane.settings.shared) {
+                starts.at.insert(lane.at.clone(), Where::Recorded(book));
                 continue;
             }
             // What appears while the link runs is new as a whole, and none of it may be left out.
@@ -204,7 +255,6 @@ impl Topics {
             };
             by_rule.entry(rule).or_default().push(lane.at.clone());
         }
-        let mut fresh = Vec::new();
         for ((rule, time), partitions) in by_rule {
             let earliest = control.source.start_offsets(&partitions).await?;
             let at_time = match rule {
@@ -222,40 +272,33 @@ impl Topics {
                     },
                 };
                 match offset {
-                    Ok(offset) => fresh.extend(offset.map(|offset| (at, offset))),
-                    Err(error) => drop(starts.failed.insert(at, error)),
+                    Ok(Some(offset)) => drop(starts.at.insert(at, Where::Fresh(offset))),
+                    Ok(None) => {}
+                    Err(error) => drop(starts.failed.insert(at, error.into())),
                 }
             }
         }
-        for (at, recorded) in control.source.commit(&control.config.group, &fresh).await? {
-            if let Err(error) = recorded {
-                debug!(lane = %at, %error, "its start can't be recorded");
-                starts.failed.insert(at, error);
-            }
-        }
-        fresh.retain(|(at, _)| !starts.failed.contains_key(at));
-        starts.at.extend(fresh.into_iter().map(|(at, offset)| (at, Place::Fresh(offset))));
         Ok(starts)
     }
 
-    /// Where each lane begins on both sides; those that can't say why, in the book.
+    /// Where each lane begins on both sides, with what is to be on record of it before; those that can't begin say why,
+    /// in the book.
     async fn begins(
         &self,
         wanted: &[Wanted],
-        places: HashMap<TopicPartition, Place>,
-    ) -> Result<HashMap<TopicPartition, (Begin, Standing)>, Trouble> {
+        mut starts: HashMap<TopicPartition, Where>,
+        ids: &Ids,
+        causes: &HashMap<Arc<str>, GapCause>,
+    ) -> Result<(HashMap<TopicPartition, Ready>, Option<control_topic::Error>), Trouble> {
         let control = &self.control;
-        let at: Vec<TopicPartition> = places.keys().cloned().collect();
+        let at: Vec<TopicPartition> = starts.keys().cloned().collect();
         let firsts = control.source.start_offsets(&at).await?;
-        let lanes: Vec<_> = wanted.iter().filter_map(|lane| Some((lane, *places.get(&lane.at)?))).collect();
-        let targets: Vec<TopicPartition> = lanes.iter().map(|(lane, _)| lane.target.clone()).collect();
-        let wire = &control.wire;
-        let standing = |at: TopicPartition| async move { Standing::of(wire, &at).await };
-        let standings: Vec<_> =
-            stream::iter(targets.into_iter().map(standing)).buffered(LOOKS).collect().await;
+        let lanes: Vec<_> = wanted.iter().filter_map(|lane| Some((lane, starts.remove(&lane.at)?))).collect();
+        let standings: Vec<_> = stream::iter(self.standings(&lanes)).buffered(LOOKS).collect().await;
         // Asked for after the target: whoever else writes it can't get ahead of this.
         let ends = control.source.end_offsets(&at, Isolation::Uncommitted).await?;
-        let mut begins = HashMap::new();
+        let (mut ready, mut new) = (HashMap::new(), HashMap::new());
+        let (mut unrecorded, mut beginning, mut declarations) = (None, Vec::new(), Vec::new());
         for ((lane, place), standing) in lanes.into_iter().zip(standings) {
             let (Some(Ok(first)), Some(Ok(end))) = (firsts.get(&lane.at), ends.get(&lane.at)) else {
                 continue;
@@ -267,30 +310,173 @@ impl Topics {
                     continue;
                 }
             };
-            let (recorded, fresh) = match (place, lane.settings.start) {
-                (Place::Fresh(start), _) => (None, start),
-                (Place::Recorded(position), Start::Earliest) => (Some(position), *first),
-                // What was recorded may be the start, with nothing mirrored yet.
-                (Place::Recorded(position), _) => (Some(position), position),
-            };
             let told = |lane: &LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Precondition);
             let made_again = control.book().lanes.get(&lane.at).is_some_and(told);
+            let cause = causes[&lane.at.topic];
+            let (place, book) = match place {
+                Where::Fresh(start) => (Place::Fresh(start), None),
+                Where::Recorded(book) => {
+                    if let Some(stop) = self.another_story(lane, book.ledger().start(), ids, made_again) {
+                        self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop);
+                        continue;
+                    }
+                    let place = match lane.settings.offsets == pinned_producer::Offsets::Translated
+                        && !lane.settings.shared
+                    {
+                        true => Place::settled(&mut book.ledger(), &standing, cause),
+                        false => Place::of(&book.ledger()),
+                    };
+                    (place, Some(book))
+                }
+            };
             let known = Known {
                 at: &lane.at,
                 target: &lane.target,
                 offsets: lane.settings.offsets,
+                shared: lane.settings.shared,
                 standing: &standing,
-                recorded,
-                fresh,
+                place: &place,
                 made_again,
                 source: (*first, *end),
             };
-            match begin(&known) {
-                Ok(begin) => drop(begins.insert(lane.at.clone(), (begin, standing))),
-                Err(stop) => self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop),
+            let begin = match begin(&known) {
+                Ok(begin) => begin,
+                Err(stop) => {
+                    self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop);
+                    continue;
+                }
+            };
+            match book.filter(|_| !begin.anew) {
+                Some(book) => {
+                    if let Place::Recorded { declaration: Some(declaration), .. } = place {
+                        declarations.push((lane.at.clone(), declaration));
+                    }
+                    ready.insert(lane.at.clone(), Ready { begin, standing, book });
+                }
+                None => {
+                    beginning.push((
+                        self.lane_start(lane, &begin, &standing, ids),
+                        cause,
+                        lane.settings.shared,
+                    ));
+                    new.insert(lane.at.clone(), (begin, standing));
+                }
             }
         }
-        Ok(begins)
+        for (at, declaration) in declarations {
+            if let Err(error) = control.marks.write(&at, vec![declaration]).await {
+                ready.remove(&at);
+                unrecorded = Some(error);
+            }
+        }
+        let (books, failed) = control.marks.begin(beginning).await;
+        for (at, book) in books {
+            let Some((begin, standing)) = new.remove(&at) else { continue };
+            ready.insert(at, Ready { begin, standing, book });
+        }
+        Ok((ready, failed.or(unrecorded)))
+    }
+
+    fn standings(
+        &self,
+        lanes: &[(&Wanted, Where)],
+    ) -> Vec<impl Future<Output = Result<Standing, kafka_wire::Error>> + Send + use<>> {
+        let standing = |(lane, _): &(&Wanted, Where)| {
+            standing(self.control.wire.clone(), lane.target.clone(), lane.settings.shared)
+        };
+        lanes.iter().map(standing).collect()
+    }
+
+    /// Why the marks of a lane are not about what is there now.
+    fn another_story(&self, lane: &Wanted, start: &LaneStart, ids: &Ids, made_again: bool) -> Option<Stop> {
+        let Wanted { at, target, .. } = lane;
+        let forget = format!(
+            "find out what happened. To mirror {at} from its start again: stop isomirror, delete topic {} on the target, \
+             forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
+            target.topic, at.topic
+        );
+        let differ = |then: &Option<String>, now: Option<&String>| {
+            then.is_some() && now.is_some() && then.as_ref() != now
+        };
+        if differ(&start.source_topic_id, ids.source.get(&*at.topic)) {
+            let reason = format!(
+                "{at}: the source topic was deleted and made again: this link has mirrored topic id {}, now it is {}",
+                start.source_topic_id.as_deref().unwrap_or_default(),
+                ids.source[&*at.topic]
+            );
+            return Some(Stop::new(StopKind::Diverged, reason, forget));
+        }
+        if start.target_topic != *target.topic {
+            let reason = format!(
+                "{at}: this link has mirrored it to {}, and is now told to mirror it to {}",
+                start.target_topic, target.topic
+            );
+            let fix = format!(
+                "take the rename back; or, to mirror it to {} from its start: stop isomirror, forget its marks \
+                 (isomirror marks CONFIG forget --topic {}), and start it again",
+                target.topic, at.topic
+            );
+            return Some(Stop::new(StopKind::Precondition, reason, fix));
+        }
+        let (offsets, writers) = modes(lane);
+        if (start.offsets, start.writers) != (offsets, writers) {
+            let reason = format!(
+                "{at}: it was begun with {} offsets and {} writers, and is now to have {} offsets and {} writers",
+                start.offsets, start.writers, offsets, writers
+            );
+            let fix = format!(
+                "take the change back; or, to begin anew behind what the target holds: stop isomirror, forget its \
+                 marks (isomirror marks CONFIG forget --topic {}), and start it again",
+                at.topic
+            );
+            return Some(Stop::new(StopKind::Precondition, reason, fix));
+        }
+        if !made_again
+            && differ(&start.target_topic_id, ids.target.get(&*target.topic))
+            && lane.settings.offsets == pinned_producer::Offsets::Translated
+        {
+            let reason = format!("{at}: target topic {} was deleted and made again", target.topic);
+            return Some(Stop::new(StopKind::Diverged, reason, forget));
+        }
+        None
+    }
+
+    fn lane_start(&self, lane: &Wanted, begin: &Begin, standing: &Standing, ids: &Ids) -> LaneStart {
+        let Wanted { at, target, settings, .. } = lane;
+        let (offsets, writers) = modes(lane);
+        let to = match settings.offsets {
+            pinned_producer::Offsets::Identical => begin.position,
+            pinned_producer::Offsets::Translated => standing.end,
+        };
+        LaneStart {
+            incarnation: self.control.marks.next_incarnation(at),
+            since: now_ms(),
+            source_topic: at.topic.to_string(),
+            target_topic: target.topic.to_string(),
+            partition: at.partition,
+            at: Point::new(begin.position, to),
+            source_cluster: ids.clusters.source.clone(),
+            target_cluster: ids.clusters.target.clone(),
+            source_topic_id: ids.source.get(&*at.topic).cloned(),
+            target_topic_id: ids.target.get(&*target.topic).cloned(),
+            offsets,
+            writers,
+        }
+    }
+
+    async fn ids(&self, wanted: &[Wanted]) -> Result<Ids, Trouble> {
+        let control = &self.control;
+        let names = |of: fn(&Wanted) -> &TopicPartition| {
+            let mut names: Vec<String> = wanted.iter().map(|lane| of(lane).topic.to_string()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        let (sources, targets) = (names(|lane| &lane.at), names(|lane| &lane.target));
+        let (source, target) =
+            tokio::try_join!(control.source.topic_ids(&sources), control.target.topic_ids(&targets))?;
+        let clusters = control.book().cluster_ids();
+        Ok(Ids { clusters, source, target })
     }
 
     /// The target does not say where its partition stands: what passes is tried again at the next look.
@@ -308,11 +494,36 @@ impl Topics {
         self.refuse(&at.topic, topic, [at.partition], stop);
     }
 
-    async fn compacted(&self, wanted: &[Wanted]) -> HashMap<Arc<str>, bool> {
-        let mut names: Vec<String> = wanted.iter().map(|w| w.at.topic.to_string()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let configs = self.control.source.topic_configs(&names).await.unwrap_or_default();
-        configs.into_iter().filter_map(|(topic, c)| Some((topic.into(), c.ok()?.is_compacted()))).collect()
+    /// What gaps are taken for: on a compacted topic the log cleaner makes most of them.
+    async fn gap_causes(&self, wanted: &[Wanted]) -> HashMap<Arc<str>, GapCause> {
+        let names: std::collections::BTreeSet<&Arc<str>> = wanted.iter().map(|lane| &lane.at.topic).collect();
+        let asked: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let configs = self.control.source.topic_configs(&asked).await.unwrap_or_default();
+        let compacted =
+            |name: &str| configs.get(name).is_some_and(|c| c.as_ref().is_ok_and(TopicConfigs::is_compacted));
+        let cause = |name: &Arc<str>| match compacted(name) {
+            true => GapCause::Compaction,
+            false => GapCause::Transaction,
+        };
+        names.into_iter().map(|name| (name.clone(), cause(name))).collect()
     }
+}
+
+/// Where a target partition stands. One that others write too is never still, and need not be.
+async fn standing(wire: Client, at: TopicPartition, shared: bool) -> Result<Standing, kafka_wire::Error> {
+    if !shared {
+        return Standing::of(&wire, &at).await;
+    }
+    let asked = [(&*at.topic, at.partition)];
+    let isolation = kafka_wire::Isolation::ReadUncommitted;
+    let end = wire.list_offsets(&asked, OffsetSpec::Latest, isolation).await.remove(0)?.offset;
+    Ok(Standing { start: 0, end, last: None })
+}
+
+fn modes(lane: &Wanted) -> (OffsetsMode, WritersMode) {
+    let offsets = match lane.settings.offsets {
+        pinned_producer::Offsets::Identical => OffsetsMode::Identical,
+        pinned_producer::Offsets::Translated => OffsetsMode::Translated,
+    };
+    (offsets, if lane.settings.shared { WritersMode::Shared } else { WritersMode::Exclusive })
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cluster_admin::{TopicConfigs, TopicInfo};
-use mirror_types::{LaneId, Offset, Stop, StopKind, TopicPartition};
+use mirror_types::{LaneId, Stop, StopKind, TopicPartition};
 use pinned_producer::Takes;
 use tracing::{info, warn};
 
@@ -43,13 +43,12 @@ impl Topics {
         source: &TopicInfo,
         target_topic: &str,
         target: Option<&TopicInfo>,
-        missing: Vec<(i32, Option<Offset>)>,
+        missing: Vec<i32>,
     ) -> Result<Vec<Wanted>, Trouble> {
         let control = self.control.clone();
         let settings = (control.config.settings)(topic);
         let name: Arc<str> = topic.into();
-        let all: Vec<_> = (0..source.partitions).map(|p| TopicPartition::new(name.clone(), p)).collect();
-        let known = self.has_run(topic) || self.has_positions(&all).await?;
+        let known = self.has_run(topic) || control.marks.has_begun(topic);
         let decision = decide(topic, source, target_topic, target, &settings, known);
         let done = match &decision {
             Decision::Ready => Ok(()),
@@ -65,7 +64,7 @@ impl Topics {
         };
         if let Err(error) = done {
             if error.is_retriable() {
-                return Err(error);
+                return Err(error.into());
             }
             let stop = Stop::new(
                 StopKind::Precondition,
@@ -87,19 +86,13 @@ impl Topics {
             self.configs.insert(target_topic.to_owned(), configs);
         }
         let target: Arc<str> = target_topic.into();
-        let wanted = |(partition, reached)| Wanted {
+        let wanted = |partition| Wanted {
             at: TopicPartition::new(name.clone(), partition),
             target: TopicPartition::new(target.clone(), partition),
             settings: settings.clone(),
             topic_known: known || !(first || self.old.contains(&name)),
-            reached,
         };
         Ok(missing.into_iter().map(wanted).collect())
-    }
-
-    async fn has_positions(&self, partitions: &[TopicPartition]) -> Result<bool, Trouble> {
-        let committed = self.control.source.committed(&self.control.config.group, partitions).await?;
-        Ok(committed.values().any(|position| matches!(position, Ok(Some(_)))))
     }
 
     async fn create(
@@ -108,7 +101,7 @@ impl Topics {
         partitions: i32,
         target_topic: &str,
         settings: &TopicSettings,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), cluster_admin::Error> {
         let control = &self.control;
         let configs = match control.source.topic_configs(&[topic.to_owned()]).await {
             Ok(mut configs) => configs.remove(topic).transpose(),

@@ -18,7 +18,7 @@ mod show;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use pipeline::{Link, StatusHandle};
+use pipeline::{Link, LinkConfig, StatusHandle};
 use prometheus::Registry;
 use rdkafka::mocking::MockCluster;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,8 @@ use records::TOPICS;
 use show::{Outcome, Story};
 
 const BROKERS: i32 = 3;
+/// Partitions of the link's control topic.
+const SLOTS: i32 = 4;
 /// Nothing here takes longer, unless something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The topic rules of the demo, as the configuration has them.
@@ -51,6 +53,10 @@ pub fn run(common: &Common) -> anyhow::Result<Exit> {
             created.with_context(|| format!("failed to create topic {name}"))?;
         }
     }
+    let control = control_topic::name_of("demo");
+    target
+        .create_topic(&control, SLOTS, BROKERS)
+        .with_context(|| format!("failed to create topic {control}"))?;
     let (dc1, dc2) = (source.bootstrap_servers(), target.bootstrap_servers());
     story.begin(&dc1, &dc2)?;
 
@@ -109,7 +115,8 @@ fn config(source: &str, target: &str) -> anyhow::Result<Config> {
 
 fn mirror(source: &str, target: &str, total: u64) -> anyhow::Result<Mirrored> {
     let config = config(source, target)?;
-    let link = Link::new(link::config(&config, Some(PATIENCE)), &Registry::new())?;
+    let config = LinkConfig { alone: true, ..link::config(&config, Some(PATIENCE)) };
+    let link = Link::new(config, &Registry::new())?;
     let status = link.status();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("failed to start the runtime")?;

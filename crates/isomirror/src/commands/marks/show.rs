@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table, presets};
-use mirror_types::{Offset, Side};
+use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, LaneSummary, Ledger, Point, Stretch, Translated, Translation};
 use serde_json::json;
 
@@ -47,6 +47,22 @@ pub fn list(out: &mut impl Write, link: &str, lanes: &[LaneSummary], output: Out
         }
     }
     Ok(())
+}
+
+/// Lanes that were forgotten.
+pub fn forgotten(
+    out: &mut impl Write,
+    link: &str,
+    lanes: &[TopicPartition],
+    output: Output,
+) -> io::Result<()> {
+    if output == Output::Json {
+        let lanes: Vec<_> =
+            lanes.iter().map(|at| json!({ "topic": &*at.topic, "partition": at.partition })).collect();
+        serde_json::to_writer_pretty(&mut *out, &json!({ "link": link, "forgotten": lanes }))?;
+        return writeln!(out);
+    }
+    lanes.iter().try_for_each(|at| writeln!(out, "forgotten: {at}"))
 }
 
 fn row(lane: &LaneSummary) -> [String; 10] {

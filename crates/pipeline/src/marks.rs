@@ -1,0 +1,409 @@
+//! The link's marks, between the lanes and the control topic: one book a lane, one writer a slot.
+//!
+//! ```text
+//! LaneWriter ──declare, within──► LaneMarks ─┐
+//! OffsetMarks ───────record───► MarkBooks ───┴─► Slot ──► isomirror.<link>, one partition a slot
+//! ```
+//! A slot is this instance's from `take` to `release`; only then its lanes run here.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use control_topic::{Claim, ControlTopic, Error, SlotWriter};
+use kafka_wire::{Client, Code};
+use mirror_types::{GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
+use offset_marks::{
+    LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError,
+    control::{ControlRecord, ControlState, Event, Keep, Link, Owner, Record},
+    slot_of,
+};
+use ownership::Lease;
+use pinned_producer::{BoxFuture, Note};
+use tokio::sync::watch;
+use tracing::{debug, info};
+
+use crate::{book::now_ms, config::LinkConfig};
+
+/// Partitions of a new control topic.
+const SLOTS: i32 = 16;
+/// A transaction of whoever had a slot before is over after this long at the most.
+const TRANSACTION: Duration = Duration::from_secs(60);
+
+/// All books of the link that this instance keeps.
+pub(crate) struct MarkBooks {
+    client: Client,
+    link: String,
+    version: &'static str,
+    replication: i16,
+    opened: watch::Sender<Option<Opened>>,
+    lease: OnceLock<Lease>,
+    /// Whether the group has this instance for a member, or has had.
+    member: AtomicBool,
+    slots: Mutex<BTreeMap<i32, Arc<Slot>>>,
+    /// Source topics that the link has begun to mirror, in whatever instance.
+    begun: Mutex<HashSet<String>>,
+}
+
+/// The control topic, once it is known to be this link's.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    pub(crate) topic: ControlTopic,
+    pub(crate) slots: i32,
+}
+
+/// A slot that this instance has.
+struct Slot {
+    number: i32,
+    topic: ControlTopic,
+    writer: tokio::sync::Mutex<SlotWriter>,
+    state: Mutex<ControlState>,
+    books: Mutex<HashMap<TopicPartition, LaneBook>>,
+}
+
+/// The clusters of a link, by their ids, where they have any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ClusterIds {
+    pub(crate) source: Option<String>,
+    pub(crate) target: Option<String>,
+}
+
+/// Why the control topic can't be used.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NotOpened {
+    #[error("{}{}", .0, .0.fix().map(|fix| format!("; fix: {fix}")).unwrap_or_default())]
+    Control(#[from] Error),
+    #[error(
+        "{topic} on the target holds the marks of a link between other clusters (source cluster {theirs}, here {ours}); \
+         fix: give this link a name of its own (link = \"…\")"
+    )]
+    AnotherLinks { topic: String, theirs: String, ours: String },
+}
+
+impl MarkBooks {
+    pub(crate) fn new(client: &Client, config: &LinkConfig) -> Self {
+        Self {
+            client: client.clone(),
+            link: config.link.clone(),
+            version: config.version,
+            replication: -1,
+            opened: watch::Sender::new(None),
+            lease: OnceLock::new(),
+            member: AtomicBool::new(false),
+            slots: Mutex::default(),
+            begun: Mutex::default(),
+        }
+    }
+
+    /// The control topic: made if it is not there, and claimed for this link. Asked for once.
+    pub(crate) async fn open(&self, ids: &ClusterIds) -> Result<Opened, NotOpened> {
+        if let Some(opened) = self.opened.borrow().clone() {
+            return Ok(opened);
+        }
+        let topic = ControlTopic::ensure(&self.client, &self.link, SLOTS, self.replication).await?;
+        let claim = Claim {
+            version: self.version.to_owned(),
+            source_cluster: ids.source.clone(),
+            target_cluster: ids.target.clone(),
+        };
+        let link: Link = topic.claim(claim).await?;
+        if let (Some(theirs), Some(ours)) = (&link.source_cluster, &ids.source)
+            && theirs != ours
+        {
+            let (topic, theirs, ours) = (topic.name().to_owned(), theirs.clone(), ours.clone());
+            return Err(NotOpened::AnotherLinks { topic, theirs, ours });
+        }
+        let opened = Opened { topic, slots: link.slots };
+        self.opened.send_replace(Some(opened.clone()));
+        Ok(opened)
+    }
+
+    /// Waits for it.
+    pub(crate) async fn opened(&self) -> Opened {
+        let mut opened = self.opened.subscribe();
+        let opened = opened.wait_for(Option::is_some).await.expect("the sender is ours");
+        opened.clone().expect("waited for")
+    }
+
+    /// What says for how long the slots are certainly ours.
+    pub(crate) fn hold(&self, lease: Lease) {
+        let _ = self.lease.set(lease);
+    }
+
+    pub(crate) fn set_member(&self) {
+        self.member.store(true, Relaxed);
+    }
+
+    /// Whether it is known by now which slots are this instance's, though there may be none.
+    pub(crate) fn is_member(&self) -> bool {
+        self.member.load(Relaxed)
+    }
+
+    /// Learns again which topics the link has begun to mirror: other instances may have begun some.
+    pub(crate) async fn learn_topics(&self) -> Result<(), Error> {
+        let Some(opened) = self.opened.borrow().clone() else { return Ok(()) };
+        let states = opened.topic.read_all_committed(Keep::Tails).await?;
+        let topics = states.iter().flat_map(|state| state.lanes().map(|start| start.source_topic.clone()));
+        lock(&self.begun).extend(topics);
+        Ok(())
+    }
+
+    /// Whether some lane of a source topic has begun, as far as was learnt.
+    pub(crate) fn has_begun(&self, topic: &str) -> bool {
+        lock(&self.begun).contains(topic)
+    }
+
+    /// Takes over a slot: shuts out whoever had it before, and reads what it left.
+    pub(crate) async fn take(&self, number: i32, instance: &str, generation: i32) -> Result<(), Error> {
+        let Some(opened) = self.opened.borrow().clone() else { return Ok(()) };
+        let mut writer = self.writer(&opened.topic, number).await?;
+        let owner = Owner { slot: number, instance: instance.to_owned(), generation, since: now_ms() };
+        writer.write(vec![Record::Owner(owner).encode()]).await?;
+        let state = opened.topic.read(number, Keep::Tails).await?;
+        let slot = Slot {
+            number,
+            topic: opened.topic,
+            writer: tokio::sync::Mutex::new(writer),
+            state: Mutex::new(state),
+            books: Mutex::default(),
+        };
+        lock(&self.slots).insert(number, Arc::new(slot));
+        Ok(())
+    }
+
+    /// A writer that shuts out earlier ones, where the target lets us have transactional ids.
+    async fn writer(&self, topic: &ControlTopic, number: i32) -> Result<SlotWriter, Error> {
+        let id = format!("isomirror.{}.slot.{number}", self.link);
+        match self.client.init_producer_id(Some(&id), TRANSACTION).await {
+            Ok(producer) => Ok(topic.writer_as(number, producer)),
+            Err(error) => {
+                let unfenced = [Code::TransactionalIdAuthorizationFailed, Code::ClusterAuthorizationFailed];
+                if error.code().is_some_and(|code| unfenced.contains(&code)) {
+                    debug!(slot = number, %error, "earlier owners are not shut out");
+                    return Ok(topic.writer(number));
+                }
+                Err(Error::Kafka { topic: topic.name().to_owned(), cause: error })
+            }
+        }
+    }
+
+    /// Lets a slot go.
+    pub(crate) fn release(&self, number: i32) {
+        lock(&self.slots).remove(&number);
+    }
+
+    /// The slot of a lane, of as many as the link has.
+    pub(crate) fn slot_of(&self, lane: &TopicPartition) -> Option<i32> {
+        self.opened.borrow().as_ref().map(|opened| slot_of(lane, opened.slots))
+    }
+
+    /// Whether a lane is this instance's to run.
+    pub(crate) fn owns(&self, lane: &TopicPartition) -> bool {
+        self.slot(lane).is_some()
+    }
+
+    fn slot(&self, lane: &TopicPartition) -> Option<Arc<Slot>> {
+        let number = self.slot_of(lane)?;
+        lock(&self.slots).get(&number).cloned()
+    }
+
+    /// The book of a lane that has begun.
+    pub(crate) fn book(&self, lane: &TopicPartition, gap_cause: GapCause, shared: bool) -> Option<LaneBook> {
+        let slot = self.slot(lane)?;
+        let mut books = lock(&slot.books);
+        if let Some(book) = books.get(lane) {
+            return Some(book.clone());
+        }
+        let book = LaneBook::new(lock(&slot.state).writer(lane)?, gap_cause, !shared);
+        books.insert(lane.clone(), book.clone());
+        Some(book)
+    }
+
+    /// Reads again what is recorded of these lanes: what is in memory may have been a part of a transaction that came
+    /// to nothing.
+    pub(crate) async fn read_again(&self, lanes: &[TopicPartition]) -> Result<(), Error> {
+        let slots: BTreeMap<i32, Arc<Slot>> =
+            lanes.iter().filter_map(|lane| self.slot(lane)).map(|slot| (slot.number, slot)).collect();
+        for (number, slot) in slots {
+            let state = slot.topic.read(number, Keep::Tails).await?;
+            *lock(&slot.state) = state;
+            let mut books = lock(&slot.books);
+            books.retain(|lane, _| !lanes.contains(lane));
+        }
+        Ok(())
+    }
+
+    /// Which beginning of a lane the next one is.
+    pub(crate) fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
+        self.slot(lane).map_or(1, |slot| {
+            let known = lock(&slot.books).get(lane).map_or(0, |book| book.ledger().start().incarnation);
+            lock(&slot.state).next_incarnation(lane).max(known + 1)
+        })
+    }
+
+    /// Lanes begin: their starts are written for good. Those of slots that can't be written are left out.
+    pub(crate) async fn begin(
+        &self,
+        starts: Vec<(LaneStart, GapCause, bool)>,
+    ) -> (HashMap<TopicPartition, LaneBook>, Option<Error>) {
+        let mut by_slot: BTreeMap<i32, (Arc<Slot>, Vec<_>)> = BTreeMap::new();
+        for begun in starts {
+            let Some(slot) = self.slot(&begun.0.lane()) else { continue };
+            by_slot.entry(slot.number).or_insert_with(|| (slot, Vec::new())).1.push(begun);
+        }
+        let (mut books, mut failed) = (HashMap::new(), None);
+        for (slot, starts) in by_slot.into_values() {
+            let mut writers = Vec::new();
+            for (start, gap_cause, shared) in starts {
+                let lane = start.lane();
+                info!(%lane, at = %start.at, incarnation = start.incarnation, "the lane begins");
+                writers.push((lane, LedgerWriter::begin(start), gap_cause, shared));
+            }
+            let records = writers.iter().flat_map(|(_, writer, ..)| writer.unwritten().records).collect();
+            if let Err(error) = slot.write(records).await {
+                failed = Some(error);
+                continue;
+            }
+            for (lane, mut writer, gap_cause, shared) in writers {
+                writer.written(writer.unwritten().revision);
+                lock(&self.begun).insert(lane.topic.to_string());
+                let book = LaneBook::new(writer, gap_cause, !shared);
+                lock(&slot.books).insert(lane.clone(), book.clone());
+                books.insert(lane, book);
+            }
+        }
+        (books, failed)
+    }
+
+    /// Writes something down of a lane, for good.
+    pub(crate) async fn write(
+        &self,
+        lane: &TopicPartition,
+        records: Vec<ControlRecord>,
+    ) -> Result<(), Error> {
+        match self.slot(lane) {
+            Some(slot) => slot.write(records).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes what happened to a lane; as well as can be.
+    pub(crate) async fn note(&self, event: Event) {
+        let lane = TopicPartition::new(&*event.topic, event.partition);
+        if let Err(error) = self.write(&lane, vec![Record::Event(event).encode()]).await {
+            debug!(%lane, %error, "an event could not be recorded");
+        }
+    }
+
+    /// What the writer of a lane gets.
+    pub(crate) fn of_lane(&self, lane: &TopicPartition, book: &LaneBook) -> Option<Arc<LaneMarks>> {
+        let (slot, lane) = (self.slot(lane)?, lane.clone());
+        Some(Arc::new(LaneMarks { lane, slot, book: book.clone(), lease: self.lease.get().cloned() }))
+    }
+}
+
+impl MarkStore for MarkBooks {
+    async fn record(
+        &self,
+        due: Vec<(TopicPartition, Vec<ControlRecord>)>,
+    ) -> Vec<(TopicPartition, StoreError)> {
+        let mut by_slot: BTreeMap<i32, (Arc<Slot>, Vec<_>, Vec<_>)> = BTreeMap::new();
+        for (lane, records) in due {
+            // A lane whose slot is gone is another instance's to record.
+            let Some(slot) = self.slot(&lane) else { continue };
+            let (_, lanes, all) =
+                by_slot.entry(slot.number).or_insert_with(|| (slot, Vec::new(), Vec::new()));
+            lanes.push(lane);
+            all.extend(records);
+        }
+        let write = |(slot, lanes, records): (Arc<Slot>, Vec<TopicPartition>, Vec<ControlRecord>)| async move {
+            match slot.write(records).await {
+                Ok(()) => Vec::new(),
+                Err(error) => {
+                    let error = StoreError(error.to_string());
+                    lanes.into_iter().map(|lane| (lane, error.clone())).collect()
+                }
+            }
+        };
+        futures::future::join_all(by_slot.into_values().map(write)).await.concat()
+    }
+}
+
+impl Slot {
+    async fn write(&self, records: Vec<ControlRecord>) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.writer.lock().await.write(records).await.map(drop)
+    }
+}
+
+/// A lane's marks, as its writer needs them.
+pub(crate) struct LaneMarks {
+    lane: TopicPartition,
+    slot: Arc<Slot>,
+    book: LaneBook,
+    lease: Option<Lease>,
+}
+
+impl pinned_producer::Marks for LaneMarks {
+    fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>> {
+        Box::pin(async move {
+            // Held while it is written: what is declared later must be written later.
+            let mut writer = self.slot.writer.lock().await;
+            if !pinned_producer::Marks::may_write(self) {
+                let reason = format!("{}: it may be another instance's by now", self.lane);
+                return Err(Stop::new(
+                    StopKind::Interrupted,
+                    reason,
+                    "nothing; it is looked at again by itself",
+                ));
+            }
+            let record = self.book.ledger().declare(&runs);
+            writer.write(vec![record]).await.map(drop).map_err(|error| self.not_declared(&error))
+        })
+    }
+
+    fn may_write(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.holds(self.slot.number))
+    }
+
+    fn within(&self, marks: &[Mark], next: Offset) -> Note {
+        let mut ledger = self.book.ledger();
+        let end = marks.last().map(|mark| mark.target + mark.count as Offset);
+        let position = Point::new(next, end.unwrap_or(ledger.position().target));
+        if let Err(error) = ledger.acked(marks, position, Some(self.book.gap_cause)) {
+            tracing::warn!(lane = %self.lane, %error, "marks that do not follow each other");
+        }
+        let unwritten = ledger.unwritten();
+        ledger.written(unwritten.revision);
+        let records = unwritten.records.into_iter().map(|record| (record.key, record.value)).collect();
+        Note { topic: self.slot.topic.name().into(), partition: self.slot.number, records }
+    }
+}
+
+impl LaneMarks {
+    fn not_declared(&self, error: &Error) -> Stop {
+        let kind = if error.is_retriable() || matches!(error, Error::Fenced { .. }) {
+            StopKind::Interrupted
+        } else {
+            StopKind::Precondition
+        };
+        Stop::new(
+            kind,
+            format!("{}: its marks can't be recorded: {error}", self.lane),
+            error.fix().unwrap_or_else(|| {
+                "see the target broker's log; the lane is tried again by itself".to_owned()
+            }),
+        )
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -67,7 +67,6 @@ const TRANSACTIONS: [&str; 6] =
     ["--operation", "Write", "--operation", "Describe", "--transactional-id", "*"];
 
 #[test]
-#[ignore = "check does not look for these rights yet"]
 fn without_either_the_check_refuses_and_says_what_to_do() {
     let link = link("neither", &[]);
     drop(link.source.write_for(link.from, &Run::of("rights").dice(), Duration::from_secs(1)));

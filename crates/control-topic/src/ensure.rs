@@ -30,7 +30,7 @@ const TOPIC: i8 = 2;
 ///
 /// Whoever takes over a slot reads its partition from the start, while its lanes wait: what compaction has not
 /// reached (the last segment, and a share of the others) must stay small. Batches are far below the largest.
-const CONFIGS: [(&str, &str); 5] = [
+pub const CONFIGS: [(&str, &str); 5] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "8388608"),
     ("min.cleanable.dirty.ratio", "0.3"),

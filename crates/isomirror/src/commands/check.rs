@@ -37,8 +37,7 @@ pub fn run(config: Config, args: &CheckArgs, common: &Common) -> anyhow::Result<
         if args.config_only {
             return say_config_is_good(&config, common);
         }
-        let topics = &config.topics;
-        let request = Request { link, translated: topics.may_be_translated(), timeout: TIMEOUT };
+        let request = Request { link, timeout: TIMEOUT };
         let report = check(&request).await.map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         print(&match common.output {
             Output::Table => render(&report),

@@ -78,13 +78,6 @@ impl Topics {
             None => self.defaults,
         }
     }
-
-    /// Whether some topic may get offsets of its own on the target.
-    pub fn may_be_translated(&self) -> bool {
-        let translated = Some(Offsets::Translated);
-        self.defaults.offsets == Offsets::Translated
-            || self.overrides.iter().any(|o| o.settings.offsets == translated)
-    }
 }
 
 impl TopicSettings {

@@ -33,7 +33,7 @@ pub(crate) fn findings(facts: &Facts, topic: &TopicFacts, found: &mut Vec<Findin
     let planned;
     let (target, exists, replication) = match &topic.target {
         TargetFacts::There { info, configs: Ok(configs), .. } => (configs, true, info.replication),
-        TargetFacts::Missing { creation: Some(Ok(())), configs } => {
+        TargetFacts::Missing { creation: Some(Ok(())), configs, .. } => {
             planned = would_be(facts.target.configs.as_ref(), configs);
             (&planned, false, replication_of_new(facts, topic))
         }

@@ -20,12 +20,12 @@ pub(crate) fn lanes<'a>(names: impl Iterator<Item = &'a String>, topics: &Topics
     names.filter_map(of).flatten().collect()
 }
 
-/// The records of each target topic.
+/// The records of each target topic, and where its partitions end.
 pub(crate) async fn target(
     cluster: &Cluster,
     names: &[String],
     topics: &Topics,
-) -> Result<HashMap<String, u64>, Error> {
+) -> Result<(HashMap<String, u64>, HashMap<TopicPartition, Offset>), Error> {
     let lanes = lanes(names.iter(), topics);
     let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
     let ends = refused(cluster.end_offsets(&lanes, Isolation::Uncommitted).await)?.unwrap_or_default();
@@ -35,15 +35,17 @@ pub(crate) async fn target(
         let sum = found.entry(lane.topic.to_string()).or_insert(Some(0));
         *sum = sum.zip(count).map(|(sum, count)| sum + count);
     }
-    Ok(found.into_iter().filter_map(|(name, count)| Some((name, count?))).collect())
+    let records = found.into_iter().filter_map(|(name, count)| Some((name, count?))).collect();
+    Ok((records, ends.into_iter().filter_map(|(lane, end)| Some((lane, end.ok()?))).collect()))
 }
 
-/// The records that each topic's lanes have before them.
+/// The records that each topic's lanes have before them, and whether any has to be padded up to its first.
 pub(crate) async fn source(
     cluster: &Cluster,
     link: &LinkConfig,
     topics: &mut [TopicFacts],
     positions: &HashMap<TopicPartition, Offset>,
+    target_ends: &HashMap<TopicPartition, Offset>,
 ) -> Result<(), Error> {
     let isolation = match link.source.properties.get("isolation.level") {
         Some("read_uncommitted") => Isolation::Uncommitted,
@@ -58,16 +60,38 @@ pub(crate) async fn source(
         let rule = if topic.is_mirrored() { Start::Earliest } else { topic.settings.start };
         let before = |lane: TopicPartition| {
             let (first, end) = (offset(&starts, &lane)?, offset(&ends, &lane)?);
-            let from = positions.get(&lane).copied().unwrap_or(match rule {
+            let mut from = positions.get(&lane).copied().unwrap_or(match rule {
                 Start::Earliest => first,
                 Start::Latest => end,
                 Start::At(_) => at_time.get(&lane).copied().unwrap_or(end),
             });
-            span(Some(from.max(first)), Some(end))
+            let mut padded = false;
+            if topic.is_identical() {
+                match target_end(topic, lane.partition, target_ends) {
+                    Some(0) => padded = from > 0,
+                    // The target's end is the position.
+                    Some(there) => from = there,
+                    None => {}
+                }
+            }
+            span(Some(from.max(first)), Some(end)).map(|records| (records, padded))
         };
-        topic.records = lanes_of(topic).map(before).sum();
+        let lanes: Vec<_> = lanes_of(topic).map(before).collect();
+        topic.padded = lanes.iter().flatten().any(|(_, padded)| *padded);
+        topic.records = lanes.iter().map(|lane| lane.map(|(records, _)| records)).sum();
     }
     Ok(())
+}
+
+/// Where a partition of the target topic ends; none where that could not be seen.
+fn target_end(topic: &TopicFacts, partition: i32, ends: &HashMap<TopicPartition, Offset>) -> Option<Offset> {
+    match &topic.target {
+        TargetFacts::There { info, .. } if partition < info.partitions => {
+            ends.get(&TopicPartition::new(&*topic.target_topic, partition)).copied()
+        }
+        TargetFacts::There { .. } | TargetFacts::Missing { .. } => Some(0),
+        TargetFacts::Hidden(_) => None,
+    }
 }
 
 /// Where the lanes start that start at a time.

@@ -4,15 +4,15 @@ use mirror_types::Side;
 use pipeline::{Decision, decide};
 
 use super::{
-    ClusterFacts, ClusterSummary, Facts, Report, Severity, Summary, TargetFacts, TopicFacts, configs, link,
-    rights, topics,
+    ClusterFacts, ClusterSummary, Facts, Report, Severity, Summary, TargetFacts, TopicFacts, configs,
+    control, link, rights, topics,
 };
 
 /// Judges the facts.
 pub fn evaluate(facts: &Facts) -> Report {
     let mut findings = link::findings(facts);
-    rights::of_group(facts, &mut findings);
-    rights::of_cluster(facts, &mut findings);
+    control::findings(facts, &mut findings);
+    rights::of_target_cluster(facts, &mut findings);
     for topic in &facts.topics {
         let decision = decision(topic);
         topics::findings(facts, topic, decision.as_ref(), &mut findings);

@@ -3,8 +3,10 @@
 //! Owns nothing but the shape. An `Err` is kept where the cluster's refusal is itself a fact; a cluster that
 //! can't be reached never gets this far.
 
-use cluster_admin::{BrokerConfigs, Error, Rights, TopicConfigs, TopicInfo};
-use mirror_types::Side;
+use std::collections::HashMap;
+
+use cluster_admin::{AclOperation, BrokerConfigs, Error, Rights, TopicConfigs, TopicInfo};
+use mirror_types::{Offset, Side, TopicPartition};
 use pipeline::TopicSettings;
 use topic_rename::{Clash, IllegalTarget};
 
@@ -13,17 +15,16 @@ use topic_rename::{Clash, IllegalTarget};
 pub struct Facts {
     /// The link's name.
     pub link: String,
-    /// The source consumer group of its positions.
+    /// The consumer group on the target that its instances are members of.
     pub group: String,
-    /// Whether any topic gets offsets of its own on the target.
-    pub translated: bool,
     /// The cluster that is read.
     pub source: ClusterFacts,
     /// The cluster that is written.
     pub target: ClusterFacts,
-    /// What this principal may do to the group; none if the source has no groups yet, and asking would make
-    /// it make the topic for them.
-    pub group_rights: Option<Result<Option<Rights>, Error>>,
+    /// What this principal may do on the target beside what it may do to topics.
+    pub target_rights: TargetRights,
+    /// The topic on the target that the link's marks are in.
+    pub control: ControlFacts,
     /// Target topics that several source topics would become.
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.
@@ -57,6 +58,37 @@ pub struct ClusterFacts {
     pub principal: Option<String>,
 }
 
+/// What this principal may do on the target beside what it may do to topics; none where that can't be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetRights {
+    /// To be a member of the link's group.
+    pub group: Option<bool>,
+    /// To write control records: ClusterAction.
+    pub markers: Option<bool>,
+    /// To use the link's transactional ids.
+    pub transactions: Option<bool>,
+}
+
+/// The topic on the target that the link's marks are in.
+#[derive(Debug, Clone)]
+pub struct ControlFacts {
+    /// Its name.
+    pub name: String,
+    /// What the target shows of it.
+    pub topic: TargetFacts,
+    /// What is in it; none where the target does not show it.
+    pub marks: Option<Result<Marks, control_topic::Error>>,
+}
+
+/// What the link has on record.
+#[derive(Debug, Clone, Default)]
+pub struct Marks {
+    /// The id of the source cluster of the link that it belongs to.
+    pub source_cluster: Option<String>,
+    /// How far each lane is that has begun.
+    pub positions: HashMap<TopicPartition, Offset>,
+}
+
 /// An include pattern that no topic matches, or a topic that is named and not there.
 #[derive(Debug, Clone)]
 pub struct Unmatched {
@@ -85,10 +117,12 @@ pub struct TopicFacts {
     pub configs: Result<TopicConfigs, Error>,
     /// What this principal may do to it on the source.
     pub rights: Result<Option<Rights>, Error>,
-    /// How many of its partitions this link has positions for.
-    pub positions: Result<usize, Error>,
+    /// How many of its partitions this link has marks of; none where they could not be seen.
+    pub begun: Option<usize>,
     /// Records to mirror until caught up, by the offsets; none where they could not be seen.
     pub records: Option<u64>,
+    /// Whether a lane would start behind offset 0 on an empty target partition, and at the same offset.
+    pub padded: bool,
     /// Whether it has records older than the target topic takes; none where nobody asked, because the target
     /// takes all or because it could not be seen.
     pub too_old: Option<bool>,
@@ -116,6 +150,8 @@ pub enum TargetFacts {
         creation: Option<Result<(), Error>>,
         /// What it would be created with.
         configs: Vec<(String, String)>,
+        /// What this principal may not do to it: of what was tried.
+        lacking: Vec<AclOperation>,
     },
     /// The target does not show it, or shows that it is there and no more.
     Hidden(Error),
@@ -124,6 +160,16 @@ pub enum TargetFacts {
 impl TopicFacts {
     /// Whether this link has mirrored the topic before.
     pub fn is_mirrored(&self) -> bool {
-        matches!(self.positions, Ok(positions) if positions > 0)
+        self.begun.is_some_and(|begun| begun > 0)
+    }
+
+    /// Whether others write the target topic, too.
+    pub fn is_shared(&self) -> bool {
+        self.settings.shared
+    }
+
+    /// Whether a record's offset on the target is its offset on the source.
+    pub fn is_identical(&self) -> bool {
+        self.settings.offsets == pipeline::Offsets::Identical
     }
 }

@@ -36,7 +36,7 @@ pub struct Subject {
 
 /// What kind of thing a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The link and its rules.
     Link,
@@ -46,6 +46,8 @@ pub enum Kind {
     Group,
     /// A topic.
     Topic,
+    /// Transactional ids, by how they begin.
+    TransactionalIds,
 }
 
 /// One thing that was found.
@@ -124,9 +126,14 @@ impl Subject {
         Self { kind: Kind::Cluster, side: Some(side), name: name.to_owned() }
     }
 
-    /// A consumer group on the source.
+    /// A consumer group on the target.
     pub fn group(name: &str) -> Self {
-        Self { kind: Kind::Group, side: Some(Side::Source), name: name.to_owned() }
+        Self { kind: Kind::Group, side: Some(Side::Target), name: name.to_owned() }
+    }
+
+    /// The transactional ids on the target that begin so.
+    pub fn transactional_ids(begin: &str) -> Self {
+        Self { kind: Kind::TransactionalIds, side: Some(Side::Target), name: begin.to_owned() }
     }
 
     /// A topic.
@@ -145,6 +152,7 @@ impl fmt::Display for Subject {
             Kind::Cluster => "cluster",
             Kind::Group => "group",
             Kind::Topic => "topic",
+            Kind::TransactionalIds => "transactional ids",
         };
         write!(f, "{kind} {}", self.name)
     }

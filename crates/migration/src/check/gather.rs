@@ -4,20 +4,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cluster_admin::{Cluster, Error, TopicConfigs, TopicInfo, Topics};
+use cluster_admin::{AclOperation, Cluster, Error, TopicConfigs, TopicInfo, Topics};
+use control_topic::{ControlTopic, name_of};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kafka_rd::Properties;
+use kafka_wire::{Client, Settings};
 use mirror_types::{Offset, Side, TopicPartition};
+use offset_marks::control::{ControlState, Keep};
 use pipeline::{Endpoint, topic_configs_for_target};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::{join, try_join};
 use topic_rename::{Pattern, Rules, check_name};
 
-use super::{ClusterFacts, Facts, Request, TargetFacts, TopicFacts, Unmatched, count};
+use super::{
+    ClusterFacts, ControlFacts, Facts, Marks, Request, TargetFacts, TargetRights, TopicFacts, Unmatched,
+    control, count,
+    trials::{Trials, unanswered},
+};
 
 /// How many questions about single topics wait for their answers at a time.
 const AT_ONCE: usize = 16;
-/// The topic of groups' offsets. Asking for a group makes the brokers make it, where it is not there yet.
-const GROUPS: &str = "__consumer_offsets";
+/// What can be tried on a topic that is not there.
+const TRIED: [AclOperation; 4] =
+    [AclOperation::Read, AclOperation::Write, AclOperation::Delete, AclOperation::AlterConfigs];
 
 type Answers<T> = BTreeMap<String, Result<T, Error>>;
 
@@ -29,15 +38,30 @@ pub async fn gather(request: &Request) -> Result<Result<Facts, Vec<Error>>, Erro
     };
     let source = connect(Side::Source, &request.link.source)?;
     let target = connect(Side::Target, &request.link.target)?;
+    let wire = wire(request)?;
     let asked =
         join!(look(&source, &request.link.source.properties), look(&target, &request.link.target.properties));
     Ok(match asked {
         (Ok(of_source), Ok(of_target)) => {
-            let gatherer = Gatherer { request, source, target };
+            let trials = Trials::new(wire.clone(), target.name());
+            let gatherer = Gatherer { request, source, target, wire, trials };
             gatherer.facts(of_source, of_target).await.map_err(|error| vec![error])
         }
         (of_source, of_target) => Err([of_source.err(), of_target.err()].into_iter().flatten().collect()),
     })
+}
+
+/// The client of the target by which the daemon writes, and keeps its marks.
+fn wire(request: &Request) -> Result<Client, Error> {
+    let target = &request.link.target;
+    let settings = Settings::new(target.properties.iter()).map_err(|error| Error {
+        side: Side::Target,
+        cluster: target.name.as_str().into(),
+        doing: "make a client".to_owned(),
+        code: RDKafkaErrorCode::InvalidConfig,
+        reason: error.to_string(),
+    })?;
+    Ok(Client::new(settings).with_patience(request.timeout))
 }
 
 /// What one cluster shows without being asked about anything in particular.
@@ -86,6 +110,8 @@ struct Gatherer<'a> {
     request: &'a Request,
     source: Cluster,
     target: Cluster,
+    wire: Client,
+    trials: Trials,
 }
 
 impl Gatherer<'_> {
@@ -101,25 +127,22 @@ impl Gatherer<'_> {
             Err(refused) => (refused.rest, refused.clashes, refused.illegal),
         };
         let names: Vec<String> = routes.keys().cloned().collect();
-        let has_groups = !matches!(refused(self.source.topic(GROUPS).await)?, Ok(None));
-        let group_rights = match has_groups {
-            true => Some(refused(self.source.group_rights(&link.group).await)?),
-            false => None,
-        };
+        let (control, target_rights) = try_join!(self.control(&targets), self.target_rights())?;
         let (mut configs, mut rights) =
             try_join!(async { each(&names, self.source.topic_configs(&names).await) }, async {
                 each(&names, self.source.topic_rights(&names).await)
             },)?;
-        let positions = match has_groups {
-            true => self.positions(&count::lanes(routes.keys(), &sources)).await?,
-            false => Ok(HashMap::new()),
+        // Where there is no control topic, nothing has begun.
+        let positions = match (&control.topic, &control.marks) {
+            (_, Some(Ok(marks))) => Some(marks.positions.clone()),
+            (TargetFacts::Missing { .. }, _) => Some(HashMap::new()),
+            _ => None,
         };
-        let mut known: HashMap<&str, usize> = HashMap::new();
-        for lane in positions.iter().flat_map(HashMap::keys) {
-            *known.entry(&lane.topic).or_default() += 1;
-        }
+        let begun = |topic: &str| {
+            positions.as_ref().map(|lanes| lanes.keys().filter(|lane| &*lane.topic == topic).count())
+        };
         let one_cluster = of_source.id.is_some() && of_source.id == of_target.id;
-        let mut found = self.targets(&routes, &sources, &targets, &configs).await?;
+        let (mut found, target_ends) = self.targets(&routes, &sources, &targets, &configs).await?;
         let mut topics = Vec::new();
         for (topic, target_topic) in routes {
             let info = sources[topic.as_str()].clone();
@@ -129,11 +152,9 @@ impl Gatherer<'_> {
                 feeds: link.rules.feeds_itself(&topic).filter(|_| one_cluster),
                 configs: configs.remove(&topic).unwrap_or_else(unasked),
                 rights: rights.remove(&topic).unwrap_or(Ok(None)),
-                positions: match &positions {
-                    Ok(_) => Ok(known.get(topic.as_str()).copied().unwrap_or(0)),
-                    Err(error) => Err(error.clone()),
-                },
+                begun: begun(&topic),
                 records: None,
+                padded: false,
                 too_old: None,
                 target: found
                     .remove(&topic)
@@ -143,16 +164,17 @@ impl Gatherer<'_> {
                 target_topic,
             });
         }
-        count::source(&self.source, &self.request.link, &mut topics, &positions.unwrap_or_default()).await?;
+        let positions = positions.unwrap_or_default();
+        count::source(&self.source, &self.request.link, &mut topics, &positions, &target_ends).await?;
         count::look_for_old(&self.source, &mut topics).await?;
         let unmatched = self.unmatched(&link.rules, &sources).await?;
         Ok(Facts {
             link: link.link.clone(),
             group: link.group.clone(),
-            translated: self.request.translated,
             source: of_source,
             target: of_target,
-            group_rights,
+            target_rights,
+            control,
             clashes,
             illegal,
             unmatched,
@@ -160,25 +182,82 @@ impl Gatherer<'_> {
         })
     }
 
-    /// The recorded position of each lane that has one.
-    async fn positions(
-        &self,
-        lanes: &[TopicPartition],
-    ) -> Result<Result<HashMap<TopicPartition, Offset>, Error>, Error> {
-        let committed = refused(self.source.committed(&self.request.link.group, lanes).await)?;
-        Ok(committed.map(|committed| {
-            committed.into_iter().filter_map(|(lane, position)| Some((lane, position.ok()??))).collect()
-        }))
+    /// What this principal may do on the target beside what it may do to topics.
+    async fn target_rights(&self) -> Result<TargetRights, Error> {
+        let link = &self.request.link;
+        let topic = name_of(&link.link);
+        let id = format!("{}check", control::transactional_ids(&link.link));
+        let (group, markers, transactions) = try_join!(
+            self.trials.group(&link.group),
+            self.trials.markers(&topic),
+            self.trials.transactional_id(&id, &topic),
+        )?;
+        Ok(TargetRights { group, markers, transactions })
     }
 
-    /// The target topic of each source topic.
+    /// The topic that the marks are in, and what is in it.
+    async fn control(&self, targets: &Topics) -> Result<ControlFacts, Error> {
+        let name = name_of(&self.request.link.link);
+        let names = [name.clone()];
+        let configs = async { each(&names, self.target.topic_configs(&names).await) };
+        let rights = async { each(&names, self.target.topic_rights(&names).await) };
+        let (mut configs, mut rights) = try_join!(configs, rights)?;
+        let configs = configs.remove(&name).unwrap_or_else(|| Err(missing_answer(&self.target, &name)));
+        let rights = rights.remove(&name).unwrap_or(Ok(None));
+        let topic = match (targets.get(name.as_str()), rights) {
+            (Some(Ok(info)), rights) => {
+                TargetFacts::There { info: info.clone(), configs, rights, records: None }
+            }
+            (Some(Err(error)), _) if !error.is_unknown_topic() => TargetFacts::Hidden(error.clone()),
+            (_, Err(error)) if error.is_not_authorized() => TargetFacts::Hidden(error),
+            _ => {
+                let wanted = control::configs();
+                let asked = self.target.validate_topic(&name, control::SLOTS, -1, &wanted).await;
+                let mut lacking = self.trials.lacking(&name, &TRIED[..2]).await?;
+                if configs.is_err_and(|error| error.is_not_authorized()) {
+                    lacking.push(AclOperation::DescribeConfigs);
+                }
+                TargetFacts::Missing { creation: Some(refused(asked)?), configs: wanted, lacking }
+            }
+        };
+        let marks = match topic {
+            TargetFacts::There { .. } => Some(self.marks().await?),
+            _ => None,
+        };
+        Ok(ControlFacts { name, topic, marks })
+    }
+
+    /// What the link has on record.
+    async fn marks(&self) -> Result<Result<Marks, control_topic::Error>, Error> {
+        let read = async {
+            let Some(topic) = ControlTopic::open(&self.wire, &self.request.link.link).await? else {
+                return Ok(Marks::default());
+            };
+            let source_cluster = topic.link().await?.and_then(|link| link.source_cluster);
+            let states = topic.read_all_committed(Keep::Tails).await?;
+            let position = |(state, lane): (&ControlState, TopicPartition)| {
+                let position = state.writer(&lane)?.position().source;
+                Some((lane, position))
+            };
+            let lanes = states.iter().flat_map(|state| state.lanes().map(move |start| (state, start.lane())));
+            Ok(Marks { source_cluster, positions: lanes.filter_map(position).collect() })
+        };
+        match read.await {
+            Err(control_topic::Error::Unreachable { cause, .. }) => {
+                Err(unanswered(self.target.name(), &cause))
+            }
+            marks => Ok(marks),
+        }
+    }
+
+    /// The target topic of each source topic, and where the partitions of those end that are there.
     async fn targets(
         &self,
         routes: &BTreeMap<String, String>,
         sources: &Topics,
         targets: &Topics,
         source_configs: &Answers<TopicConfigs>,
-    ) -> Result<BTreeMap<String, TargetFacts>, Error> {
+    ) -> Result<(BTreeMap<String, TargetFacts>, HashMap<TopicPartition, Offset>), Error> {
         let names: Vec<String> = routes.values().cloned().collect();
         let (there, not_listed): (Vec<String>, Vec<String>) =
             names.into_iter().partition(|name| matches!(targets.get(name.as_str()), Some(Ok(_))));
@@ -188,7 +267,7 @@ impl Gatherer<'_> {
             // A topic that may not be described is not listed, but says so when it is asked about.
             async { each(&not_listed, self.target.topic_rights(&not_listed).await) },
         )?;
-        let mut records = count::target(&self.target, &there, targets).await?;
+        let (mut records, ends) = count::target(&self.target, &there, targets).await?;
         let mut found = BTreeMap::new();
         let mut create = Vec::new();
         for (topic, name) in routes {
@@ -217,7 +296,7 @@ impl Gatherer<'_> {
             })
             .buffered(AT_ONCE);
         found.extend(validated.try_collect::<Vec<_>>().await?);
-        Ok(found)
+        Ok((found, ends))
     }
 
     /// Whether the target topic could be created as the link would do it.
@@ -238,7 +317,8 @@ impl Gatherer<'_> {
             }
             None => None,
         };
-        Ok(TargetFacts::Missing { creation, configs })
+        let lacking = self.trials.lacking(name, &TRIED).await?;
+        Ok(TargetFacts::Missing { creation, configs, lacking })
     }
 
     async fn is_hidden(&self, topic: &str) -> Result<bool, Error> {

@@ -1,4 +1,4 @@
-//! What concerns the link as a whole: which topics, loops, and what this version can't promise.
+//! What concerns the link as a whole: which topics, and loops.
 
 use mirror_types::Side;
 use pipeline::{LOOP_FIX, Loop};
@@ -10,15 +10,6 @@ pub(crate) fn findings(facts: &Facts) -> Vec<Finding> {
     one_cluster(facts, &mut found);
     routes(facts, &mut found);
     unmatched(facts, &mut found);
-    if facts.translated {
-        found.push(Finding::new(
-            Severity::Warning,
-            "at-least-once",
-            Subject::link(&facts.link),
-            "offsets = \"translated\" is at least once in this version",
-            "after a kill -9 some records are sent again",
-        ));
-    }
     found
 }
 

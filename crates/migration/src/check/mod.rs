@@ -5,14 +5,16 @@
 //!                                   ├─ link:    routes, loops, groups, options
 //!                                   ├─ topics:  there, partitions, leaders, contents, creation
 //!                                   ├─ configs: what would change or refuse records
+//!                                   ├─ control: the topic of the link's marks
 //!                                   └─ rights:  what this principal may do
 //! ```
 //! `gather` only reads; where it has to know whether a topic could be created, it asks the cluster to
-//! validate that and create nothing. `evaluate` never touches a cluster, and decides what to do about a topic
+//! validate that and create nothing, and which rights there are that no broker tells, it tries on what can't be (`trials`). `evaluate` never touches a cluster, and decides what to do about a topic
 //! by the same function as the running link ([`pipeline::decide`]).
 
 mod commands;
 mod configs;
+mod control;
 mod count;
 mod evaluate;
 mod facts;
@@ -23,13 +25,14 @@ mod rights;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod trials;
 
 use std::time::Duration;
 
 use pipeline::LinkConfig;
 
 pub use evaluate::evaluate;
-pub use facts::{ClusterFacts, Facts, TargetFacts, TopicFacts, Unmatched};
+pub use facts::{ClusterFacts, ControlFacts, Facts, Marks, TargetFacts, TargetRights, TopicFacts, Unmatched};
 pub use finding::{ClusterSummary, Finding, Kind, Report, Severity, Subject, Summary};
 pub use gather::gather;
 
@@ -38,8 +41,6 @@ pub use gather::gather;
 pub struct Request {
     /// The link, as it would run.
     pub link: LinkConfig,
-    /// Whether any topic gets offsets of its own on the target.
-    pub translated: bool,
     /// What each question to a cluster is given.
     pub timeout: Duration,
 }

@@ -1,9 +1,9 @@
 //! Facts in, findings out: each broken situation by its code, severity and fix.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cluster_admin::{AclOperation, ConfigSource, ConfigValue, Error, Rights, TopicConfigs, TopicInfo};
-use mirror_types::Side;
+use mirror_types::{Side, TopicPartition};
 use pipeline::{Start, TopicSettings};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -68,18 +68,20 @@ fn topic() -> TopicFacts {
             replication: -1,
             start: Start::Earliest,
             offsets: pipeline::Offsets::Identical,
+            shared: false,
         },
         feeds: None,
         info: Ok(info(4)),
         configs: Ok(configs(&[])),
         rights: rights(&[AclOperation::Read, AclOperation::Describe]),
-        positions: Ok(0),
+        begun: Some(0),
         records: Some(10),
+        padded: false,
         too_old: None,
         target: TargetFacts::There {
             info: info(4),
             configs: Ok(configs(&[])),
-            rights: rights(&[AclOperation::Write, AclOperation::Alter]),
+            rights: rights(&[AclOperation::Read, AclOperation::Write, AclOperation::Alter]),
             records: Some(0),
         },
     }
@@ -89,10 +91,19 @@ fn facts(topic: TopicFacts) -> Facts {
     Facts {
         link: "dc1-dc2".to_owned(),
         group: "isomirror.dc1-dc2".to_owned(),
-        translated: false,
         source: cluster(Side::Source, "dc1"),
         target: cluster(Side::Target, "dc2"),
-        group_rights: Some(rights(&[AclOperation::Read])),
+        target_rights: TargetRights { group: Some(true), markers: Some(true), transactions: Some(true) },
+        control: ControlFacts {
+            name: "isomirror.dc1-dc2".to_owned(),
+            topic: TargetFacts::There {
+                info: info(16),
+                configs: Ok(configs(&[("cleanup.policy", "compact")])),
+                rights: rights(&[AclOperation::Read, AclOperation::Write]),
+                records: None,
+            },
+            marks: Some(Ok(Marks::default())),
+        },
         clashes: Vec::new(),
         illegal: Vec::new(),
         unmatched: Vec::new(),
@@ -132,7 +143,7 @@ fn there(topic: &mut TopicFacts) -> (&mut TopicInfo, &mut TopicConfigs, &mut Opt
 
 fn missing(creation: Option<Result<(), Error>>) -> TargetFacts {
     let configs = vec![("message.timestamp.type".to_owned(), "CreateTime".to_owned())];
-    TargetFacts::Missing { creation, configs }
+    TargetFacts::Missing { creation, configs, lacking: Vec::new() }
 }
 
 #[test]
@@ -149,7 +160,7 @@ fn fewer_partitions_are_an_error_unless_the_link_would_grow_them() {
          --partitions 4";
     expect(|t| there(t).0.partitions = 2, &["error target-fewer-partitions"], command);
     let mirrored = |t: &mut TopicFacts| {
-        t.positions = Ok(2);
+        t.begun = Some(2);
         there(t).0.partitions = 2;
     };
     expect(mirrored, &["info target-grows"], "2 partitions");
@@ -166,10 +177,10 @@ fn a_missing_topic_is_created_or_refused_with_the_command() {
     let command = "--create --topic b --partitions 4 --config message.timestamp.type=CreateTime";
     expect(not_to_be, &["error target-missing"], command);
     let gone = |t: &mut TopicFacts| {
-        t.positions = Ok(4);
+        t.begun = Some(4);
         t.target = missing(Some(Ok(())));
     };
-    expect(gone, &["error target-gone"], "--delete-offsets");
+    expect(gone, &["error target-gone"], "marks CONFIG forget --topic a");
     for (code, finding, words) in [
         (Code::TopicAuthorizationFailed, "target-create-right", "--operation Create --operation Write"),
         (Code::TopicAlreadyExists, "target-write-right", "--operation Write --operation Describe"),
@@ -282,20 +293,189 @@ fn missing_rights_come_with_the_acl_command() {
             _ => unreachable!(),
         }
     };
-    let none = ["error target-write-right", "warning target-alter-right"];
+    let none = ["error target-write-right", "warning target-read-right", "warning target-alter-right"];
     expect(target(&[AclOperation::Describe]), &none, "--operation Write --operation Describe --topic b");
     let grow = |t: &mut TopicFacts| {
-        t.positions = Ok(1);
+        t.begun = Some(1);
         there(t).0.partitions = 3;
-        target(&[AclOperation::Write])(t);
+        target(&[AclOperation::Read, AclOperation::Write])(t);
     };
     expect(grow, &["error target-alter-right", "info target-grows"], "--operation Alter --topic b");
     let mut facts = facts(topic());
-    facts.group_rights = Some(Err(refusal(Side::Source, Code::GroupAuthorizationFailed)));
     facts.target.rights = Some(Rights::default());
-    let (codes, words) = judge(&facts);
-    assert_eq!(codes, ["error group-right", "info idempotent-write-right"]);
-    assert!(words.contains("--operation Read --group isomirror.dc1-dc2"), "{words}");
+    assert_eq!(judge(&facts).0, ["info idempotent-write-right"]);
+}
+
+#[test]
+fn a_topic_that_would_be_created_is_tried_for_its_rights() {
+    let lacking = |t: &mut TopicFacts| {
+        t.padded = true;
+        t.target = missing(Some(Ok(())));
+        if let TargetFacts::Missing { lacking, .. } = &mut t.target {
+            *lacking = vec![AclOperation::Read, AclOperation::Write, AclOperation::Delete];
+        }
+    };
+    let codes = [
+        "error target-write-right",
+        "error target-padding-right",
+        "warning target-read-right",
+        "info target-created",
+    ];
+    expect(lacking, &codes, "--operation Delete --topic b; or set offsets = \"translated\"");
+}
+
+#[test]
+fn padding_has_to_be_deleted_and_on_a_compacted_topic_that_takes_another_right() {
+    let padded = |policy: &'static str, operations: &'static [AclOperation]| {
+        move |t: &mut TopicFacts| {
+            t.padded = true;
+            t.configs = Ok(configs(&[("cleanup.policy", policy)]));
+            *there(t).1 = configs(&[("cleanup.policy", policy)]);
+            if let TargetFacts::There { rights: of_target, .. } = &mut t.target {
+                let others = [AclOperation::Read, AclOperation::Write, AclOperation::Alter];
+                *of_target = rights(&[&others[..], operations].concat());
+            }
+        }
+    };
+    let wrong = ["error target-padding-right"];
+    expect(padded("delete", &[]), &wrong, "--operation Delete --topic b");
+    expect(padded("delete", &[AclOperation::Delete]), &[], "");
+    expect(padded("compact", &[AclOperation::Delete]), &wrong, "--operation AlterConfigs --topic b");
+    expect(padded("compact,delete", &[AclOperation::Delete]), &[], "");
+    expect(padded("compact", &[AclOperation::Delete, AclOperation::AlterConfigs]), &[], "");
+}
+
+/// What is found with these rights on the target, of a topic like this.
+#[track_caller]
+fn expect_rights(
+    (group, markers, transactions): (Option<bool>, Option<bool>, Option<bool>),
+    change: impl FnOnce(&mut TopicFacts),
+    codes: &[&str],
+    words: &[&str],
+) {
+    let mut topic = topic();
+    change(&mut topic);
+    let mut facts = facts(topic);
+    facts.target_rights = TargetRights { group, markers, transactions };
+    let (found, text) = judge(&facts);
+    assert_eq!(found, codes, "{text}");
+    for words in words {
+        assert!(text.contains(words), "{words:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn without_any_way_to_fill_gaps_identical_lanes_are_refused() {
+    let (yes, no) = (Some(true), Some(false));
+    let ways = [
+        "--operation ClusterAction --cluster",
+        "--operation Write --transactional-id isomirror.dc1-dc2. --resource-pattern-type prefixed",
+        "offsets = \"translated\"",
+    ];
+    let same = |_: &mut TopicFacts| {};
+    let translated = |t: &mut TopicFacts| t.settings.offsets = pipeline::Offsets::Translated;
+    expect_rights((yes, no, no), same, &["error fill-right", "info transactional-id-right"], &ways);
+    expect_rights((yes, no, None), same, &["warning fill-right"], &ways);
+    expect_rights((yes, None, no), same, &["warning fill-right", "info transactional-id-right"], &ways);
+    expect_rights((yes, no, yes), same, &["info fill-right"], &["far slower"]);
+    expect_rights((yes, yes, no), same, &["info transactional-id-right"], &[]);
+    expect_rights((yes, no, yes), translated, &[], &[]);
+    expect_rights((yes, no, no), translated, &["info transactional-id-right"], &[]);
+}
+
+#[test]
+fn shared_lanes_need_transactional_ids_and_every_link_its_group() {
+    let (yes, no) = (Some(true), Some(false));
+    let shared = |t: &mut TopicFacts| {
+        t.settings.offsets = pipeline::Offsets::Translated;
+        t.settings.shared = true;
+    };
+    let ids = ["target transactional ids isomirror.dc1-dc2.", "--transactional-id isomirror.dc1-dc2."];
+    expect_rights((yes, no, no), shared, &["error transactional-id-right"], &ids);
+    expect_rights((yes, no, None), shared, &["warning transactional-id-right"], &ids);
+    expect_rights((yes, no, yes), shared, &[], &[]);
+    let group = ["target group isomirror.dc1-dc2", "--operation Read --group isomirror.dc1-dc2"];
+    expect_rights((no, yes, yes), |_| {}, &["error group-right"], &group);
+    expect_rights((None, yes, yes), |_| {}, &["warning group-right"], &group);
+}
+
+/// What is found of a control topic like this.
+#[track_caller]
+fn expect_control(change: impl FnOnce(&mut ControlFacts), codes: &[&str], words: &str) {
+    let mut facts = facts(topic());
+    change(&mut facts.control);
+    let (found, text) = judge(&facts);
+    assert_eq!(found, codes, "{text}");
+    assert!(text.contains(words), "{words:?} is not in:\n{text}");
+}
+
+#[test]
+fn the_control_topic_is_there_or_can_be_made_compacted_and_the_links_own() {
+    let denied = || refusal(Side::Target, Code::TopicAuthorizationFailed);
+    let right = ["error control-topic-right"];
+    let absent = |creation: Result<(), Error>, lacking: &'static [AclOperation]| {
+        move |control: &mut ControlFacts| {
+            let configs = Vec::new();
+            control.topic =
+                TargetFacts::Missing { creation: Some(creation), configs, lacking: lacking.to_vec() };
+            control.marks = None;
+        }
+    };
+    expect_control(absent(Ok(()), &[]), &[], "");
+    let words = "no CREATE, WRITE right on it";
+    expect_control(absent(Err(denied()), &[AclOperation::Write]), &right, words);
+    let words = "--create --topic isomirror.dc1-dc2 --partitions 16 --config cleanup.policy=compact";
+    expect_control(absent(Err(denied()), &[]), &right, words);
+    let policy = refusal(Side::Target, Code::PolicyViolation);
+    expect_control(absent(Err(policy), &[]), &["error control-topic"], words);
+    let hidden = |control: &mut ControlFacts| {
+        (control.topic, control.marks) = (TargetFacts::Hidden(denied()), None);
+    };
+    let all = "--operation Create --operation Read --operation Write --operation DescribeConfigs --topic isomirror.dc1-dc2";
+    expect_control(hidden, &right, all);
+
+    let there = |of_topic: &[AclOperation], configs: Result<TopicConfigs, Error>| {
+        let rights = rights(of_topic);
+        let topic = TargetFacts::There { info: info(16), configs, rights, records: None };
+        |control: &mut ControlFacts| control.topic = topic
+    };
+    let both = [AclOperation::Read, AclOperation::Write];
+    let compacted = || Ok(configs(&[("cleanup.policy", "compact")]));
+    expect_control(there(&both[..1], compacted()), &right, "no WRITE right");
+    let words = "--operation DescribeConfigs --topic isomirror.dc1-dc2";
+    expect_control(there(&both, Err(denied())), &right, words);
+    let deleting = Ok(configs(&[("cleanup.policy", "compact,delete")]));
+    let words = "--add-config cleanup.policy=compact";
+    expect_control(there(&both, deleting), &["error control-topic-policy"], words);
+
+    let theirs = |control: &mut ControlFacts| {
+        let positions = HashMap::from([(TopicPartition::new("a", 0), 7)]);
+        control.marks = Some(Ok(Marks { source_cluster: Some("id-of-dc9".to_owned()), positions }));
+    };
+    expect_control(theirs, &["error control-topic-of-another"], "name of its own");
+    let newer =
+        offset_marks::control::ControlError::Newer { key: "k".to_owned(), what: "version 99".to_owned() };
+    let topic = "isomirror.dc1-dc2".to_owned();
+    let error = control_topic::Error::Record { topic, partition: 0, offset: 5, error: newer };
+    expect_control(|c| c.marks = Some(Err(error)), &["error control-topic"], "upgrade this isomirror");
+}
+
+#[test]
+fn what_is_on_the_target_is_a_start_for_identical_lanes_and_another_copy_for_translated_ones() {
+    let full = |offsets| {
+        move |t: &mut TopicFacts| {
+            t.settings.offsets = offsets;
+            *there(t).2 = Some(7);
+        }
+    };
+    let code = ["warning target-not-empty"];
+    expect(full(pipeline::Offsets::Identical), &code, "goes on behind what is there");
+    expect(full(pipeline::Offsets::Translated), &code, "there twice");
+    let shared = |t: &mut TopicFacts| {
+        full(pipeline::Offsets::Translated)(t);
+        t.settings.shared = true;
+    };
+    expect(shared, &[], "");
 }
 
 #[test]
@@ -324,7 +504,7 @@ fn one_cluster_is_an_error_only_for_topics_that_feed_themselves() {
 fn what_is_there_already_and_what_is_down_is_said() {
     expect(|t| *there(t).2 = Some(7), &["warning target-not-empty"], "7 records");
     let mirrored = |t: &mut TopicFacts| {
-        t.positions = Ok(1);
+        t.begun = Some(1);
         *there(t).2 = Some(7);
     };
     expect(mirrored, &[], "");
@@ -332,11 +512,10 @@ fn what_is_there_already_and_what_is_down_is_said() {
     expect(down, &["error no-leader"], "no leader for partition 1, 3");
     let mut facts = facts(topic());
     facts.topics.clear();
-    facts.translated = true;
     facts.unmatched = vec![Unmatched { pattern: "x.*".to_owned(), named: false, hidden: false }];
-    assert_eq!(judge(&facts).0, ["error no-topics", "warning at-least-once"]);
+    assert_eq!(judge(&facts).0, ["error no-topics"]);
     facts.unmatched = vec![Unmatched { pattern: "pay.x".to_owned(), named: true, hidden: true }];
     let (codes, words) = judge(&facts);
-    assert_eq!(codes, ["error source-read-right", "warning at-least-once"]);
+    assert_eq!(codes, ["error source-read-right"]);
     assert!(words.contains("source topic pay.x"), "{words}");
 }

@@ -24,7 +24,7 @@ pub(crate) fn findings(
             found.extend(partitions(facts, topic, info, decision));
             found.extend(records.and_then(|records| contents(topic, records)));
         }
-        TargetFacts::Missing { creation, configs } => {
+        TargetFacts::Missing { creation, configs, .. } => {
             found.extend(missing(facts, topic, decision, creation.as_ref(), configs));
         }
         TargetFacts::Hidden(error) => found.push(hidden(facts, topic, error)),
@@ -50,7 +50,7 @@ fn not_described(facts: &Facts, topic: &TopicFacts, error: &Error) -> Finding {
     finding.fix(facts.source.describe_topic(&topic.topic))
 }
 
-fn leaderless(facts: &Facts, side: Side, topic: &str, info: &TopicInfo) -> Option<Finding> {
+pub(crate) fn leaderless(facts: &Facts, side: Side, topic: &str, info: &TopicInfo) -> Option<Finding> {
     if info.leaderless.is_empty() {
         return None;
     }
@@ -110,19 +110,32 @@ fn contents(topic: &TopicFacts, records: u64) -> Option<Finding> {
     if records == 0 || topic.is_mirrored() {
         return None;
     }
-    let none = if topic.positions.is_ok() { "has no position for" } else { "can't see its positions for" };
+    let none = match topic.begun {
+        Some(_) => "has no marks of",
+        None => "can't see its marks of",
+    };
+    let (why, fix) = match topic.is_identical() {
+        true => (
+            "a lane goes on behind what is there if the last record of it is the source's at the same offset; else it \
+             stops, and writes nothing",
+            "if it was not mirrored from this source, delete the topic, rename to another in topics.rename, or set \
+             offsets = \"translated\" to write behind it",
+        ),
+        false if topic.is_shared() => return None,
+        false => (
+            "records would be appended behind what is there; if they were mirrored from this source before, they \
+             would be there twice",
+            "if what is there is not wanted, delete the topic, or rename to another in topics.rename",
+        ),
+    };
     let finding = Finding::new(
         Severity::Warning,
         "target-not-empty",
         target(topic),
         format!("it has {records} records already, and this link {none} source topic {}", topic.topic),
-        "records would be appended behind what is there; if they were mirrored from this source before, they \
-         would be there twice",
+        why,
     );
-    Some(
-        finding
-            .fix("if what is there is not wanted, delete the topic, or rename to another in topics.rename"),
-    )
+    Some(finding.fix(fix))
 }
 
 fn missing(
@@ -151,7 +164,7 @@ fn missing(
                 format!("it would be created with {}, {replicas}, {}", plural(wanted), configs.join(", ")),
             ))
         }
-        (Decision::Refuse(stop), _) if topic.is_mirrored() => Some(
+        (Decision::Refuse(_), _) if topic.is_mirrored() => Some(
             Finding::new(
                 Severity::Error,
                 "target-gone",
@@ -163,7 +176,12 @@ fn missing(
                 ),
                 "what it had would be missing from a new one, so the topic is refused",
             )
-            .fix(stop.fix.clone()),
+            .fix(format!(
+                "to go on where it stopped: {}; to mirror {topic} again from its start: stop isomirror, forget its marks \
+                 (isomirror marks CONFIG forget --topic {topic}) and start it again",
+                create(),
+                topic = topic.topic
+            )),
         ),
         (Decision::Refuse(_), _) => Some(
             Finding::new(
@@ -226,8 +244,8 @@ fn hidden(facts: &Facts, topic: &TopicFacts, error: &Error) -> Finding {
         return finding.fix(facts.target.describe_topic(name));
     }
     let operations: &[&str] = match topic.settings.create {
-        true => &["Write", "Describe", "DescribeConfigs", "Create", "Alter"],
-        false => &["Write", "Describe", "DescribeConfigs"],
+        true => &["Write", "Read", "Describe", "DescribeConfigs", "Create", "Alter"],
+        false => &["Write", "Read", "Describe", "DescribeConfigs"],
     };
     let finding = Finding::new(
         Severity::Error,

@@ -49,6 +49,11 @@ impl ControlTopic {
         self.read_within(partition, keep, Scope::COMMITTED).await
     }
 
+    /// What a partition says, with what is in open and aborted transactions: to find out whose they are.
+    pub async fn read_uncommitted(&self, partition: i32, keep: Keep) -> Result<ControlState, Error> {
+        self.read_within(partition, keep, Scope::ALL).await
+    }
+
     /// [`ControlTopic::read`] of every partition, in their order.
     pub async fn read_all(&self, keep: Keep) -> Result<Vec<ControlState>, Error> {
         self.read_all_within(keep, Scope::SETTLED).await

@@ -192,10 +192,10 @@ impl Transactions {
     /// Waits until what was committed before `end` can be read: a transaction's end is written a moment after it is
     /// answered. Somebody else's transaction that is open there is not waited for for long.
     pub(crate) async fn seen(&self, at: &TopicPartition, end: Offset) {
-        let client = self.client.for_purpose(ORDER).with_patience(FAREWELL);
+        let client = self.client.for_purpose(ORDER).with_patience(PATIENCE);
         let asked = [(&*at.topic, at.partition)];
         let started = Instant::now();
-        while started.elapsed() < FAREWELL {
+        while started.elapsed() < PATIENCE {
             let listed = client.list_offsets(&asked, OffsetSpec::Latest, Isolation::ReadCommitted).await;
             if listed.into_iter().all(|stable| stable.is_ok_and(|stable| stable.offset >= end)) {
                 break;

@@ -133,6 +133,10 @@ impl Link {
         let drained = drain(&mut stages, control.config.drain, &give_up, &mut failure).await;
         keepers.shutdown().await;
         let _ = events.await;
+        let outcome = {
+            let book = control.book();
+            Outcome { stopped: book.stops(), lost: book.lost, drained, caught_up }
+        };
         leave.cancel();
         if !slots.is_finished() && timeout(LEAVE, slots).await.is_err() {
             debug!("left the group without its answer");
@@ -140,10 +144,7 @@ impl Link {
         control.book().set_phase("stopped");
         match failure {
             Some(error) => Err(error),
-            None => {
-                let book = control.book();
-                Ok(Outcome { stopped: book.stops(), lost: book.lost, drained, caught_up })
-            }
+            None => Ok(outcome),
         }
     }
 }

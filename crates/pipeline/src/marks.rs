@@ -16,10 +16,11 @@ use std::{
 };
 
 use control_topic::{Claim, ControlTopic, Error, SlotWriter};
+use futures::future::join_all;
 use kafka_wire::{Client, Code};
 use mirror_types::{GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
-    LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError,
+    LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
     control::{ControlRecord, ControlState, Event, Keep, Link, Owner, Record},
     slot_of,
 };
@@ -135,8 +136,9 @@ impl MarkBooks {
         let _ = self.lease.set(lease);
     }
 
-    pub(crate) fn set_member(&self) {
-        self.member.store(true, Relaxed);
+    /// All that the group gave is taken over; says whether that is news.
+    pub(crate) fn set_member(&self) -> bool {
+        !self.member.swap(true, Relaxed)
     }
 
     /// Whether it is known by now which slots are this instance's, though there may be none.
@@ -164,6 +166,7 @@ impl MarkBooks {
         let mut writer = self.writer(&opened.topic, number).await?;
         let owner = Owner { slot: number, instance: instance.to_owned(), generation, since: now_ms() };
         writer.write(vec![Record::Owner(owner).encode()]).await?;
+        self.end_transactions(&opened.topic, number).await?;
         let state = opened.topic.read(number, Keep::Tails).await?;
         let slot = Slot {
             number,
@@ -174,6 +177,31 @@ impl MarkBooks {
         };
         lock(&self.slots).insert(number, Arc::new(slot));
         Ok(())
+    }
+
+    /// Ends what earlier owners of shared lanes have left open, which would keep readers waiting until it timed out.
+    async fn end_transactions(&self, topic: &ControlTopic, number: i32) -> Result<(), Error> {
+        let state = topic.read_uncommitted(number, Keep::Tails).await?;
+        let shared = state.lanes().filter(|start| start.writers == WritersMode::Shared);
+        let end = |start: &LaneStart| {
+            let id = self.transactional_id(&start.target_topic, start.partition);
+            async move { self.client.init_producer_id(Some(&id), TRANSACTION).await }
+        };
+        for ended in join_all(shared.map(end)).await {
+            match ended {
+                Err(error) if error.is_retriable() || error.is_unreachable() => {
+                    return Err(Error::Kafka { topic: topic.name().to_owned(), cause: error });
+                }
+                // Without the right it can't have been written either.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Under which a shared lane writes.
+    pub(crate) fn transactional_id(&self, target_topic: &str, partition: i32) -> String {
+        format!("isomirror.{}.{target_topic}.{partition}", self.link)
     }
 
     /// A writer that shuts out earlier ones, where the target lets us have transactional ids.
@@ -330,7 +358,7 @@ impl MarkStore for MarkBooks {
                 }
             }
         };
-        futures::future::join_all(by_slot.into_values().map(write)).await.concat()
+        join_all(by_slot.into_values().map(write)).await.concat()
     }
 }
 

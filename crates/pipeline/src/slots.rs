@@ -19,12 +19,14 @@ pub(crate) struct Slots {
     control: Arc<Control>,
     /// Slots that are ours and not taken over yet, by the generation that gave them.
     pending: BTreeMap<i32, i32>,
+    /// Whether the group has given anything yet, be it nothing.
+    gained: bool,
     told: Option<String>,
 }
 
 impl Slots {
     pub(crate) fn new(control: Arc<Control>) -> Self {
-        Self { control, pending: BTreeMap::new(), told: None }
+        Self { control, pending: BTreeMap::new(), gained: false, told: None }
     }
 
     /// Runs until `leave`, then leaves the group, so that others go on at once.
@@ -70,8 +72,8 @@ impl Slots {
                 info!(slots = slots.len(), generation, "slots gained: {}", shown(&slots));
                 self.pending.extend(slots.into_iter().map(|slot| (slot, generation)));
                 control.book().slots_trouble = None;
+                self.gained = true;
                 self.forget_others();
-                control.marks.set_member();
                 control.look.notify_one();
             }
             Change::Leaving { slots, released } => {
@@ -116,6 +118,9 @@ impl Slots {
                 }
                 Err(error) => trouble = Some(format!("slot {slot} can't be taken over: {error}")),
             }
+        }
+        if self.gained && self.pending.is_empty() {
+            taken |= control.marks.set_member();
         }
         if taken {
             control.look.notify_one();

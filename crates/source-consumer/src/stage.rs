@@ -336,8 +336,11 @@ impl Reader {
                         "{at}: the source ends at offset {high}, but the lane stands at {next}: the source was \
                          truncated or recreated"
                     ),
-                    "find out what happened to the source topic; to mirror what it holds now, delete the lane's \
-                     recorded position (kafka-consumer-groups.sh --delete-offsets) and clear the target topic",
+                    format!(
+                        "find out what happened to the source topic; to mirror what it holds now: stop isomirror, delete \
+                         the target topic, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
+                        at.topic
+                    ),
                 ),
             );
         } else {

@@ -170,7 +170,7 @@ impl Topics {
         let control = &self.control;
         let mut beginnings = Vec::new();
         for Wanted { at, target, .. } in wanted.iter().filter(|lane| lane.settings.shared) {
-            let id = format!("isomirror.{}.{}.{}", control.config.link, target.topic, at.partition);
+            let id = control.marks.transactional_id(&target.topic, at.partition);
             let (at, topic, wire) = (at.clone(), target.topic.clone(), control.wire.clone());
             beginnings.push(async move {
                 let producer = wire.init_producer_id(Some(&id), TRANSACTION).await;
@@ -400,7 +400,7 @@ impl Topics {
         };
         if differ(&start.source_topic_id, ids.source.get(&*at.topic)) {
             let reason = format!(
-                "{at}: the source topic was deleted and made again: this link has mirrored topic id {}, now it is {}",
+                "{at}: the source topic was recreated (deleted and made again): this link has mirrored topic id {}, now it is {}",
                 start.source_topic_id.as_deref().unwrap_or_default(),
                 ids.source[&*at.topic]
             );

@@ -11,7 +11,7 @@ use std::{
 };
 
 use kafka_harness::{
-    Cluster, Props, Security, TestRecord,
+    Cluster, NEW_VERSION, Props, Security, TestRecord,
     client::{Isolation, produce, read_all},
     daemon::{Config, Daemon, eventually, isomirror},
     security::password,
@@ -20,7 +20,7 @@ use kafka_harness::{
 use serde_json::Value;
 
 /// Users of every cluster: one a test, so that no test's ACLs are another's.
-const USERS: [&str; 4] = ["least", "full", "patient", "nobody"];
+const USERS: [&str; 5] = ["least", "shared", "full", "patient", "nobody"];
 
 struct Clusters {
     /// SASL_SSL with SCRAM-SHA-512.
@@ -44,30 +44,37 @@ fn clusters() -> &'static Clusters {
     })
 }
 
-/// A link as `user`, and the group of its positions.
+/// A link as `user`, and what its group, its control topic and, with a dot behind, its transactional ids are called.
 fn link(source: &Cluster, target: &Cluster, include: &str, user: &str) -> (Config, String) {
     let config = Config::new(source, target, include)
         .source(source.client_properties(user))
-        .target(target.client_properties(user))
-        .topics("offsets = \"translated\"");
+        .target(target.client_properties(user));
     let text = config.text();
     let name = text.lines().next().unwrap().trim_start_matches("link = ").trim_matches('"');
-    let group = format!("isomirror.{name}");
-    (config, group)
+    let own = format!("isomirror.{name}");
+    (config, own)
 }
 
-/// Allows operations on topics, and on groups: one start of Kafka's tool.
+/// Allows operations on topics: one start of Kafka's tool.
 #[track_caller]
-fn allow(cluster: &Cluster, user: &str, operations: &[&str], topics: &[&str], groups: &[&str]) {
-    let pair = |flag: &'static str| move |value: &&str| [flag.to_owned(), (*value).to_owned()];
+fn allow(cluster: &Cluster, user: &str, operations: &[&str], topics: &[&str]) {
+    let pair = |flag: &'static str| move |value: &&str| [flag, value].map(str::to_owned);
     let all: Vec<String> = operations
         .iter()
         .flat_map(pair("--operation"))
         .chain(topics.iter().flat_map(pair("--topic")))
-        .chain(groups.iter().flat_map(pair("--group")))
         .collect();
     cluster.acl_add(user, &all.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
 }
+
+/// What a link needs on its target whatever it mirrors: its group, and its control topic.
+#[track_caller]
+fn allow_own(target: &Cluster, user: &str, own: &str) {
+    target.acl_add(user, &["--operation", "Read", "--group", own]).unwrap();
+    allow(target, user, &CONTROL, &[own]);
+}
+
+const CONTROL: [&str; 4] = ["Create", "Read", "Write", "DescribeConfigs"];
 
 fn without(mut properties: Props, key: &str) -> Props {
     properties.retain(|(name, _)| name != key);
@@ -149,45 +156,136 @@ fn assert_no_secret(what: &str, text: &str) {
     assert!(!text.contains("PRIVATE KEY"), "{what} shows a key: {}", shown("PRIVATE KEY"));
 }
 
-/// SCRAM over TLS to mutual TLS with the least rights of docs/acls.md: READ on the source's topics and the
-/// group; WRITE on the target's, and CREATE on those that are not there.
+/// The errors of `check` are these, whatever their order; all it said.
+#[track_caller]
+fn expect_errors(config: &Config, expected: &[String]) -> String {
+    let (exit, found, text) = check(config);
+    let mut errors: Vec<&str> = found.iter().filter_map(|found| found.strip_prefix("error ")).collect();
+    let mut expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    errors.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!((errors, exit), (expected.clone(), if expected.is_empty() { 0 } else { 3 }), "{text}");
+    text
+}
+
+/// SCRAM over TLS to mutual TLS, same offsets, with the least rights of docs/acls.md, of which `check` names each that is
+/// missing until none is. The source's first records are gone, so that the target's partitions have to be padded.
 #[test]
 fn the_least_rights_carry_a_link_from_scram_to_mutual_tls() {
     let Clusters { scram: source, tls: target, .. } = clusters();
     let [there, new] = ["least-there", "least-new"].map(unique);
     for topic in [&there, &new] {
         source.create_topic(topic, 2, 1, &[]).unwrap();
-        fill(source, topic, 100);
+        fill(source, topic, 120);
+        (0..2).for_each(|partition| source.delete_records(topic, partition, 10).unwrap());
     }
     target.create_topic(&there, 2, 1, &[]).unwrap();
-    let (config, group) = link(source, target, "least-.*", "least");
+    let (config, own) = link(source, target, "least-.*", "least");
+    let both = |code: &str| [&there, &new].map(|topic| format!("{code} {topic}"));
+    let (group, control) = (format!("group-right {own}"), format!("control-topic-right {own}"));
 
     // Without any right nothing is even seen.
-    let (exit, found, text) = check(&config);
-    assert_eq!((exit, found[0].starts_with("error no-topics")), (3, true), "{text}");
+    let link = own.trim_start_matches("isomirror.");
+    expect_errors(&config, &[format!("no-topics {link}"), group.clone(), control.clone()]);
 
-    allow(source, "least", &["Read"], &[&there, &new], &[&group]);
-    let (exit, found, text) = check(&config);
-    let error = |topic: &str| format!("error target-write-right {topic}");
-    assert_eq!(exit, 3, "{text}");
-    assert!(found.contains(&error(&there)) && found.contains(&error(&new)), "{text}");
+    allow(source, "least", &["Read"], &[&there, &new]);
+    let own_rights = [vec![group, control.clone()], both("target-write-right").to_vec()].concat();
+    let text = expect_errors(&config, &[own_rights.clone(), vec!["fill-right target".to_owned()]].concat());
+    for words in ["ClusterAction --cluster", "--transactional-id isomirror.", "offsets = \\\"translated"] {
+        assert!(text.contains(words), "{words:?} is not in {text}");
+    }
     assert!(text.contains("kafka-acls.sh") && text.contains("--operation Write"), "{text}");
 
-    allow(target, "least", &["Write"], &[&there, &new], &[]);
-    let (exit, found, text) = check(&config);
-    assert_eq!((exit, found.contains(&format!("error target-create-right {new}"))), (3, true), "{text}");
+    target.acl_add("least", &["--operation", "ClusterAction", "--cluster"]).unwrap();
+    expect_errors(&config, &own_rights);
 
-    allow(target, "least", &["Create"], &[&new], &[]);
-    let (exit, found, text) = check(&config);
-    assert_eq!(exit, 0, "{text}");
-    assert!(found.contains(&format!("warning source-configs-right {there}")), "{text}");
-    assert!(found.contains(&format!("warning target-alter-right {there}")), "{text}");
-    assert_eq!(target.partitions(&new).unwrap(), None, "check made a topic");
+    target.acl_add("least", &["--operation", "Read", "--group", &own]).unwrap();
+    allow(target, "least", &["Read"], &[&own]);
+    let text = expect_errors(&config, &own_rights[1..]);
+    assert!(text.contains("no CREATE, WRITE, DESCRIBE_CONFIGS right"), "{text}");
+
+    allow(target, "least", &CONTROL, &[&own]);
+    allow(target, "least", &["Write"], &[&there, &new]);
+    let padding = both("target-padding-right");
+    let create = format!("target-create-right {new}");
+    let text = expect_errors(&config, &[&padding[..], &[create]].concat());
+    assert!(text.contains(&format!("--operation Delete --topic {there}")), "{text}");
+
+    allow(target, "least", &["Create"], &[&new]);
+    expect_errors(&config, &padding);
+
+    allow(target, "least", &["Delete"], &[&there, &new]);
+    expect_errors(&config, &[]);
+    let (_, found, text) = check(&config);
+    let warnings: Vec<&String> = found.iter().filter(|found| found.starts_with("warning")).collect();
+    let expected = [
+        ["source-configs-right", "target-alter-right", "target-configs-right", "target-read-right"]
+            .map(|code| format!("warning {code} {there}"))
+            .to_vec(),
+        ["source-configs-right", "target-read-right"].map(|code| format!("warning {code} {new}")).to_vec(),
+    ]
+    .concat();
+    assert!(expected.iter().all(|wanted| warnings.contains(&wanted)), "{text}");
+    assert_eq!(warnings.len(), expected.len(), "{text}");
+    assert_eq!(
+        (target.partitions(&new).unwrap(), target.partitions(&own).unwrap()),
+        (None, None),
+        "it made a topic"
+    );
 
     config.run_until_caught_up().expect(0);
     for topic in [&there, &new] {
         assert_equal(source, target, topic, 100);
     }
+    expect_errors(&config, &[]);
+}
+
+/// The same for writers = "shared", to a newer Kafka: WRITE on transactional ids, and neither ClusterAction nor DELETE.
+#[test]
+fn the_least_rights_carry_shared_writers_to_a_newer_kafka() {
+    let source = &clusters().scram;
+    let target = &Cluster::builder().version(NEW_VERSION).security(Security::plain(&USERS)).start().unwrap();
+    let topic = unique("shared");
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    fill(source, &topic, 120);
+    (0..2).for_each(|partition| source.delete_records(&topic, partition, 10).unwrap());
+    let (config, own) = link(source, target, &topic, "shared");
+    let ids = format!("{own}.");
+    allow(source, "shared", &["Read"], &[&topic]);
+    let rights = ["group-right", "control-topic-right"].map(|code| format!("{code} {own}"));
+    let write = format!("target-write-right {topic}");
+    // What needs the same rights with the same offsets, as this Kafka tells.
+    expect_errors(&config, &[&rights[..], &["fill-right target".to_owned(), write.clone()]].concat());
+
+    let config = config.topics("offsets = \"translated\"").topics("writers = \"shared\"");
+    let transactions = format!("transactional-id-right {ids}");
+    expect_errors(&config, &[&rights[..], &[transactions, write.clone()]].concat());
+    let prefixed = ["--transactional-id", &ids, "--resource-pattern-type", "prefixed"];
+    target.acl_add("shared", &[&["--operation", "Write"][..], &prefixed].concat()).unwrap();
+    expect_errors(&config, &[&rights[..], &[write.clone()]].concat());
+    allow_own(target, "shared", &own);
+    expect_errors(&config, &[write]);
+    allow(target, "shared", &["Write", "Create"], &[&topic]);
+    expect_errors(&config, &[]);
+    assert_eq!(target.partitions("__transaction_state").unwrap(), None, "it made a topic");
+    assert_eq!(target.partitions("__consumer_offsets").unwrap(), None, "it made a topic");
+
+    config.run_until_caught_up().expect(0);
+    let values = |cluster: &Cluster| {
+        let all = read_all(&cluster.props(), &topic, Isolation::Committed).unwrap();
+        all.into_values().map(|records| records.into_iter().map(|r| r.value).collect()).collect()
+    };
+    let (before, after): (Vec<Vec<_>>, Vec<Vec<_>>) = (values(source), values(target));
+    assert_eq!(before.iter().map(Vec::len).sum::<usize>(), 100);
+    assert_eq!(before, after);
+
+    // With ClusterAction alone, or transactional ids alone, gaps can be filled.
+    let identical = config.topics("offsets = \"identical\"").topics("writers = \"exclusive\"");
+    let (_, found, text) = check(&identical);
+    assert!(found.contains(&"info fill-right target".to_owned()), "{text}");
+    target.acl_add("shared", &["--operation", "ClusterAction", "--cluster"]).unwrap();
+    let (_, found, text) = check(&identical);
+    assert!(!found.iter().any(|found| found.contains("fill-right")), "{text}");
 }
 
 /// PLAIN to SCRAM over TLS with all the rights of docs/acls.md, so that check has nothing to say; passwords from
@@ -202,7 +300,7 @@ fn no_secret_is_shown_with_all_rights_from_plain_to_scram() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     fs::write(&file, password("full") + "\n").unwrap();
-    let (config, group) = link(source, target, &topic, "full");
+    let (config, own) = link(source, target, &topic, "full");
     let no_password = |cluster: &Cluster| without(cluster.client_properties("full"), "sasl.password");
     let config = config
         .source(with(no_password(source), "debug", "all"))
@@ -216,16 +314,20 @@ fn no_secret_is_shown_with_all_rights_from_plain_to_scram() {
         assert_no_secret(&args.join(" "), &text);
         (code, text)
     };
-    allow(source, "full", &["Read", "DescribeConfigs"], &[&topic], &[]);
-    allow(source, "full", &["Read"], &[], &[&group]);
-    allow(target, "full", &["Write", "DescribeConfigs", "Alter", "Create"], &[&topic], &[]);
+    allow(source, "full", &["Read", "DescribeConfigs"], &[&topic]);
+    let all = ["Read", "Write", "DescribeConfigs", "AlterConfigs", "Alter", "Create", "Delete"];
+    allow(target, "full", &all, &[&topic]);
+    allow_own(target, "full", &own);
+    target.acl_add("full", &["--operation", "ClusterAction", "--cluster"]).unwrap();
+    let ids = ["--transactional-id", &format!("{own}."), "--resource-pattern-type", "prefixed"];
+    target.acl_add("full", &[&["--operation", "Write"][..], &ids].concat()).unwrap();
 
     let (code, text) = run(&["config"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("TARGET_PASSWORD"), "{text}");
     let (code, text) = run(&["check", "--log-level", "error"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("0 errors, 1 warning: "), "{text}");
+    assert!(text.contains("all OK: "), "{text}");
     let (code, text) = run(&["check", "-vv"]);
     assert_eq!((code, text.contains("[redacted]")), (Some(0), true), "librdkafka's own words are not there");
     let (code, text) = run(&["run", "--until-caught-up", "-vv"]);
@@ -281,28 +383,28 @@ fn a_lane_without_its_right_stops_alone_and_goes_on_once_it_is_granted() {
         target.create_topic(topic, 2, 1, &[]).unwrap();
         fill(source, topic, 100);
     }
-    let (config, group) = link(source, target, "patient-.*", "patient");
-    allow(source, "patient", &["Describe"], &[&unreadable], &[]);
-    allow(source, "patient", &["Read"], &[&good, &unwritable], &[]);
-    allow(target, "patient", &["Describe"], &[&unwritable], &[]);
-    allow(target, "patient", &["Write"], &[&good, &unreadable], &[]);
+    let (config, own) = link(source, target, "patient-.*", "patient");
+    let config = config.topics("offsets = \"translated\"");
+    allow(source, "patient", &["Describe"], &[&unreadable]);
+    allow(source, "patient", &["Read"], &[&good, &unwritable]);
+    allow(target, "patient", &["Describe"], &[&unwritable]);
+    allow(target, "patient", &["Write"], &[&good, &unreadable]);
+    allow(target, "patient", &CONTROL, &[&own]);
 
     // Without its group nothing runs, and everybody is told.
-    let (exit, found, text) = check(&config);
-    let expected = [
-        format!("error group-right {group}"),
-        format!("error source-read-right {unreadable}"),
-        format!("error target-write-right {unwritable}"),
+    let missing = [
+        format!("group-right {own}"),
+        format!("source-read-right {unreadable}"),
+        format!("target-write-right {unwritable}"),
     ];
-    let errors: Vec<&String> = found.iter().filter(|f| f.starts_with("error")).collect();
-    assert_eq!((exit, errors), (3, expected.iter().collect()), "{text}");
+    expect_errors(&config, &missing);
     let daemon = config.run();
     eventually(&format!("it says that the group is refused; {}", daemon.log()), || {
         let (code, text) = daemon.get("/readyz");
         (code == 503 && text.to_lowercase().contains("group")).then_some(())
     });
 
-    allow(source, "patient", &["Read"], &[], &[&group]);
+    target.acl_add("patient", &["--operation", "Read", "--group", &own]).unwrap();
     eventually(&format!("the lane with all rights runs; {}", daemon.log()), || {
         (lane(&daemon, &good)?["state"] == "running").then_some(())
     });
@@ -316,8 +418,8 @@ fn a_lane_without_its_right_stops_alone_and_goes_on_once_it_is_granted() {
     assert!(code == 503 && text.contains(&unwritable) && text.contains(&unreadable), "{text}");
     assert_equal(source, target, &good, 100);
 
-    allow(source, "patient", &["Read"], &[&unreadable], &[]);
-    allow(target, "patient", &["Write"], &[&unwritable], &[]);
+    allow(source, "patient", &["Read"], &[&unreadable]);
+    allow(target, "patient", &["Write"], &[&unwritable]);
     // It tries again once a minute.
     let deadline = Instant::now() + Duration::from_secs(100);
     loop {

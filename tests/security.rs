@@ -262,7 +262,7 @@ fn the_least_rights_carry_shared_writers_to_a_newer_kafka() {
     expect_errors(&config, &[&rights[..], &[transactions, write.clone()]].concat());
     let prefixed = ["--transactional-id", &ids, "--resource-pattern-type", "prefixed"];
     target.acl_add("shared", &[&["--operation", "Write"][..], &prefixed].concat()).unwrap();
-    expect_errors(&config, &[&rights[..], &[write.clone()]].concat());
+    expect_errors(&config, &[&rights[..], std::slice::from_ref(&write)].concat());
     allow_own(target, "shared", &own);
     expect_errors(&config, &[write]);
     allow(target, "shared", &["Write", "Create"], &[&topic]);

@@ -14,16 +14,14 @@ use std::{
 use kafka_rd::{Admin, AdminError, LogContext, Properties};
 use mirror_types::Side;
 use rdkafka::{
-    ClientConfig, config::RDKafkaLogLevel, consumer::Consumer, metadata::MetadataBroker,
-    types::RDKafkaErrorCode,
+    config::RDKafkaLogLevel, consumer::Consumer, metadata::MetadataBroker, types::RDKafkaErrorCode,
 };
 use tokio::sync::oneshot;
 
 use crate::{
     Error,
     error::{explain, from_kafka, is_unanswered},
-    groups::Groups,
-    native::{Client, Slot, lock, no_thread},
+    native::{Client, Slot, no_thread},
 };
 
 /// How often a waiting call looks whether the brokers have refused the credentials.
@@ -58,9 +56,7 @@ pub(crate) struct Inner {
     side: Side,
     name: Arc<str>,
     pub context: LogContext,
-    pub config: ClientConfig,
     native: Arc<Slot>,
-    pub groups: Groups,
 }
 
 /// What one call works with.
@@ -89,15 +85,14 @@ impl Cluster {
         });
         config.set("allow.auto.create.topics", "false");
         config.set_log_level(RDKafkaLogLevel::Info);
-        let native = Slot::new(config.clone(), context.clone()).map_err(|error| Error {
+        let native = Slot::new(config, context.clone()).map_err(|error| Error {
             side,
             cluster: name.clone(),
             doing: "make a client".to_owned(),
             code: error.code,
             reason: error.reason,
         })?;
-        let groups = Groups::default();
-        Ok(Self { inner: Arc::new(Inner { side, name, context, config, native, groups }), timeout })
+        Ok(Self { inner: Arc::new(Inner { side, name, context, native }), timeout })
     }
 
     /// The same cluster through the same client, each call given `timeout`.
@@ -177,26 +172,8 @@ impl Cluster {
         work: impl FnOnce(&Call) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, Error> {
         let asked = Instant::now();
-        let (answer, whole) = self.run(doing, false, work).await;
+        let (answer, whole) = self.run(doing, work).await;
         self.inner.native.note(asked, whole);
-        answer
-    }
-
-    /// The same through the client of a group, giving up early also where the cluster refuses the group.
-    pub(crate) async fn blocking_of_group<T: Send + 'static>(
-        &self,
-        doing: &str,
-        group: &str,
-        work: impl FnOnce(&Call) -> Result<T, AdminError> + Send + 'static,
-    ) -> Result<T, Error> {
-        let asked = Instant::now();
-        let (answer, whole) = self.run(doing, true, work).await;
-        if answer.is_ok() {
-            self.inner.context.set_group_refused(false);
-        }
-        if let Some(slot) = lock(&self.inner.groups).get(group) {
-            slot.note(asked, whole);
-        }
         answer
     }
 
@@ -204,7 +181,6 @@ impl Cluster {
     async fn run<T: Send + 'static>(
         &self,
         doing: &str,
-        of_group: bool,
         work: impl FnOnce(&Call) -> Result<T, AdminError> + Send + 'static,
     ) -> (Result<T, Error>, bool) {
         let started = Instant::now();
@@ -221,7 +197,7 @@ impl Cluster {
             let _ = answer.send(work(&call));
         });
         let outcome = match thread {
-            Ok(_) => self.wait(answered, started, of_group).await,
+            Ok(_) => self.wait(answered, started).await,
             Err(error) => Err(no_thread(&error)),
         };
         match outcome {
@@ -240,16 +216,12 @@ impl Cluster {
         &self,
         mut answered: oneshot::Receiver<Result<T, AdminError>>,
         started: Instant,
-        of_group: bool,
     ) -> Result<T, AdminError> {
         loop {
             if let Ok(answer) = tokio::time::timeout(LOOK, &mut answered).await {
                 return answer.unwrap_or_else(|_| {
                     Err(AdminError { code: RDKafkaErrorCode::Fail, reason: "the call panicked".to_owned() })
                 });
-            }
-            if of_group && self.inner.context.is_group_refused() && started.elapsed() >= PATIENCE {
-                return Err(AdminError::new(RDKafkaErrorCode::GroupAuthorizationFailed));
             }
             if let Some(error) = self.inner.context.last_error()
                 && error.is_authentication()

@@ -1,8 +1,6 @@
-//! One cluster's administration: topics, configs, rights, offsets, and the offsets of groups.
+//! One cluster's administration: topics, configs, rights, offsets.
 //!
-//! Owns one librdkafka client for a cluster (and one for each group whose offsets it commits), makes it anew when it
-//! has stopped answering, and turns
-//! every failure into an [`Error`] that says which cluster, what was being done, and why. Must never know
+//! Owns one librdkafka client for a cluster, makes it anew when it has stopped answering, and turns every failure into an [`Error`] that says which cluster, what was being done, and why. Must never know
 //! of links, lanes or the other cluster.
 //!
 //! No call here blocks the runtime, or its shutdown: librdkafka is waited for on threads of this crate, each
@@ -11,7 +9,6 @@
 mod client;
 mod configs;
 mod error;
-mod groups;
 mod native;
 mod offsets;
 mod rights;

@@ -15,8 +15,7 @@ use kafka_rd::{AdminError, LogContext};
 use rdkafka::{
     ClientConfig,
     config::FromClientConfigAndContext,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    consumer::BaseConsumer,
     types::RDKafkaErrorCode,
 };
 use tracing::{debug, warn};
@@ -139,13 +138,8 @@ impl Deref for Client {
 /// take a moment that its last user need not wait for.
 fn serve(client: &Weak<Client>) {
     while let Some(client) = client.upgrade() {
-        // Most errors have reached the context by the time they come out of here, and there are no messages.
-        // Only what a group's coordinator refuses comes out of here alone.
-        if let Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed))) =
-            client.poll(SERVE)
-        {
-            client.context().set_group_refused(true);
-        }
+        // Errors have reached the context by the time they come out of here, and there are no messages.
+        let _ = client.poll(SERVE);
     }
 }
 

@@ -1,7 +1,7 @@
-//! What this principal may do: to topics, to the cluster, to a group. Asked of the brokers, never guessed.
+//! What this principal may do: to topics, to the cluster. Asked of the brokers, never guessed.
 //!
 //! A cluster without an authorizer grants every operation, and says so. An operation on something that
-//! this principal may not even describe can't be asked about: a topic or group is then an error ("not
+//! this principal may not even describe can't be asked about: a topic is then an error ("not
 //! authorized"), the cluster an empty set of rights.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use kafka_rd::{AclOperation, AdminError, TopicDescription};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use crate::{Cluster, Error, client::Call};
+use crate::{Cluster, Error};
 
 /// The operations that this principal is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,13 +73,6 @@ impl Cluster {
     pub async fn cluster_rights(&self) -> Result<Option<Rights>, Error> {
         let description = self.read("get the rights on the cluster", |admin, _| admin.describe_cluster());
         Ok(rights_of(description.await?.operations))
-    }
-
-    /// What this principal may do to a consumer group, whether there is such a group or not.
-    pub async fn group_rights(&self, group: &str) -> Result<Option<Rights>, Error> {
-        let (doing, group) = (format!("get the rights on group {group}"), group.to_owned());
-        let call = move |call: &Call| call.of_group(|admin| admin.group_operations(&group));
-        Ok(rights_of(self.blocking(&doing, call).await?))
     }
 }
 

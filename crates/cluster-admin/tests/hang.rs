@@ -21,9 +21,8 @@ fn connect(props: &Props) -> Cluster {
 async fn ask(cluster: &Cluster, topic: &str) -> Result<(), Error> {
     let at = TopicPartition::new(topic, 0);
     cluster.topics().await?;
-    cluster.end_offsets(std::slice::from_ref(&at), Isolation::Committed).await?.remove(&at).expect("it")?;
-    cluster.commit("mirror", &[(at.clone(), 1)]).await?.remove(&at).expect("it")?;
-    cluster.committed("mirror", std::slice::from_ref(&at)).await?.remove(&at).expect("it").map(drop)
+    let ends = cluster.end_offsets(std::slice::from_ref(&at), Isolation::Committed).await?;
+    ends.into_values().next().expect("it").map(drop)
 }
 
 /// Asks until all is answered, and says how long that took.

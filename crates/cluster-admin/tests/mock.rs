@@ -86,43 +86,13 @@ async fn it_lists_offsets_of_many_partitions_and_an_error_for_each_that_there_is
 }
 
 #[tokio::test]
-async fn offsets_that_were_committed_are_read_back() {
-    let (mock, cluster) = mock(1);
-    mock.create_topic("orders", 1000, 1).unwrap();
-    let all: Vec<_> = (0..1000).map(|p| (at("orders", p), i64::from(p) * 10)).collect();
-    let done = cluster.commit("mirror", &all[..999]).await.unwrap();
-    assert_eq!(done.len(), 999);
-    assert!(done.values().all(Result::is_ok));
-    let started = Instant::now();
-    cluster.commit("mirror", &all[..999]).await.unwrap();
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "a commit of 999 partitions took {:?}",
-        started.elapsed()
-    );
-    let partitions: Vec<_> = all.iter().map(|(partition, _)| partition.clone()).collect();
-    let committed = cluster.committed("mirror", &partitions).await.unwrap();
-    for (partition, offset) in &all {
-        let expected = (partition.partition < 999).then_some(*offset);
-        assert_eq!(*committed[partition].as_ref().unwrap(), expected, "{partition}");
-    }
-    let other = cluster.committed("other", &partitions[..1]).await.unwrap();
-    assert_eq!(*other[&partitions[0]].as_ref().unwrap(), None);
-}
-
-#[tokio::test]
 async fn what_the_mock_cannot_do_fails_at_once() {
     let (mock, cluster) = mock(1);
     mock.create_topic("orders", 1, 1).unwrap();
     cluster.topics().await.unwrap();
     let started = Instant::now();
     let configs = cluster.topic_configs(&["orders".to_owned()]).await.map(|_| ());
-    let reading = [
-        configs,
-        cluster.broker_configs().await.map(|_| ()),
-        cluster.group_rights("mirror").await.map(|_| ()),
-    ];
-    for outcome in reading {
+    for outcome in [configs, cluster.broker_configs().await.map(|_| ())] {
         let error = outcome.unwrap_err();
         assert!(error.is_unsupported(), "{error:?}");
     }
@@ -154,12 +124,9 @@ async fn a_cluster_that_is_not_there_is_unreachable_and_says_why() {
     let timeout = Duration::from_secs(1);
     let cluster = Cluster::connect(Side::Source, "dc1", &properties, timeout).unwrap();
     let started = Instant::now();
-    let offsets = vec![(at("orders", 0), 1)];
     let errors = [
         cluster.topics().await.map(|_| ()),
         cluster.end_offsets(&[at("orders", 0)], Isolation::Committed).await.map(|_| ()),
-        cluster.committed("mirror", &[at("orders", 0)]).await.map(|_| ()),
-        cluster.commit("mirror", &offsets).await.map(|_| ()),
         cluster.cluster_id().await.map(|_| ()),
     ];
     for outcome in errors {
@@ -213,18 +180,6 @@ async fn a_partition_without_a_leader_does_not_hold_up_the_others() {
     mock.partition_leader("orders", 2, Some(1)).unwrap();
     let ends = cluster.end_offsets(&partitions, Isolation::Committed).await.unwrap();
     assert!(ends.values().all(Result::is_ok), "{ends:?}");
-}
-
-#[tokio::test]
-async fn commits_follow_a_coordinator_that_moves() {
-    let (mock, cluster) = mock(2);
-    mock.create_topic("orders", 1, 2).unwrap();
-    for broker in [1, 2, 1] {
-        let coordinator = rdkafka::mocking::MockCoordinator::Group("mirror".to_owned());
-        mock.coordinator(coordinator, broker).unwrap();
-        let done = cluster.commit("mirror", &[(at("orders", 0), 5)]).await.unwrap();
-        assert!(done[&at("orders", 0)].is_ok(), "{done:?}");
-    }
 }
 
 #[test]

@@ -4,10 +4,7 @@
 //! Never logs a secret (librdkafka's own lines hold none), and never decides what to do about an error.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -62,13 +59,12 @@ pub fn is_authentication(code: RDKafkaErrorCode) -> bool {
 pub struct LogContext {
     cluster: Arc<str>,
     last: Arc<Mutex<Option<ConnectionError>>>,
-    group_refused: Arc<AtomicBool>,
 }
 
 impl LogContext {
     /// A context whose log lines name `cluster` (for people: "target cluster dc2").
     pub fn new(cluster: impl Into<Arc<str>>) -> Self {
-        Self { cluster: cluster.into(), last: Arc::default(), group_refused: Arc::default() }
+        Self { cluster: cluster.into(), last: Arc::default() }
     }
 
     /// The last thing that was wrong with the connections, since the last [`Self::clear`].
@@ -79,17 +75,6 @@ impl LogContext {
     /// Forgets what was wrong: call it when the cluster has answered.
     pub fn clear(&self) {
         *self.last() = None;
-    }
-
-    /// Notes whether the cluster lets these clients at their group: librdkafka says once that it does not, and
-    /// then only that there is no coordinator.
-    pub fn set_group_refused(&self, refused: bool) {
-        self.group_refused.store(refused, Relaxed);
-    }
-
-    /// Whether the cluster, when last heard, did not let these clients at their group.
-    pub fn is_group_refused(&self) -> bool {
-        self.group_refused.load(Relaxed)
     }
 
     fn last(&self) -> MutexGuard<'_, Option<ConnectionError>> {

@@ -8,7 +8,7 @@
 mod owned;
 mod types;
 
-use std::{collections::HashMap, fmt, marker::PhantomData, ptr, ptr::NonNull, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, marker::PhantomData, ptr::NonNull, sync::Arc, time::Duration};
 
 use rdkafka::{ClientContext, Offset, bindings as sys, client::Client, types::RDKafkaErrorCode};
 
@@ -211,28 +211,6 @@ impl<'c> Admin<'c> {
         Ok(answers.offsets().into_iter().map(|offset| offset.and_then(answered)).collect())
     }
 
-    /// Commits offsets for the group of this client, which must be a consumer with a `group.id` that has not
-    /// subscribed. Fails as a whole: librdkafka then blames every partition for the error of one.
-    ///
-    /// `AlterConsumerGroupOffsets` would do for any group and say which partition is at fault; but librdkafka
-    /// aborts the process when the connection drops under a request to a coordinator from the admin API
-    /// (librdkafka#4605, #5397: `rd_kafka_enq_once_del_source_return: Assertion`), and a daemon lives through
-    /// many dropped connections. The consumer's own way follows the coordinator, too.
-    pub fn commit(&self, offsets: &[((Arc<str>, i32), i64)]) -> Result<(), AdminError> {
-        let entry = |((topic, partition), offset): &'_ ((Arc<str>, i32), i64)| {
-            (topic.clone(), *partition, Offset::Offset(*offset))
-        };
-        let list = partition_list(offsets.iter().map(entry))?;
-        let queue = self.queue()?;
-        // SAFETY: client and queue are alive, the list is copied; with neither callback nor opaque the outcome
-        // comes as an event on the queue.
-        let error = unsafe {
-            sys::rd_kafka_commit_queue(self.rk.as_ptr(), list.ptr(), queue.ptr(), None, ptr::null_mut())
-        };
-        check(error)?;
-        wait(&queue, self.timeout)?.check()
-    }
-
     /// Each topic's id, and what this principal may do to it.
     pub fn describe_topics(
         &self,
@@ -295,29 +273,6 @@ impl<'c> Admin<'c> {
                 sys::rd_kafka_DescribeCluster_result_authorized_operations(r, n)
             });
             Ok(ClusterDescription { id: (!id.is_null()).then(|| string(id)), brokers, operations })
-        }
-    }
-
-    /// What this principal may do to a consumer group; none where the broker doesn't say.
-    pub fn group_operations(&self, group: &str) -> Result<Operations, AdminError> {
-        let group = c_string(group)?;
-        let options = self.options(sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS)?;
-        options.include_operations()?;
-        // SAFETY: `run`'s promise for the handles; the array holds the one C string, and is copied.
-        let event = self.run(&options, |rk, options, queue| unsafe {
-            sys::rd_kafka_DescribeConsumerGroups(rk, [group.as_ptr()].as_mut_ptr(), 1, options, queue);
-        })?;
-        let mut count = 0;
-        // SAFETY: the accessors fit the event's type; all that they point to lives as long as the event.
-        unsafe {
-            let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event.ptr());
-            let result = NonNull::new(result.cast_mut()).ok_or_else(no_answer)?;
-            let groups = sys::rd_kafka_DescribeConsumerGroups_result_groups(result.as_ptr(), &mut count);
-            let group = *array(groups, count).first().ok_or_else(no_answer)?;
-            error_of(sys::rd_kafka_ConsumerGroupDescription_error(group))?;
-            Ok(operations(group.cast(), |g, n| {
-                sys::rd_kafka_ConsumerGroupDescription_authorized_operations(g, n)
-            }))
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::debug;
 
 use crate::{
     Change, Config, Lease,
@@ -37,6 +37,8 @@ pub(crate) struct Duty {
     releases: FuturesUnordered<BoxFuture<'static, Released>>,
     changes: mpsc::UnboundedSender<Change>,
     teller: Teller,
+    /// A connection to the coordinator broke, or hung, since that was last asked.
+    doubtful: bool,
     /// Since it has been a member, something was gained or it was said that nothing is.
     told: bool,
     shutdown: CancellationToken,
@@ -80,6 +82,7 @@ impl Duty {
             releases: FuturesUnordered::new(),
             teller: Teller::new(&config.group),
             told: false,
+            doubtful: false,
             shutdown: CancellationToken::new(),
             departing: false,
             announced: false,
@@ -103,6 +106,11 @@ impl Duty {
     pub fn has_to_join(&self) -> bool {
         let waited_for = self.again && !self.holdings.is_leaving();
         waited_for || (self.departing && !self.announced)
+    }
+
+    /// Whether a connection to the coordinator that was not used since then had better not be.
+    pub fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.doubtful)
     }
 
     pub fn claim(&self) -> Claim {
@@ -171,12 +179,7 @@ impl Duty {
         if !self.departing && (!gained.is_empty() || !self.told) {
             self.told = true;
             self.lease.set(&gained, true);
-            match &gained[..] {
-                [] => {
-                    info!(group = self.config.group, generation, "a member of the group, without slots yet")
-                }
-                _ => info!(group = self.config.group, generation, slots = ?gained, "slots gained"),
-            }
+            debug!(group = self.config.group, generation, slots = ?gained, "slots gained");
             let _ = self.changes.send(Change::Gained { slots: gained, generation });
         }
         true
@@ -220,6 +223,7 @@ impl Duty {
             }
             _ => {
                 self.heart.again();
+                self.doubtful |= error.is_unreachable();
                 self.trouble(What::Heartbeat, Trouble::of(&error, &self.config));
                 None
             }
@@ -289,14 +293,14 @@ impl Duty {
         if !slots.is_empty() {
             self.told = false;
             self.lease.set(&slots, false);
-            warn!(group = self.config.group, ?slots, "slots lost: {reason}");
+            debug!(group = self.config.group, ?slots, "slots lost: {reason}");
             let _ = self.changes.send(Change::Lost { slots, reason });
         }
     }
 
     fn tell_leaving(&mut self, leaving: Option<(u64, Vec<i32>)>) {
         let Some((number, slots)) = leaving else { return };
-        info!(group = self.config.group, ?slots, "slots to be released");
+        debug!(group = self.config.group, ?slots, "slots to be released");
         let (released, done) = oneshot::channel();
         let waiting = timeout(self.config.rebalance_timeout, done);
         self.releases.push(waiting.map(move |done| Released { number, in_time: done.is_ok() }).boxed());
@@ -311,7 +315,7 @@ impl Duty {
         }
         if in_time {
             self.lease.set(&slots, false);
-            info!(group = self.config.group, ?slots, "slots released");
+            debug!(group = self.config.group, ?slots, "slots released");
         } else {
             let most = self.config.rebalance_timeout;
             self.tell_lost(slots, format!("they were to be released, and that took longer than {most:?}"));

@@ -55,6 +55,10 @@ impl Ownership {
 
     /// Joins the group and gets the assignment of its next generation.
     async fn enter(&mut self) -> Result<(), Setback> {
+        if self.duty.take_doubt() {
+            // Where heartbeats hang, a join would: it would hold up the group, and arrive when nobody wants it any more.
+            self.group.hang_up();
+        }
         let claim = self.duty.claim();
         let entered = attend(&mut self.duty, self.group.join(&claim)).await?;
         self.duty.joined(&entered, &claim);

@@ -1,7 +1,7 @@
 //! What errors mean to an operator, and that each is said once.
 
 use kafka_wire::{Code, Error};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::Config;
 
@@ -101,7 +101,7 @@ pub(crate) enum What {
     Join,
 }
 
-/// Says what changes, and nothing twice.
+/// Says what changes, and nothing twice. A refusal is the caller's to say.
 #[derive(Debug)]
 pub(crate) struct Teller {
     group: String,
@@ -119,15 +119,9 @@ impl Teller {
             return false;
         }
         self.now = Some((what, trouble.clone()));
-        let group = &self.group;
-        match trouble {
-            Trouble::Silent { reason } => {
-                info!(
-                    group,
-                    "the coordinator of the instances' group can't be asked; trying again: {reason}"
-                );
-            }
-            Trouble::Refused { reason, fix, .. } => warn!(group, fix, "{reason}"),
+        if let Trouble::Silent { reason } = trouble {
+            let group = &self.group;
+            info!(group, "the coordinator of the instances' group can't be asked; trying again: {reason}");
         }
         true
     }

@@ -9,9 +9,9 @@ use std::{
 
 use control_topic::{Claim, ControlTopic};
 use kafka_harness::{
-    Cluster,
+    Cluster, TestRecord, client,
     daemon::{Config, isomirror},
-    shared::pair,
+    shared::{pair, unique},
 };
 use mirror_types::{GapCause, Mark, TopicPartition};
 use offset_marks::{LaneStart, LedgerWriter, OffsetsMode, Point, WritersMode, slot_of};
@@ -238,4 +238,40 @@ fn each_way_to_go_wrong_has_its_exit_code() {
     let config = Config::new(source, target, ".*").target(nobody);
     let (_, error) = ended(config.command("marks", &["list"]), 4);
     assert!(error.contains("127.0.0.1:1") && error.contains("fix: see that the brokers run"), "{error}");
+}
+
+/// The daemon's own marks, of a lane behind what the target held; and how it forgets them.
+#[test]
+fn a_running_link_leaves_marks_and_forgets_them_only_once_it_is_stopped() {
+    let (source, target) = pair();
+    let topic = unique("marked");
+    for cluster in [source, target] {
+        cluster.create_topic(&topic, 1, 1, &[]).unwrap();
+    }
+    let record = TestRecord { value: Some(b"v".to_vec()), ..TestRecord::default() };
+    client::produce(&target.props(), &topic, &vec![record.clone(); 7]).unwrap();
+    client::produce(&source.props(), &topic, &vec![record; 20]).unwrap();
+    let config = Config::new(source, target, &topic).topics("offsets = \"translated\"");
+    let daemon = config.run();
+    daemon.wait_for_records(20);
+    let (_, refused) = ended(config.command("marks", &["forget", "--topic", &topic]), 3);
+    assert!(refused.contains("runs") && refused.contains("stop it first"), "{refused}");
+    daemon.stop().expect(0);
+
+    let find = ["--topic", &topic, "--partition", "0", "--offset", "3", "--output", "json"];
+    let (found, _) = ended(config.command("marks", &[&["translate"], &find[..]].concat()), 0);
+    assert_eq!(lines(&found)[0]["target"], 10, "{found}");
+    let (listed, _) = ended(config.command("marks", &["list", "--output", "json"]), 0);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let start = &listed["lanes"][0]["start"];
+    assert_eq!((&start["source"], &start["target"]), (&json!(0), &json!(7)), "{start}");
+    for id in ["source_cluster", "target_cluster", "source_topic_id", "target_topic_id"] {
+        assert!(start[id].as_str().is_some_and(|id| id.len() == 22), "{id} of {start}");
+    }
+
+    let (said, _) = ended(config.command("marks", &["forget", "--topic", &topic]), 0);
+    assert_eq!(said.trim(), format!("forgotten: {topic}[0]"));
+    let (listed, _) = ended(config.command("marks", &["list"]), 0);
+    assert!(listed.contains("no lane has begun yet"), "{listed}");
+    ended(config.command("marks", &["forget", "--topic", &topic]), 3);
 }

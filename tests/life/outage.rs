@@ -102,7 +102,8 @@ fn a_target_that_loses_a_leader_by_kill_9_loses_and_repeats_nothing() {
     eventually("records flow again", || (total(&target, &topic) > then + 2000).then_some(()));
     target.start(leader).unwrap();
     let written = producing.stop();
-    daemon.wait_for_records(written);
+    // Not by what the daemon counts: what was in flight when its session ended is on the target without its knowing.
+    eventually("all has arrived", || (total(&target, &topic) >= written).then_some(()));
     daemon.wait_ready();
     assert_equal(source, &target, &topic);
     daemon.stop().expect(0);
@@ -124,7 +125,7 @@ fn brokers_that_freeze_for_10_s_on_either_side_are_waited_for() {
         frozen.resume(1).unwrap();
     }
     let written = producing.stop();
-    daemon.wait_for_records(written);
+    eventually("all has arrived", || (total(&target, &topic) >= written).then_some(()));
     daemon.wait_ready();
     assert_equal(&source, &target, &topic);
     daemon.stop().expect(0);

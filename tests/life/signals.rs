@@ -78,7 +78,9 @@ fn a_stop_ends_by_its_deadline_when_the_target_hangs_and_loses_nothing() {
     let (source, _) = pair();
     let target = Cluster::builder().start().unwrap();
     let topic = unique("deadline");
-    let config = Config::new(source, &target, &topic).section("[limits]\ndrain = '3s'");
+    // Else the daemon would have lost its lanes by then.
+    let config = Config::new(source, &target, &topic).target_property("session.timeout.ms", "15000");
+    let config = config.section("[limits]\ndrain = '3s'");
     let daemon = stuck(&config, source, &target, &topic);
     let since = Instant::now();
     let ended = daemon.stop().expect(0);

@@ -280,6 +280,12 @@ impl Book {
         stopped.chain(self.missing.clone()).collect()
     }
 
+    /// Whether some lane has been cut off with records in flight, perhaps.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        let interrupted = |lane: &LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Interrupted);
+        self.lanes.values().any(interrupted)
+    }
+
     fn moved(&self) -> (u64, u64) {
         self.lanes.values().map(LaneEntry::moved).fold(self.gone, |a, b| (a.0 + b.0, a.1 + b.1))
     }

@@ -135,6 +135,7 @@ impl Link {
         let _ = events.await;
         let outcome = {
             let book = control.book();
+            let drained = drained && !book.is_interrupted();
             Outcome { stopped: book.stops(), lost: book.lost, drained, caught_up }
         };
         leave.cancel();

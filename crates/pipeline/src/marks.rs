@@ -41,7 +41,6 @@ pub(crate) struct MarkBooks {
     client: Client,
     link: String,
     version: &'static str,
-    replication: i16,
     opened: watch::Sender<Option<Opened>>,
     lease: OnceLock<Lease>,
     /// Whether the group has this instance for a member, or has had.
@@ -92,7 +91,6 @@ impl MarkBooks {
             client: client.clone(),
             link: config.link.clone(),
             version: config.version,
-            replication: -1,
             opened: watch::Sender::new(None),
             lease: OnceLock::new(),
             member: AtomicBool::new(false),
@@ -106,7 +104,7 @@ impl MarkBooks {
         if let Some(opened) = self.opened.borrow().clone() {
             return Ok(opened);
         }
-        let topic = ControlTopic::ensure(&self.client, &self.link, SLOTS, self.replication).await?;
+        let topic = self.ensure().await?;
         let claim = Claim {
             version: self.version.to_owned(),
             source_cluster: ids.source.clone(),
@@ -122,6 +120,17 @@ impl MarkBooks {
         let opened = Opened { topic, slots: link.slots };
         self.opened.send_replace(Some(opened.clone()));
         Ok(opened)
+    }
+
+    /// With three replicas, where there are as many brokers: it must outlive one, and take what needs two in sync.
+    async fn ensure(&self) -> Result<ControlTopic, Error> {
+        for replication in [3, 2] {
+            match ControlTopic::ensure(&self.client, &self.link, SLOTS, replication).await {
+                Err(Error::Kafka { cause, .. }) if cause.code() == Some(Code::InvalidReplicationFactor) => {}
+                ensured => return ensured,
+            }
+        }
+        ControlTopic::ensure(&self.client, &self.link, SLOTS, -1).await
     }
 
     /// Waits for it.

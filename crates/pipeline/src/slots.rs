@@ -45,6 +45,9 @@ impl Slots {
             leave.cancelled().await;
             return Ok(());
         }
+        let group = &control.config.group;
+        let waiting = format!("group {group} on the target has not said yet which lanes are this instance's");
+        control.book().slots_trouble = Some(waiting);
         let config = membership(&control.config, opened.topic.name(), opened.slots)?;
         let instance = config.instance.clone().unwrap_or_else(|| format!("process {}", std::process::id()));
         let (ownership, mut changes, lease) = Ownership::new(&control.wire, config);
@@ -120,7 +123,10 @@ impl Slots {
             }
         }
         if self.gained && self.pending.is_empty() {
-            taken |= control.marks.set_member();
+            if control.marks.set_member() {
+                control.book().slots_trouble = None;
+                taken = true;
+            }
         }
         if taken {
             control.look.notify_one();

@@ -34,6 +34,8 @@ use crate::{Error, config::LinkConfig, marks::MarkBooks};
 
 /// Pieces that may wait between two stages.
 const PIECES: usize = 256;
+/// How long the last marks may take once the records in flight were given up.
+const LAST_MARKS: Duration = Duration::from_secs(1);
 /// Events that may wait for the supervisor.
 const EVENTS: usize = 1024;
 
@@ -137,11 +139,23 @@ impl Wired {
             self.rename.run().await;
             Ok(())
         });
-        let give_up = give_up.clone();
+        let (given_up, give_up) = (give_up.clone(), give_up.clone());
         stages.spawn(async move { Ok(self.producer.run(give_up).await?) });
         stages.spawn(async move {
-            if let Err(error) = self.marks.run().await {
-                tracing::warn!(%error, "the last marks could not be recorded: the next start reads some records again for them");
+            // Where the target does not take records, it does not take marks either.
+            let too_late = async {
+                given_up.cancelled().await;
+                tokio::time::sleep(LAST_MARKS).await;
+            };
+            let failed = tokio::select! {
+                recorded = self.marks.run() => recorded.err().map(|error| error.to_string()),
+                () = too_late => Some("the target does not answer".to_owned()),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(
+                    error,
+                    "the last marks are not recorded: the next start reads some records again for them"
+                );
             }
             Ok(())
         });

@@ -260,7 +260,7 @@ fn a_running_link_leaves_marks_and_forgets_them_only_once_it_is_stopped() {
 
     let find = ["--topic", &topic, "--partition", "0", "--offset", "3", "--output", "json"];
     let (found, _) = ended(config.command("marks", &[&["translate"], &find[..]].concat()), 0);
-    assert_eq!(lines(&found)[0]["target"], 10, "{found}");
+    assert_eq!(lines(&found)[0]["resume_at"]["target"], 10, "{found}");
     let (listed, _) = ended(config.command("marks", &["list", "--output", "json"]), 0);
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let start = &listed["lanes"][0]["start"];

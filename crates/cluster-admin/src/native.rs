@@ -13,10 +13,7 @@ use std::{
 
 use kafka_rd::{AdminError, LogContext};
 use rdkafka::{
-    ClientConfig,
-    config::FromClientConfigAndContext,
-    consumer::BaseConsumer,
-    types::RDKafkaErrorCode,
+    ClientConfig, config::FromClientConfigAndContext, consumer::BaseConsumer, types::RDKafkaErrorCode,
 };
 use tracing::{debug, warn};
 

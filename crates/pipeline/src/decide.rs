@@ -110,8 +110,13 @@ mod tests {
     }
 
     fn decision(source: i32, target: Option<i32>, create: bool, mirrored: bool) -> Decision {
-        let settings =
-            TopicSettings { create, replication: -1, start: Start::Earliest, offsets: Offsets::Identical };
+        let settings = TopicSettings {
+            create,
+            replication: -1,
+            start: Start::Earliest,
+            offsets: Offsets::Identical,
+            shared: false,
+        };
         decide("a", &info(source), "b", target.map(info).as_ref(), &settings, mirrored)
     }
 

@@ -122,11 +122,9 @@ impl Slots {
                 Err(error) => trouble = Some(format!("slot {slot} can't be taken over: {error}")),
             }
         }
-        if self.gained && self.pending.is_empty() {
-            if control.marks.set_member() {
-                control.book().slots_trouble = None;
-                taken = true;
-            }
+        if self.gained && self.pending.is_empty() && control.marks.set_member() {
+            control.book().slots_trouble = None;
+            taken = true;
         }
         if taken {
             control.look.notify_one();

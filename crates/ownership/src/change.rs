@@ -23,8 +23,8 @@ pub enum Change {
         /// To be sent, or dropped, when nothing is written any more for any of them.
         released: oneshot::Sender<()>,
     },
-    /// These are another's already, or may be: stop at once. It comes instead of anything more about a `Leaving`
-    /// that was told of them.
+    /// These are another's already, or may be: stop at once. It also comes for slots that are to be released, and for
+    /// some that have been in the same moment.
     Lost {
         /// Their numbers, in order.
         slots: Vec<i32>,

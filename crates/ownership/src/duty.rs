@@ -127,15 +127,15 @@ impl Duty {
                         return notice;
                     }
                 }
+                Some(released) = self.releases.next() => {
+                    if self.released(released) {
+                        return Notice::Released;
+                    }
+                }
                 () = sleep(self.lease.remaining()), if !self.holdings.is_empty() => {
                     if !self.lease.is_held() {
                         self.lapse();
                         return Notice::Lapsed;
-                    }
-                }
-                Some(released) = self.releases.next() => {
-                    if self.released(released) {
-                        return Notice::Released;
                     }
                 }
                 () = self.shutdown.cancelled(), if !self.departing => {

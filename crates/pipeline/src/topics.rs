@@ -2,8 +2,9 @@
 //! lanes that are new, that can be tried again, or that were interrupted.
 //!
 //! This is the round; `routes` says which topics are mirrored and notices those that are gone, `target` makes
-//! the target topics fit, `start` starts lanes at their positions.
+//! the target topics fit, `start` starts lanes, `begin` says where each begins.
 
+mod begin;
 mod routes;
 mod start;
 mod target;

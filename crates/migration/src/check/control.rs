@@ -19,6 +19,15 @@ pub(crate) fn configs() -> Vec<(String, String)> {
     CONFIGS.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+/// How many replicas a new one gets, with so many brokers; -1 for their default.
+pub(crate) fn replication(brokers: usize) -> i32 {
+    match brokers {
+        0 | 1 => -1,
+        2 => 2,
+        _ => 3,
+    }
+}
+
 /// How the transactional ids of a link begin.
 pub(crate) fn transactional_ids(link: &str) -> String {
     format!("isomirror.{link}.")
@@ -91,7 +100,8 @@ fn right(facts: &Facts, control: &ControlFacts) -> Option<Finding> {
 }
 
 fn create(facts: &Facts) -> String {
-    facts.target.create_topic(&facts.control.name, SLOTS, -1, &CONFIGS)
+    let replication = replication(facts.target.brokers.len());
+    facts.target.create_topic(&facts.control.name, SLOTS, replication, &CONFIGS)
 }
 
 fn compacted(facts: &Facts, policy: &str) -> Finding {

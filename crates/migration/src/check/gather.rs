@@ -127,7 +127,8 @@ impl Gatherer<'_> {
             Err(refused) => (refused.rest, refused.clashes, refused.illegal),
         };
         let names: Vec<String> = routes.keys().cloned().collect();
-        let (control, target_rights) = try_join!(self.control(&targets), self.target_rights())?;
+        let (control, target_rights) =
+            try_join!(self.control(&targets, of_target.brokers.len()), self.target_rights())?;
         let (mut configs, mut rights) =
             try_join!(async { each(&names, self.source.topic_configs(&names).await) }, async {
                 each(&names, self.source.topic_rights(&names).await)
@@ -196,7 +197,7 @@ impl Gatherer<'_> {
     }
 
     /// The topic that the marks are in, and what is in it.
-    async fn control(&self, targets: &Topics) -> Result<ControlFacts, Error> {
+    async fn control(&self, targets: &Topics, brokers: usize) -> Result<ControlFacts, Error> {
         let name = name_of(&self.request.link.link);
         let names = [name.clone()];
         let configs = async { each(&names, self.target.topic_configs(&names).await) };
@@ -212,7 +213,8 @@ impl Gatherer<'_> {
             (_, Err(error)) if error.is_not_authorized() => TargetFacts::Hidden(error),
             _ => {
                 let wanted = control::configs();
-                let asked = self.target.validate_topic(&name, control::SLOTS, -1, &wanted).await;
+                let replication = control::replication(brokers);
+                let asked = self.target.validate_topic(&name, control::SLOTS, replication, &wanted).await;
                 let mut lacking = self.trials.lacking(&name, &TRIED[..2]).await?;
                 if configs.is_err_and(|error| error.is_not_authorized()) {
                     lacking.push(AclOperation::DescribeConfigs);

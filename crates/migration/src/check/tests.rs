@@ -424,7 +424,7 @@ fn the_control_topic_is_there_or_can_be_made_compacted_and_the_links_own() {
     expect_control(absent(Ok(()), &[]), &[], "");
     let words = "no CREATE, WRITE right on it";
     expect_control(absent(Err(denied()), &[AclOperation::Write]), &right, words);
-    let words = "--create --topic isomirror.dc1-dc2 --partitions 16 --config cleanup.policy=compact";
+    let words = "--create --topic isomirror.dc1-dc2 --partitions 16 --replication-factor 3 --config cleanup.policy=compact";
     expect_control(absent(Err(denied()), &[]), &right, words);
     let policy = refusal(Side::Target, Code::PolicyViolation);
     expect_control(absent(Err(policy), &[]), &["error control-topic"], words);

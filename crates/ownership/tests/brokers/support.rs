@@ -203,8 +203,17 @@ fn follow(seen: &Arc<Seen>, change: Change, release: Duration) {
             Event::Gained(slots, generation)
         }
         Change::Lost { slots, reason } => {
-            assert!(slots.iter().all(|slot| held.remove(slot)), "{slots:?} lost, had {held:?}");
-            Event::Lost(slots, reason)
+            // What it has released in the same moment is told, too.
+            let mut events = seen.events.lock().unwrap();
+            let released = events.iter().rev().find_map(|(_, event)| match event {
+                Event::Released(slots) => Some(slots.clone()),
+                _ => None,
+            });
+            let released = released.unwrap_or_default();
+            let known = |slot: &i32| held.remove(slot) || released.contains(slot);
+            assert!(slots.iter().all(known), "{slots:?} lost, had {events:?}");
+            events.push((Instant::now(), Event::Lost(slots, reason)));
+            return;
         }
         Change::Leaving { slots, released } => {
             assert!(slots.iter().all(|slot| held.contains(slot)), "{slots:?} to leave, had {held:?}");

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use mirror_types::{GapCause, Mark, Offset, Side, TopicPartition};
+use mirror_types::{Gap, GapCause, Mark, Offset, Side, TopicPartition};
 use offset_marks::{
     ChunkLimits, LaneStart, LaneSummary, Ledger, LedgerWriter, OffsetsMode, Point, Stretch, Translated,
     Translation, WritersMode,
@@ -515,5 +515,29 @@ fn millions_of_gaps_cost_under_four_bytes_a_run_and_bounded_memory() {
         );
         assert!(each < 4.0, "{each} bytes a run");
         assert!(most < 64 * 1024, "{most} bytes held");
+    }
+}
+
+#[test]
+fn what_was_lost_is_told_from_other_gaps() {
+    // Translated: nothing is filled. Identical: everything.
+    for filled in [false, true] {
+        let mut writer = LedgerWriter::begin(start(Point::new(0, 0)));
+        let target = |source: i64, else_at: i64| if filled { source } else { else_at };
+        writer.acked(&[Mark { source: 0, target: 0, count: 5 }], Point::new(5, 5), None).unwrap();
+        writer.lost(Gap { from: 8, to: 20, cause: GapCause::Retention });
+        let marks = [Mark { source: 22, target: target(22, 5), count: 3 }];
+        let cause = Some(GapCause::Transaction);
+        writer.acked(&marks, Point::new(25, target(25, 8)), cause).unwrap();
+        let gaps: Vec<_> = ledger(&writer.unwritten().records)
+            .gaps()
+            .map(|gap| (gap.from.source, gap.to.source, gap.to.target, gap.cause))
+            .collect();
+        let expected = [
+            (5, 8, target(8, 5), cause),
+            (8, 20, target(20, 5), Some(GapCause::Retention)),
+            (20, 22, target(22, 5), cause),
+        ];
+        assert_eq!(gaps, expected, "filled: {filled}");
     }
 }

@@ -38,6 +38,9 @@ impl Events {
                 LaneEvent::Stopped { lane, stop } => self.stopped(lane, stop),
                 LaneEvent::Lost { lane, gap } => {
                     let at = self.lane(lane);
+                    if let Some(at) = &at {
+                        self.control.marks.lost(at, gap);
+                    }
                     self.control.book().lost += (gap.to - gap.from) as u64;
                     let words =
                         format!("{} source offsets were deleted before they were read", gap.to - gap.from);

@@ -18,7 +18,7 @@ use std::{
 use control_topic::{Claim, ControlTopic, Error, SlotWriter};
 use futures::future::join_all;
 use kafka_wire::{Client, Code};
-use mirror_types::{GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
+use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
     LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
     control::{ControlRecord, ControlState, Event, Keep, Link, Owner, Record},
@@ -259,6 +259,14 @@ impl MarkBooks {
         let book = LaneBook::new(lock(&slot.state).writer(lane)?, gap_cause, !shared);
         books.insert(lane.clone(), book.clone());
         Some(book)
+    }
+
+    /// Source offsets of a lane are lost: its ledger will say so.
+    pub(crate) fn lost(&self, lane: &TopicPartition, gap: Gap) {
+        let book = self.slot(lane).and_then(|slot| lock(&slot.books).get(lane).cloned());
+        if let Some(book) = book {
+            book.ledger().lost(gap);
+        }
     }
 
     /// Reads again what is recorded of these lanes: what is in memory may have been a part of a transaction that came

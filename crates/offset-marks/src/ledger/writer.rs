@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use mirror_types::{GapCause, Mark, Offset, TopicPartition};
+use mirror_types::{Gap, GapCause, Mark, Offset, TopicPartition};
 
 use super::{
     Chunk, LaneStart, Point,
@@ -85,6 +85,8 @@ pub struct LedgerWriter {
     saved_position: Point,
     full: VecDeque<Full>,
     declared: Declared,
+    /// Source offsets that are known to be lost, in order, ahead of the position.
+    lost: VecDeque<Gap>,
 }
 
 /// The chunk that is growing. Its last step is not in its bytes yet, as it may still become longer.
@@ -128,6 +130,7 @@ impl LedgerWriter {
             saved_position: position,
             full: VecDeque::new(),
             declared: declared.map_or_else(|| Declared::from(position), Declared::of),
+            lost: VecDeque::new(),
         }
     }
 
@@ -173,14 +176,41 @@ impl LedgerWriter {
             let known = u64::try_from(self.position.source - mark.source).unwrap_or(0);
             if known < mark.count {
                 let (source, target) = (mark.source + known as Offset, mark.target + known as Offset);
-                self.gap(Point::new(source, target), cause)?;
+                self.gap_with_losses(Point::new(source, target), cause)?;
                 self.mark(Mark { source, target, count: mark.count - known })?;
             }
         }
         if position.source > self.position.source {
-            self.gap(position, cause)?;
+            self.gap_with_losses(position, cause)?;
         }
         Ok(())
+    }
+
+    /// Says that these source offsets are lost, before the position has passed them.
+    pub fn lost(&mut self, gap: Gap) {
+        self.lost.push_back(gap);
+    }
+
+    /// A gap, of which some was lost.
+    fn gap_with_losses(&mut self, to: Point, cause: Option<GapCause>) -> Result<(), OutOfOrder> {
+        // Where it was filled, both sides go on alike.
+        let shift = to.target - to.source;
+        let filled = self.position.target - self.position.source == shift;
+        let at = |source: Offset, here: Point| {
+            Point::new(source, if filled { source + shift } else { here.target })
+        };
+        while let Some(lost) = self.lost.front().copied().filter(|lost| lost.from < to.source) {
+            let (from, end) = (lost.from.max(self.position.source), lost.to.min(to.source));
+            if from < end {
+                self.gap(at(from, self.position), cause)?;
+                self.gap(at(end, self.position), Some(lost.cause))?;
+            }
+            if lost.to > to.source {
+                break;
+            }
+            self.lost.pop_front();
+        }
+        self.gap(to, cause)
     }
 
     /// Takes everything up to `to` for a gap. `to.target` is where the next record would go: further on than the

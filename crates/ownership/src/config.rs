@@ -6,7 +6,8 @@ const SESSION: &str = "session.timeout.ms";
 const HEARTBEAT: &str = "heartbeat.interval.ms";
 const INSTANCE: &str = "group.instance.id";
 
-const DEFAULT_SESSION: Duration = Duration::from_secs(10);
+/// More than the 9 s after which a cluster misses a broker: when that of the coordinator is killed, lanes stay where they are.
+const DEFAULT_SESSION: Duration = Duration::from_secs(20);
 /// The least that a group waits for its members to join again.
 const LEAST_REBALANCE: Duration = Duration::from_secs(60);
 
@@ -44,7 +45,7 @@ pub struct ConfigError {
 
 impl Config {
     /// The configuration of an instance of the link with this group and control topic, by librdkafka's names of
-    /// properties: `session.timeout.ms` (10 s unless set), `heartbeat.interval.ms` (a twentieth of that unless set,
+    /// properties: `session.timeout.ms` (20 s unless set), `heartbeat.interval.ms` (a twentieth of that unless set,
     /// between 100 and 500 ms), `group.instance.id`.
     pub fn new<'a>(
         group: impl Into<String>,
@@ -117,7 +118,7 @@ mod tests {
         let usual = config(&[]).unwrap();
         assert_eq!(
             (usual.session_timeout, usual.heartbeat, usual.instance),
-            (10 * second, 500 * milli, None)
+            (20 * second, 500 * milli, None)
         );
         assert_eq!(usual.rebalance_timeout, 60 * second);
         for (session, heartbeat) in [("2000", 100), ("6000", 300), ("45000", 500), ("30", 10), ("1", 1)] {
@@ -134,7 +135,7 @@ mod tests {
             (SESSION, "10s", "\"10s\" is not a number of milliseconds"),
             (SESSION, "0", "from 1 to"),
             (HEARTBEAT, "-1", "milliseconds"),
-            (HEARTBEAT, "5000", "at most a third of session.timeout.ms, so 3333 here"),
+            (HEARTBEAT, "7000", "at most a third of session.timeout.ms, so 6666 here"),
             (INSTANCE, "a b", "letters"),
         ] {
             let error = config(&[(property, value)]).unwrap_err();

@@ -38,8 +38,8 @@ pub fn decide(
             ),
             format!(
                 "to go on where it stopped, create {target_topic} with {partitions} partitions on the target; to \
-                 mirror {topic} again from its start, stop isomirror, delete the positions of {topic} \
-                 (kafka-consumer-groups.sh --delete-offsets on the source, for this link's group) and start it again"
+                 mirror {topic} again from its start, stop isomirror, forget its marks (isomirror marks CONFIG forget --topic \
+                 {topic}) and start it again"
             ),
         ),
         None if settings.create => Decision::Create,

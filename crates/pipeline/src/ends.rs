@@ -179,9 +179,8 @@ fn shrunk(at: &TopicPartition, target: &TopicPartition, before: Offset, end: Off
              truncated by an unclean leader election"
         ),
         format!(
-            "find out what happened to it; then restart isomirror: it goes on where it stopped, and what is missing \
-             stays missing, unless {} is empty and the positions of {} are deleted first \
-             (kafka-consumer-groups.sh --delete-offsets on the source, for this link's group): then all is sent again",
+            "find out what happened to it. To mirror {at} again from its start: stop isomirror, delete topic {} on the \
+             target, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
             target.topic, at.topic
         ),
     )

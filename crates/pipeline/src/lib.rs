@@ -29,5 +29,6 @@ pub use decide::{Decision, TARGET_IGNORES, decide, topic_configs_for_target};
 pub use error::Error;
 pub use link::{Link, Outcome};
 pub use loops::{LOOP_FIX, Loop, LoopError, loops, nothing_renamed};
+pub use marks::SLOTS;
 pub use pinned_producer::{Offsets, RefusedPolicy};
 pub use source_consumer::LossPolicy;

@@ -32,7 +32,7 @@ use tracing::{debug, info};
 use crate::{book::now_ms, config::LinkConfig};
 
 /// Partitions of a new control topic.
-const SLOTS: i32 = 16;
+pub const SLOTS: i32 = 16;
 /// A transaction of whoever had a slot before is over after this long at the most.
 const TRANSACTION: Duration = Duration::from_secs(60);
 

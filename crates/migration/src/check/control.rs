@@ -8,8 +8,6 @@ use super::{
     ControlFacts, Facts, Finding, Severity, Subject, TargetFacts, rights::names, topics::leaderless,
 };
 
-/// Partitions of a new one.
-pub(crate) const SLOTS: i32 = 16;
 /// All that is to be allowed there.
 const NEEDED: [AclOperation; 3] = [AclOperation::Read, AclOperation::Write, AclOperation::DescribeConfigs];
 const WHY: &str = "the link's marks are kept there; without them no lane runs";
@@ -101,7 +99,7 @@ fn right(facts: &Facts, control: &ControlFacts) -> Option<Finding> {
 
 fn create(facts: &Facts) -> String {
     let replication = replication(facts.target.brokers.len());
-    facts.target.create_topic(&facts.control.name, SLOTS, replication, &CONFIGS)
+    facts.target.create_topic(&facts.control.name, pipeline::SLOTS, replication, &CONFIGS)
 }
 
 fn compacted(facts: &Facts, policy: &str) -> Finding {

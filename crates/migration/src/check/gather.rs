@@ -214,7 +214,7 @@ impl Gatherer<'_> {
             _ => {
                 let wanted = control::configs();
                 let replication = control::replication(brokers);
-                let asked = self.target.validate_topic(&name, control::SLOTS, replication, &wanted).await;
+                let asked = self.target.validate_topic(&name, pipeline::SLOTS, replication, &wanted).await;
                 let mut lacking = self.trials.lacking(&name, &TRIED[..2]).await?;
                 if configs.is_err_and(|error| error.is_not_authorized()) {
                     lacking.push(AclOperation::DescribeConfigs);

@@ -31,6 +31,8 @@ fn a_slow_target_costs_neither_memory_beyond_the_buffer_nor_cpu() {
     let proxy = target.proxy(1);
     for buffer in [16, 64] {
         let config = Config::new(source, target, &topic)
+            // A connection that is all but stopped delays heartbeats too.
+            .target_property("session.timeout.ms", "60000")
             .topics(&format!("rename = {{ \"{topic}\" = \"{topic}-{buffer}\" }}"))
             .section(&format!("[limits]\nbuffer = \"{buffer}MiB\""));
         let bound = (buffer << 20) + FIXED;

@@ -37,12 +37,13 @@ fn kill_9_under_load_loses_nothing_and_keeps_the_order() {
     let (source, target) = pair();
     let topic = unique("killed");
     source.create_topic(&topic, 4, 1, &[]).unwrap();
-    let config = Config::new(source, target, &topic);
+    // With a name it gets its lanes back at once.
+    let config = Config::new(source, target, &topic).target_property("group.instance.id", "one");
     let producing = Producing::start(source, &topic, 4);
     let kills = 5;
     for kill in 0..kills {
         let daemon = config.run();
-        // Sometimes before positions were recorded, sometimes after.
+        // Sometimes before marks were recorded, sometimes after.
         let records = [1, 800, 4000][kill % 3];
         eventually("it has mirrored something", || {
             (daemon.status()["totals"]["records"].as_u64() >= Some(records)).then_some(())
@@ -64,12 +65,12 @@ fn a_kill_while_idle_repeats_nothing() {
     let (source, target) = pair();
     let topic = unique("idle-kill");
     source.create_topic(&topic, 2, 1, &[]).unwrap();
-    let config = Config::new(source, target, &topic);
+    let config = Config::new(source, target, &topic).target_property("group.instance.id", "one");
     for round in 0..3 {
         crate::records::write(source, &topic, 1, round * 100..round * 100 + 100);
         let daemon = config.run();
         daemon.wait_for_records(100);
-        // Positions are recorded every second.
+        // Marks are recorded every second.
         std::thread::sleep(std::time::Duration::from_secs(3));
         daemon.kill();
     }

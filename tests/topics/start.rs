@@ -73,6 +73,7 @@ fn a_start_at_the_end_is_remembered_through_a_kill_before_the_first_record() {
     source.create_topic(&topic, 1, 1, &[]).unwrap();
     write(source, &topic, 0, 0..5);
     let config = Config::new(source, target, &topic).topics("start = 'latest'");
+    let config = config.target_property("group.instance.id", "one");
     let daemon = config.run();
     daemon.wait_ready();
     daemon.kill();

@@ -384,7 +384,20 @@ impl Slot {
         if records.is_empty() {
             return Ok(());
         }
-        self.writer.lock().await.write(records).await.map(drop)
+        self.write_with(&mut *self.writer.lock().await, records).await
+    }
+
+    async fn write_with(&self, writer: &mut SlotWriter, records: Vec<ControlRecord>) -> Result<(), Error> {
+        let written = writer.write(records).await.map(drop);
+        if let Err(error) = &written
+            && !error.is_retriable()
+            && !matches!(error, Error::Fenced { .. })
+        {
+            // The partition is not what this writer left it as (an unclean election, say): with it, nothing would ever
+            // be written again.
+            *writer = self.topic.writer(self.number);
+        }
+        written
     }
 }
 
@@ -410,7 +423,7 @@ impl pinned_producer::Marks for LaneMarks {
                 ));
             }
             let record = self.book.ledger().declare(&runs);
-            writer.write(vec![record]).await.map(drop).map_err(|error| self.not_declared(&error))
+            self.slot.write_with(&mut writer, vec![record]).await.map_err(|error| self.not_declared(&error))
         })
     }
 

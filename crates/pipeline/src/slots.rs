@@ -5,12 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::future::join_all;
 use mirror_types::{Stop, StopKind, TopicPartition};
 use ownership::{Change, Ownership};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{Error, config::LinkConfig, control::Control};
 
+/// How long that may take, before the others are looked after without it.
+const TAKE: Duration = Duration::from_secs(10);
 /// A slot that could not be taken over is tried again after this long.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -109,7 +111,13 @@ impl Slots {
     async fn take(&mut self, instance: &str) {
         let control = &self.control;
         let take = |(slot, generation): (i32, i32)| async move {
-            (slot, control.marks.take(slot, instance, generation).await)
+            let taken = timeout(TAKE, control.marks.take(slot, instance, generation)).await;
+            (
+                slot,
+                taken
+                    .map_err(|_| "the target does not answer".to_owned())
+                    .and_then(|taken| taken.map_err(|error| error.to_string())),
+            )
         };
         let mut trouble = None;
         let mut taken = false;

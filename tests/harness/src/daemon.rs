@@ -73,10 +73,10 @@ impl Config {
     /// The file's text.
     pub fn text(&self) -> String {
         let mut text = format!("link = \"{}\"\n", self.link);
-        // A daemon that was killed is missed soon.
+        // One that was killed is missed soon; one on a busy machine is not taken for dead.
         let mut target = self.target.clone();
         if !target.iter().any(|(key, _)| key == "session.timeout.ms") {
-            target.push(("session.timeout.ms".to_owned(), "2000".to_owned()));
+            target.push(("session.timeout.ms".to_owned(), "10000".to_owned()));
         }
         for (side, properties) in [("source", &self.source), ("target", &target)] {
             writeln!(text, "[{side}]\nname = \"{side}\"\n[{side}.kafka]").expect("to a string");

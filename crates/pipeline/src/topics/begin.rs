@@ -4,14 +4,16 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use cluster_admin::Isolation;
 use futures::{StreamExt, stream};
-use kafka_wire::{Client, OffsetSpec};
+use kafka_wire::{Cause, Client, OffsetSpec, Sent};
 use mirror_types::{GapCause, Stop, StopKind, TopicPartition};
 use offset_marks::{LaneBook, LaneStart, OffsetsMode, Point, WritersMode};
 use pinned_producer::{Offsets, Standing};
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::{Topics, Trouble, Wanted, start::Where};
@@ -20,6 +22,9 @@ use crate::{
     marks::ClusterIds,
     resume::{Begin, Known, Place, begin},
 };
+
+/// How long the target may take to say where a partition stands, before the others begin without it.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Target partitions that are asked at the same time where they stand.
 pub(super) const LOOKS: usize = 256;
@@ -137,8 +142,12 @@ impl Topics {
         &self,
         lanes: &[(&Wanted, Where)],
     ) -> Vec<impl Future<Output = Result<Standing, kafka_wire::Error>> + Send + use<>> {
+        // One whose broker does not answer must not keep the others waiting.
+        let wire = self.control.wire.with_patience(ANSWER);
         let standing = |(lane, _): &(&Wanted, Where)| {
-            standing(self.control.wire.clone(), lane.target.clone(), lane.settings.shared)
+            let asked = standing(wire.clone(), lane.target.clone(), lane.settings.shared);
+            let at = lane.target.clone();
+            async move { timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(no_answer(&at))) }
         };
         lanes.iter().map(standing).collect()
     }
@@ -248,6 +257,16 @@ impl Topics {
         );
         let stop = Stop::new(StopKind::Precondition, format!("{at}: {error}"), fix);
         self.refuse(&at.topic, topic, [at.partition], stop);
+    }
+}
+
+fn no_answer(at: &TopicPartition) -> kafka_wire::Error {
+    let cause = Cause::Unreachable(format!("no answer within {ANSWER:?}").into());
+    kafka_wire::Error {
+        broker: "".into(),
+        doing: format!("look where {at} ends").into(),
+        sent: Sent::NotSent,
+        cause,
     }
 }
 

@@ -171,6 +171,9 @@ pub(crate) struct Book {
     pub(crate) target: ClusterEntry,
     /// Whether the topics of both clusters have been seen, and all lanes there are have been started.
     pub(crate) first_look_done: bool,
+    /// How many slots this instance has taken over so far, and had at the beginning of the last look that ended well.
+    pub(crate) taken: u64,
+    pub(crate) looked: u64,
     /// Why the last look at the topics failed, other than a cluster being down.
     pub(crate) look_trouble: Option<String>,
     /// Why slots can't be had, or taken over.
@@ -194,6 +197,8 @@ impl Book {
             source: ClusterEntry::default(),
             target: ClusterEntry::default(),
             first_look_done: false,
+            taken: 0,
+            looked: 0,
             look_trouble: None,
             slots_trouble: None,
             missing: BTreeMap::new(),

@@ -10,6 +10,7 @@ use cluster_admin::{Isolation, Offsets};
 use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::{
     Error,
@@ -67,14 +68,23 @@ impl Ends {
         let control = &self.control;
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waits = false;
         loop {
             turn.tick().await;
             let mut book = control.book();
             book.turn();
             control.metrics.show(&book, &control.budget);
             let Some(patience) = control.config.until_caught_up else { continue };
-            if book.first_look_done && book.lanes.values().all(LaneEntry::has_arrived) {
-                return Ok(());
+            let looked = book.first_look_done && book.looked == book.taken;
+            if looked && book.lanes.values().all(LaneEntry::has_arrived) {
+                if control.marks.owns_all() {
+                    return Ok(());
+                }
+                if !std::mem::replace(&mut waits, true) {
+                    info!(
+                        "caught up, but for lanes that another instance of the link has: waiting until it ends"
+                    );
+                }
             }
             for (side, name) in
                 [(Side::Source, &control.config.source.name), (Side::Target, &control.config.target.name)]

@@ -244,6 +244,12 @@ impl MarkBooks {
         self.slot(lane).is_some()
     }
 
+    /// Whether all lanes there can be are this instance's.
+    pub(crate) fn owns_all(&self) -> bool {
+        let slots = self.opened.borrow().as_ref().map(|opened| opened.slots);
+        slots.is_some_and(|slots| lock(&self.slots).len() == slots as usize)
+    }
+
     fn slot(&self, lane: &TopicPartition) -> Option<Arc<Slot>> {
         let number = self.slot_of(lane)?;
         lock(&self.slots).get(&number).cloned()

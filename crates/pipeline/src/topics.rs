@@ -65,6 +65,8 @@ enum Trouble {
     Cluster(#[from] cluster_admin::Error),
     #[error(transparent)]
     Marks(#[from] NotOpened),
+    #[error("target: {0}")]
+    Target(#[from] kafka_wire::Error),
 }
 
 impl From<control_topic::Error> for Trouble {
@@ -188,6 +190,7 @@ impl Topics {
         targets: &cluster_admin::Topics,
     ) -> Result<(), Trouble> {
         let control = self.control.clone();
+        let taken = control.book().taken;
         let mut trouble = None;
         let mut wanted = Vec::new();
         let mended = self.targets_mended().await;
@@ -222,7 +225,8 @@ impl Topics {
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
-        control.book().first_look_done = true;
+        let mut book = control.book();
+        (book.first_look_done, book.looked) = (true, taken);
         Ok(())
     }
 
@@ -254,7 +258,7 @@ impl Trouble {
     fn side(&self) -> Side {
         match self {
             Self::Cluster(error) => error.side,
-            Self::Marks(_) => Side::Target,
+            Self::Marks(_) | Self::Target(_) => Side::Target,
         }
     }
 
@@ -263,13 +267,14 @@ impl Trouble {
             Self::Cluster(error) => error.is_unreachable(),
             Self::Marks(NotOpened::Control(error)) => error.is_unreachable(),
             Self::Marks(NotOpened::AnotherLinks { .. }) => false,
+            Self::Target(error) => error.is_unreachable(),
         }
     }
 
     fn is_retriable(&self) -> bool {
         match self {
             Self::Cluster(error) => error.is_retriable(),
-            Self::Marks(_) => true,
+            Self::Marks(_) | Self::Target(_) => true,
         }
     }
 

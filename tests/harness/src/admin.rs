@@ -220,8 +220,15 @@ impl Cluster {
                 i32::try_from(led) == Ok(n)
             })
         })?;
-        // The metadata runs ahead of the brokers' logs; this waits for them, too.
-        crate::client::end_offsets(&self.props(), topic).map(drop)
+        // The metadata runs ahead of the brokers' logs; this waits for them, too. And of several brokers one may know the
+        // topic before another does.
+        let end = Instant::now() + DEADLINE;
+        loop {
+            match crate::client::end_offsets(&self.props(), topic) {
+                Err(_) if Instant::now() < end => std::thread::sleep(POLL),
+                known => return known.map(drop),
+            }
+        }
     }
 
     fn wait(&self, what: &str, mut done: impl FnMut(&Metadata) -> bool) -> Result<()> {

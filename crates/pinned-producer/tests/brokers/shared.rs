@@ -145,7 +145,17 @@ impl World {
             let ours = read[&lane].iter().filter(|record| record.key.as_deref() == Some(b"ours"));
             let number = |value: &[u8]| std::str::from_utf8(value).unwrap().parse::<Offset>().unwrap();
             let written: Vec<_> = ours.map(|r| (number(r.value.as_ref().unwrap()), r.offset)).collect();
-            assert!(written.iter().map(|(source, _)| *source).eq(source.expected()), "each once, in order");
+            let found: Vec<_> = written.iter().map(|(source, _)| *source).collect();
+            let expected: Vec<_> = source.expected().collect();
+            let same = found.iter().zip(&expected).take_while(|(found, expected)| found == expected).count();
+            assert!(
+                found == expected,
+                "lane {lane}: {} of {} records; not each once, in order: {:?}… instead of {:?}…",
+                found.len(),
+                expected.len(),
+                &found[same..found.len().min(same + 5)],
+                &expected[same..expected.len().min(same + 5)],
+            );
             let (position, marks) = &noted[&lane];
             assert_eq!(*position, source.end);
             assert!(support::pairs(marks).eq(written.iter().copied()), "where each lies is noted");

@@ -52,7 +52,7 @@ impl Topics {
         mut starts: HashMap<TopicPartition, Where>,
         ids: &Ids,
         causes: &HashMap<Arc<str>, GapCause>,
-    ) -> Result<(HashMap<TopicPartition, Ready>, Option<control_topic::Error>), Trouble> {
+    ) -> Result<(HashMap<TopicPartition, Ready>, Option<Trouble>), Trouble> {
         let control = &self.control;
         let at: Vec<TopicPartition> = starts.keys().cloned().collect();
         let firsts = control.source.start_offsets(&at).await?;
@@ -61,7 +61,7 @@ impl Topics {
         // Asked for after the target: whoever else writes it can't get ahead of this.
         let ends = control.source.end_offsets(&at, Isolation::Uncommitted).await?;
         let (mut ready, mut new) = (HashMap::new(), HashMap::new());
-        let (mut unrecorded, mut beginning, mut declarations) = (None, Vec::new(), Vec::new());
+        let (mut trouble, mut beginning, mut declarations) = (None, Vec::new(), Vec::new());
         for ((lane, place), standing) in lanes.into_iter().zip(standings) {
             let (Some(Ok(first)), Some(Ok(end))) = (firsts.get(&lane.at), ends.get(&lane.at)) else {
                 continue;
@@ -69,7 +69,7 @@ impl Topics {
             let standing = match standing {
                 Ok(standing) => standing,
                 Err(error) => {
-                    self.not_standing(lane, &error);
+                    trouble = self.not_standing(lane, error).or(trouble);
                     continue;
                 }
             };
@@ -127,7 +127,7 @@ impl Topics {
         for (at, declaration) in declarations {
             if let Err(error) = control.marks.write(&at, vec![declaration]).await {
                 ready.remove(&at);
-                unrecorded = Some(error);
+                trouble = Some(Trouble::from(error));
             }
         }
         let (books, failed) = control.marks.begin(beginning).await;
@@ -135,7 +135,7 @@ impl Topics {
             let Some((begin, standing)) = new.remove(&at) else { continue };
             ready.insert(at, Ready { begin, standing, book });
         }
-        Ok((ready, failed.or(unrecorded)))
+        Ok((ready, failed.map(Trouble::from).or(trouble)))
     }
 
     fn standings(
@@ -245,11 +245,10 @@ impl Topics {
     }
 
     /// The target does not say where its partition stands: what passes is tried again at the next look.
-    fn not_standing(&self, lane: &Wanted, error: &kafka_wire::Error) {
+    fn not_standing(&self, lane: &Wanted, error: kafka_wire::Error) -> Option<Trouble> {
         if error.is_retriable() || error.is_unreachable() {
             debug!(lane = %lane.at, %error, "the target does not say where it stands");
-            self.control.look.notify_one();
-            return;
+            return Some(error.into());
         }
         let (at, topic) = (&lane.at, &lane.target.topic);
         let fix = format!(
@@ -257,6 +256,7 @@ impl Topics {
         );
         let stop = Stop::new(StopKind::Precondition, format!("{at}: {error}"), fix);
         self.refuse(&at.topic, topic, [at.partition], stop);
+        None
     }
 }
 

@@ -85,10 +85,8 @@ impl Topics {
         let mut writings = self.take_transactions(&wanted).await?;
         let Starts { at: starts, failed } = self.starts(&wanted, &ends, &causes).await?;
         let mut trouble = self.without_start(&wanted, failed);
-        let (mut ready, unrecorded) = self.begins(&wanted, starts, &ids, &causes).await?;
-        if let Some(error) = unrecorded {
-            trouble.get_or_insert(error.into());
-        }
+        let (mut ready, passing) = self.begins(&wanted, starts, &ids, &causes).await?;
+        trouble = trouble.or(passing);
         let mut book = control.book();
         let mut begun = 0;
         for lane in wanted {
@@ -130,7 +128,9 @@ impl Topics {
             entry.state = LaneState::Running;
             entry.progress = Some(progress);
             entry.source_end = ends.get(&lane.at).and_then(|end| end.as_ref().ok().copied());
-            if first {
+            // A slot may come later than the first look; its lanes are waited for, too.
+            let was_there = self.old.contains(&lane.at.topic) && entry.goal.is_none();
+            if first || was_there && control.config.until_caught_up.is_some() {
                 entry.goal = entry.source_end;
             }
             let gap_cause = causes[&lane.at.topic];

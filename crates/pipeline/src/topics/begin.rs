@@ -109,8 +109,14 @@ impl Topics {
             };
             match book.filter(|_| !begin.anew) {
                 Some(book) => {
+                    // What was found by what was declared is on record before more is; nothing may come to be acknowledged.
+                    let unwritten = book.ledger().unwritten();
+                    let mut records = unwritten.records;
                     if let Place::Recorded { declaration: Some(declaration), .. } = place {
-                        declarations.push((lane.at.clone(), declaration));
+                        records.push(declaration);
+                    }
+                    if !records.is_empty() && !lane.settings.shared {
+                        declarations.push((lane.at.clone(), records, unwritten.revision));
                     }
                     ready.insert(lane.at.clone(), Ready { begin, standing, book });
                 }
@@ -124,10 +130,13 @@ impl Topics {
                 }
             }
         }
-        for (at, declaration) in declarations {
-            if let Err(error) = control.marks.write(&at, vec![declaration]).await {
-                ready.remove(&at);
-                trouble = Some(Trouble::from(error));
+        for (at, records, revision) in declarations {
+            match control.marks.write(&at, records).await {
+                Ok(()) => ready[&at].book.ledger().written(revision),
+                Err(error) => {
+                    ready.remove(&at);
+                    trouble = Some(Trouble::from(error));
+                }
             }
         }
         let (books, failed) = control.marks.begin(beginning).await;

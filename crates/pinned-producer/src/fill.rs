@@ -9,7 +9,10 @@
 //! older order can't be carried out late.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,8 +20,11 @@ use kafka_wire::{Client, Code, Error, ProducerIdentity, Purpose, Sent, TxnMarker
 use mirror_types::{Offset, TopicPartition};
 use tracing::{debug, info};
 
-/// Markers of one request.
-const MARKERS: Offset = 1000;
+use crate::{
+    Marks,
+    markers::{MARKERS, Markers},
+};
+
 /// What an unanswered order may still bring about, it brings about within this time.
 const SETTLED: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(200);
@@ -31,6 +37,7 @@ const EPOCHS_AHEAD: i32 = 4 * 3600;
 /// Fills gaps, by the way that the target allows.
 pub(crate) struct Filler {
     client: Client,
+    markers: Markers,
     /// The transactional id of a lane's empty transactions begins with this.
     name: String,
     /// The coordinator epoch of the next markers.
@@ -43,14 +50,18 @@ pub(crate) struct Filler {
 pub(crate) enum Unfilled {
     /// The target's log is not what it was left as: its end is here.
     Moved(Offset),
+    /// The partition is not this instance's to write any more.
+    NotOurs,
     /// Neither way is allowed, or the target does not know the partition.
     Refused(Error),
 }
 
 impl Filler {
     pub(crate) fn new(client: Client, link: &str) -> Self {
+        let client = client.for_purpose(Purpose::new("fill"));
         Self {
-            client: client.for_purpose(Purpose::new("fill")),
+            markers: Markers::new(client.clone()),
+            client,
             name: format!("isomirror.{link}"),
             epoch: AtomicI32::new(epoch_now()),
             no_markers: AtomicBool::new(false),
@@ -61,6 +72,7 @@ impl Filler {
     pub(crate) async fn fill(
         &self,
         producer: ProducerIdentity,
+        marks: &Arc<dyn Marks>,
         at: &TopicPartition,
         from: Offset,
         to: Offset,
@@ -70,8 +82,19 @@ impl Filler {
             if self.no_markers.load(Relaxed) {
                 return self.by_transactions(at, end, to).await;
             }
-            match self.markers(producer, at, (to - end).min(MARKERS)).await {
-                Ok(written) => end += written,
+            let count = (to - end).min(MARKERS as Offset);
+            let marker = TxnMarker {
+                producer,
+                coordinator_epoch: self.epoch.load(Relaxed),
+                commit: true,
+                topic: at.topic.clone(),
+                partition: at.partition,
+            };
+            let Some(written) = self.markers.write(marker, count as usize, marks).await else {
+                return Err(Unfilled::NotOurs);
+            };
+            match written {
+                Ok(()) => end += count,
                 // Nothing was written: somebody with a clock ahead of ours has been here.
                 Err(error) if error.code() == Some(Code::TransactionCoordinatorFenced) => {
                     debug!(target = %at, "a smaller coordinator epoch than the last");
@@ -93,27 +116,6 @@ impl Filler {
             }
         }
         Ok(())
-    }
-
-    async fn markers(
-        &self,
-        producer: ProducerIdentity,
-        at: &TopicPartition,
-        count: Offset,
-    ) -> Result<Offset, Error> {
-        let marker = TxnMarker {
-            producer,
-            coordinator_epoch: self.epoch.load(Relaxed),
-            commit: true,
-            topic: at.topic.clone(),
-            partition: at.partition,
-        };
-        let leader = self.client.leader(&at.topic, at.partition).await?.broker;
-        let outcomes = self.client.write_txn_markers(leader, &vec![marker; count as usize]).await?;
-        match outcomes.into_iter().find_map(Result::err) {
-            None => Ok(count),
-            Some(code) => Err(Error::answered(&"target".into(), format!("fill {at}"), code)),
-        }
     }
 
     /// Where the log ends after an order that failed.

@@ -231,13 +231,15 @@ impl LaneWriter {
         let common = &self.common;
         let at = &self.lane.target;
         match what {
-            Before::Fill(to) => match common.filler.fill(self.producer, at, self.expected, to).await {
-                Ok(()) => self.expected = to,
-                Err(Unfilled::Moved(end)) => {
-                    return Some(refusal::end_moved(&self.lane, self.expected, end));
+            Before::Fill(to) => {
+                let (marks, from) = (&self.opening.marks, self.expected);
+                match common.filler.fill(self.producer, marks, at, from, to).await {
+                    Ok(()) => self.expected = to,
+                    Err(Unfilled::Moved(end)) => return Some(refusal::end_moved(&self.lane, from, end)),
+                    Err(Unfilled::NotOurs) => return Some(refusal::not_ours(&self.lane)),
+                    Err(Unfilled::Refused(error)) => return Some(refusal::unfilled(&self.lane, &error)),
                 }
-                Err(Unfilled::Refused(error)) => return Some(refusal::unfilled(&self.lane, &error)),
-            },
+            }
             Before::Unpad(start) => {
                 if let Err(error) = padding::delete(&common.client, at, start).await {
                     return Some(refusal::not_unpadded(&self.lane, start, &error));

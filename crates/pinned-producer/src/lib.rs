@@ -28,6 +28,7 @@ mod fill;
 mod had;
 mod lane;
 mod limits;
+mod markers;
 mod memory;
 mod metrics;
 mod opening;

@@ -265,8 +265,12 @@ impl Daemon {
         });
     }
 
-    /// Stops it as an operator does, and waits.
-    pub fn stop(self) -> Ended {
+    /// Stops it as an operator does, and waits. In the first moments of a process a signal just ends it: so not before it
+    /// has said something.
+    pub fn stop(mut self) -> Ended {
+        while self.log().is_empty() && !self.has_ended() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         self.signal("TERM");
         self.wait()
     }

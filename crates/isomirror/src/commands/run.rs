@@ -43,14 +43,15 @@ fn end_on_panic() {
 }
 
 async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
+    // First of all: until then, a signal just ends the process.
+    let shutdown = CancellationToken::new();
+    let interrupted = on_signals(shutdown.clone())?;
     let labels = [("link".to_owned(), config.link.clone())].into();
     let registry = Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
     let patience = args.until_caught_up.then_some(args.give_up_after);
     let link = Link::new(link::config(&config, patience), &registry).map_err(failure)?;
     let status = link.status();
 
-    let shutdown = CancellationToken::new();
-    let interrupted = on_signals(shutdown.clone())?;
     let answer = status.clone();
     let server = config
         .admin

@@ -10,9 +10,13 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, Timestamp, TopicPartitionList};
 
 use super::offsets::{consumer, query};
+use crate::cluster::POLL;
 
 /// How long nothing may arrive before reading is given up.
 const STALLED: Duration = Duration::from_secs(60);
+/// A leader that has just been elected may not know yet how far the log is replicated, and says too early that a reader
+/// is at its end. So that is believed only once nothing has come for this long.
+const ENDED: Duration = Duration::from_secs(1);
 
 /// Which records are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,11 +105,15 @@ pub fn read_each(
         consumer.assign(&assignment).context("failed to assign")?;
     }
     let mut heard = Instant::now();
+    // Where control records and gaps at the end are seen by no one, the leader says that it has no more.
+    let mut ended: BTreeMap<i32, Instant> = BTreeMap::new();
     while !left.is_empty() {
-        match consumer.poll(Duration::from_millis(200)) {
+        left.retain(|partition, _| ended.get(partition).is_none_or(|since| since.elapsed() < ENDED));
+        match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 heard = Instant::now();
                 let (partition, offset) = (message.partition(), message.offset());
+                ended.remove(&partition);
                 let Some(&end) = left.get(&partition) else { continue };
                 if offset < end {
                     each(&message);
@@ -114,10 +122,9 @@ pub fn read_each(
                     left.remove(&partition);
                 }
             }
-            // Control records and gaps at the end are seen by no one; this tells that they are there.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 heard = Instant::now();
-                left.remove(&partition);
+                ended.insert(partition, heard);
             }
             Some(Err(error)) if passing(&error) => {}
             Some(Err(error)) => return Err(anyhow!(error).context(format!("failed to read {topic}"))),

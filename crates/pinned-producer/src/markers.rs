@@ -1,0 +1,107 @@
+//! Control records for many partitions in one request: a task for each target broker, with one order on its way at a
+//! time; what is asked for meanwhile goes with the next. So the many small fills of a transactional source cost a lane no
+//! more than one round trip each, and the broker one request for all lanes.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
+};
+
+use kafka_wire::{Client, Error, TxnMarker};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::Marks;
+
+/// Markers of one order.
+pub(crate) const MARKERS: usize = 1000;
+
+/// Writes markers, by broker.
+pub(crate) struct Markers {
+    client: Client,
+    brokers: Mutex<HashMap<i32, mpsc::UnboundedSender<Wanted>>>,
+}
+
+/// So many of this marker, for a lane with these marks.
+struct Wanted {
+    marker: TxnMarker,
+    count: usize,
+    marks: Arc<dyn Marks>,
+    /// Dropped where the lane is not ours any more.
+    answer: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Markers {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, brokers: Mutex::default() }
+    }
+
+    /// Writes a marker so many times, [`MARKERS`] at the most, at the broker that leads its partition. `None`: the lane
+    /// is not ours any more.
+    pub(crate) async fn write(
+        &self,
+        marker: TxnMarker,
+        count: usize,
+        marks: &Arc<dyn Marks>,
+    ) -> Option<Result<(), Error>> {
+        let broker = match self.client.leader(&marker.topic, marker.partition).await {
+            Ok(leader) => leader.broker,
+            Err(error) => return Some(Err(error)),
+        };
+        let (answer, outcome) = oneshot::channel();
+        self.to(broker, Wanted { marker, count, marks: marks.clone(), answer });
+        outcome.await.ok()
+    }
+
+    fn to(&self, broker: i32, wanted: Wanted) {
+        let mut brokers = self.brokers.lock().expect("nothing panics under this lock");
+        let sender = brokers.entry(broker).or_insert_with(|| {
+            let (sender, queue) = mpsc::unbounded_channel();
+            tokio::spawn(write(self.client.clone(), broker, queue));
+            sender
+        });
+        sender.send(wanted).expect("the task ends when this does");
+    }
+}
+
+/// Writes what is asked for, as much at a time as there is.
+async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<Wanted>) {
+    let mut waiting = VecDeque::new();
+    loop {
+        while let Ok(wanted) = queue.try_recv() {
+            waiting.push_back(wanted);
+        }
+        // Who asked may have been ended meanwhile, or the lane be another's: then it must not be written any more.
+        waiting.retain(|wanted: &Wanted| !wanted.answer.is_closed() && wanted.marks.may_write());
+        let mut room = MARKERS;
+        let fits = |wanted: &&Wanted| {
+            let fits = wanted.count <= room;
+            room = room.saturating_sub(wanted.count);
+            fits
+        };
+        let now = waiting.iter().take_while(fits).count();
+        if now == 0 {
+            match queue.recv().await {
+                Some(wanted) => waiting.push_back(wanted),
+                None => return,
+            }
+            continue;
+        }
+        let order: Vec<Wanted> = waiting.drain(..now).collect();
+        let markers: Vec<TxnMarker> = order.iter().flat_map(|w| vec![w.marker.clone(); w.count]).collect();
+        match client.write_txn_markers(broker, &markers).await {
+            Ok(outcomes) => {
+                // Those of one partition have one outcome.
+                let mut outcomes = outcomes.into_iter();
+                for Wanted { marker, count, answer, .. } in order {
+                    let outcome = outcomes.by_ref().take(count).last().expect("one for each");
+                    let doing = || format!("fill {}/{}", marker.topic, marker.partition);
+                    let _ =
+                        answer.send(outcome.map_err(|code| Error::answered(&"target".into(), doing(), code)));
+                }
+            }
+            Err(error) => order.into_iter().for_each(|wanted| {
+                let _ = wanted.answer.send(Err(error.clone()));
+            }),
+        }
+    }
+}

@@ -9,6 +9,8 @@ use crate::{Credit, Gap, Lane, LaneId, Mark, Offset, RecordBatch, SourceLane, St
 pub struct Fetched {
     /// The lane it belongs to.
     pub lane: Arc<SourceLane>,
+    /// Where it begins: the `next` of the piece before it. Offsets from here on without a record are gaps.
+    pub first: Offset,
     /// The records; empty where only the position moves (nothing visible up to `next`).
     pub batch: RecordBatch,
     /// The lane's position once this piece is on the target.
@@ -22,6 +24,8 @@ pub struct Fetched {
 pub struct Routed {
     /// The lane, both halves.
     pub lane: Lane,
+    /// Where it begins.
+    pub first: Offset,
     /// The records.
     pub batch: RecordBatch,
     /// The lane's position once this piece is on the target.

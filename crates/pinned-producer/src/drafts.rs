@@ -37,6 +37,8 @@ pub(crate) struct Drafts {
     /// Pieces not yet in a batch, and how many records of the first are.
     queue: VecDeque<Routed>,
     taken: usize,
+    /// Where the piece behind those that are done with has to begin.
+    reached: Offset,
     course: Course,
     had: Had,
 }
@@ -105,6 +107,7 @@ impl Drafts {
             in_transactions: matches!(writing, Writing::Shared { .. }),
             queue: VecDeque::new(),
             taken: 0,
+            reached: course.from(),
             course,
             had,
         }
@@ -130,6 +133,13 @@ impl Drafts {
         let mut builder = self.builder(room);
         let mut draft = Draft::new(&self.lane, self.course.target());
         'done: while let Some(piece) = self.queue.front() {
+            // Not a gap: something was lost on the way here.
+            if piece.first > self.reached {
+                if draft.says_something() {
+                    break;
+                }
+                return Step::Diverged(refusal::piece_missing(&self.lane, self.reached, piece.first));
+            }
             for record in piece.batch.iter().skip(self.taken) {
                 let (offset, place) = (record.offset(), self.course.place(record.offset()));
                 if place == Place::Had {
@@ -211,6 +221,7 @@ impl Drafts {
             }
             let Routed { credit, .. } = self.queue.pop_front().expect("seen above");
             self.taken = 0;
+            self.reached = self.reached.max(next);
             draft.credits.push(credit);
         }
         match builder.is_empty() {

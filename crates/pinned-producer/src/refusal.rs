@@ -246,6 +246,16 @@ pub(crate) fn not_ours(lane: &Lane) -> Stop {
     Stop::new(StopKind::Interrupted, reason, BY_ITSELF)
 }
 
+/// What comes next does not begin where the last ended.
+pub(crate) fn piece_missing(lane: &Lane, from: Offset, to: Offset) -> Stop {
+    let reason = format!("{lane}: offsets {from} to {} were read but have not come here", to - 1);
+    Stop::new(
+        StopKind::Interrupted,
+        reason,
+        "this is a fault of isomirror; report it. The lane begins again by itself",
+    )
+}
+
 fn taken_over(lane: &Lane) -> Stop {
     let reason = format!("{lane}: another instance has taken over its transactions, or one took too long");
     Stop::new(StopKind::Interrupted, reason, BY_ITSELF)

@@ -115,14 +115,17 @@ impl PinnedProducer {
         loop {
             tokio::select! {
                 biased;
-                Some(order) = self.orders.recv() => match order {
-                    Order::Open(opening) => self.open(*opening),
-                    Order::Close { lane, target, closed } => self.close(lane, &target, closed),
-                },
-                piece = self.input.recv() => match piece {
-                    Some(piece) => self.hand_on(piece),
-                    None => break,
-                },
+                Some(order) = self.orders.recv() => self.obey(order),
+                piece = self.input.recv() => {
+                    // The order to open a piece's run is sent before the piece, but may have been given since we looked.
+                    while let Ok(order) = self.orders.try_recv() {
+                        self.obey(order);
+                    }
+                    match piece {
+                        Some(piece) => self.hand_on(piece),
+                        None => break,
+                    }
+                }
                 Some(ended) = self.writers.join_next() => well(ended)?,
             }
         }
@@ -132,6 +135,13 @@ impl PinnedProducer {
             well(ended)?;
         }
         Ok(())
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Open(opening) => self.open(*opening),
+            Order::Close { lane, target, closed } => self.close(lane, &target, closed),
+        }
     }
 
     fn open(&mut self, opening: Opening) {

@@ -273,7 +273,13 @@ impl Reader {
         let (lane, first, cause) = (state.lane.clone(), state.next, state.gap_cause);
         let uncounted = state.uncounted(first, end);
         self.metrics.gap(&lane.at, cause, uncounted);
-        self.piece = Some(Piece { lane, first, next: end, batch: RecordBatch::default(), limit: 0 });
+        self.nothing_up_to(&lane, first, end);
+    }
+
+    /// Only the position moves.
+    fn nothing_up_to(&mut self, lane: &Arc<SourceLane>, first: Offset, next: Offset) {
+        let lane = lane.clone();
+        self.piece = Some(Piece { lane, first, next, batch: RecordBatch::default(), limit: 0 });
         self.hand_on();
     }
 
@@ -368,10 +374,10 @@ impl Reader {
         }
         warn!(lane = %at, from = gap.from, to = gap.to, count, "source records lost to retention; skipped");
         let _ = self.events.blocking_send(LaneEvent::Lost { lane: lane.id, gap });
+        self.nothing_up_to(lane, gap.from, gap.to);
         self.unassign(lane);
         self.assign(vec![(lane.clone(), gap.to)]);
         if let Some(state) = self.lanes.get(&at.topic, at.partition) {
-            state.next = gap.to;
             state.reading = Reading::Assigned;
         }
     }
@@ -389,13 +395,13 @@ impl Reader {
             return;
         }
         let Some(credit) = self.allowed(&piece) else { return };
-        let Piece { lane, next, batch, .. } = piece;
+        let Piece { lane, first, next, batch, .. } = piece;
         self.last_piece = (batch.len(), batch.bytes() as usize);
         if let Some(state) = self.lanes.get(&lane.at.topic, lane.at.partition) {
             state.next = next;
         }
         // The channel is bounded in pieces; what they hold is bounded by the credit.
-        let _ = self.output.blocking_send(Fetched { lane, batch, next, credit });
+        let _ = self.output.blocking_send(Fetched { lane, first, batch, next, credit });
     }
 
     /// Waits for throttle and credit. `None`: the piece must be dropped, and will be read again.

@@ -8,12 +8,13 @@ use kafka_harness::client::{
     Isolation, Load, ProduceOptions, TestRecord, TimestampType, Transaction, count, end_offsets, load,
     produce, produce_with, read_all, read_each, value_number, watermarks,
 };
+use kafka_harness::daemon::eventually;
 use kafka_harness::shared::{pair, unique};
 use kafka_harness::{Cluster, NEW_VERSION, OLD_VERSION, ReadRecord, Security, java};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-/// These records are old, and a broker deletes old records from 30 s after its start on.
+/// These records are old, and a broker of its own default deletes old records from 30 s after its start on.
 const KEEP: (&str, &str) = ("retention.ms", "-1");
 
 fn record(partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> TestRecord {
@@ -373,8 +374,11 @@ fn an_old_version_serves_transactions_and_starts_again() {
     }
     cluster.kill(1).expect("killed");
     cluster.start(1).expect("started again");
-    assert_eq!(count(&props, &topic, Isolation::Committed).expect("read")[&0], 2);
-    assert_eq!(end_offsets(&props, &topic).expect("ends")[&0], 6);
+    // It may have died before it had written that the transaction is over; then it writes it now.
+    let all = || (end_offsets(&props, &topic).expect("ends")[&0] == 6).then_some(());
+    eventually("both transactions have ended", all);
+    let committed = || (count(&props, &topic, Isolation::Committed).expect("read")[&0] == 2).then_some(());
+    eventually("the committed records are there", committed);
 }
 
 /// What a client had on its way when it died can be held, and reaches the broker behind what others wrote meanwhile.

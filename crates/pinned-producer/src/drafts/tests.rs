@@ -50,8 +50,9 @@ fn drafts(opening: &Opening, takes: Takes, policy: RefusedPolicy) -> Drafts {
     Drafts::new(opening, Options::new(|_| None).unwrap(), policy, takes, Memory::default())
 }
 
+/// A piece that begins where the one before it ended, or before.
 fn piece(lane: &Lane, batch: RecordBatch, next: Offset) -> Routed {
-    Routed { lane: lane.clone(), batch, next, credit: lane.source.credit.take(1).unwrap() }
+    Routed { lane: lane.clone(), first: 0, batch, next, credit: lane.source.credit.take(1).unwrap() }
 }
 
 /// A record at each of these offsets.
@@ -402,4 +403,18 @@ fn a_translated_lane_compares_the_record_that_is_the_targets_last() {
     differs.push(4, 8, Some(b"k"), Some(b"v"), []);
     drafts.add(piece(&lane, differs, 6));
     assert!(matches!(drafts.step(STAMP), Step::Diverged(_)));
+}
+
+#[test]
+fn a_piece_that_is_lost_on_the_way_is_no_gap() {
+    let lane = lane();
+    for opening in [identical(&lane, 0, None), translated(&lane, 0, 50)] {
+        let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
+        drafts.add(Routed { first: 0, ..piece(&lane, records([0, 1]), 2) });
+        drafts.add(Routed { first: 3, ..piece(&lane, records([3]), 4) });
+        let Step::Batch(draft) = drafts.step(STAMP) else { panic!("the first piece is there") };
+        assert_eq!(draft.offsets, [0, 1]);
+        let Step::Diverged(stop) = drafts.step(STAMP) else { panic!("offset 2 is missing") };
+        assert!(stop.reason.contains("offsets 2 to 2"), "{stop}");
+    }
 }

@@ -231,7 +231,10 @@ fn so_it_is_on_an_old_broker() {
 fn what_the_target_refuses_is_left_out_and_the_rest_is_there_once() {
     let mut world = World::new(Cluster::builder().start().expect("a broker"), 1);
     // Batches are too large at first, and a record without a key is not taken; nobody knows either beforehand.
-    let configs = [("max.message.bytes", "5000"), ("cleanup.policy", "compact")];
+    // All have the same key: nothing must be compacted away (the segment ends at the first marker, years after its first
+    // record, unless it may last as long).
+    let forever = i64::MAX.to_string();
+    let configs = [("max.message.bytes", "5000"), ("cleanup.policy", "compact"), ("segment.ms", &forever)];
     world.cluster.alter_topic_config(&world.topic, &configs).unwrap();
     let runtime = Runtime::new().unwrap();
     let refused: Vec<_> = world.sources.iter_mut().map(Source::refused).collect();
@@ -240,7 +243,7 @@ fn what_the_target_refuses_is_left_out_and_the_rest_is_there_once() {
         let mut dice = Dice::new(3);
         stage.open(world.open(0..LANES, 0, &mut dice).await);
         let mut run = 0;
-        while let Ok((lane, stop)) = tokio::time::timeout(Duration::from_secs(5), stage.stop()).await {
+        while let Ok((lane, stop)) = tokio::time::timeout(Duration::from_secs(15), stage.stop()).await {
             assert!(passes(&stop) && run < 50, "{stop}");
             run += 1;
             let partition = (lane.0 % 10) as i32;

@@ -75,6 +75,7 @@ impl Source {
     pub fn pieces(&self, lane: &Lane, from: Offset, dice: &mut Dice) -> Vec<(Routed, Duration)> {
         let mut left = &self.offsets[self.offsets.partition_point(|offset| *offset < from)..];
         let mut pieces = Vec::new();
+        let mut first = from.min(self.offsets[0]);
         while !left.is_empty() {
             let (these, behind) = left.split_at(left.len().min(1 + dice.below(200) as usize));
             let mut batch = RecordBatch::default();
@@ -86,7 +87,8 @@ impl Source {
             let next = behind.first().copied().unwrap_or(self.end);
             let credit = lane.source.credit.take(batch.cost()).expect("the buffer is large");
             let pause = self.pause.mul_f64(dice.below(1000) as f64 / 1000.0);
-            pieces.push((Routed { lane: lane.clone(), batch, next, credit }, pause));
+            pieces.push((Routed { lane: lane.clone(), first, batch, next, credit }, pause));
+            first = next;
             left = behind;
         }
         pieces

@@ -124,6 +124,8 @@ impl Sender {
 
     /// Waits until it is worth a request.
     async fn gather(&mut self, waiting: &mut VecDeque<Outgoing>, on_the_way: &OnTheWay) {
+        // The lanes that one answer has set going do their part first, so that their next batches go together, too.
+        tokio::task::yield_now().await;
         loop {
             while let Ok(outgoing) = self.queue.try_recv() {
                 waiting.push_back(outgoing);

@@ -67,6 +67,8 @@ impl Markers {
 async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<Wanted>) {
     let mut waiting = VecDeque::new();
     loop {
+        // The lanes that one answer has set going ask together.
+        tokio::task::yield_now().await;
         while let Ok(wanted) = queue.try_recv() {
             waiting.push_back(wanted);
         }

@@ -143,6 +143,38 @@ fn partitions_and_contents_of_the_target() {
     expect(&config, 3, &[&format!("error target-gone {absent}")], "marks CONFIG forget");
 }
 
+/// What the daemon would refuse by its marks, in its words, before it is started.
+#[test]
+fn lanes_that_would_not_go_on_by_the_links_marks() {
+    let (source, target) = pair();
+    let [topic, other] = ["marks", "marks-other"].map(unique);
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    target.create_topic(&other, 2, 1, &[]).unwrap();
+    records(&topic, source);
+    let config = link(source, target, &topic);
+    config.run_until_caught_up().expect(0);
+    expect(&config, 0, &[], "");
+
+    let setting = format!("error marks-of-another-setting {topic}");
+    let renamed = config.clone().topics(&format!("rename = {{ '{topic}' = '{other}' }}"));
+    expect(&renamed, 3, &[&setting, &setting], "is now told to mirror it to");
+    let translated = config.clone().topics("offsets = 'translated'");
+    expect(&translated, 3, &[&setting, &setting], "it was begun with identical offsets");
+
+    source.delete_topic(&topic).unwrap();
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    records(&topic, source);
+    records(&topic, source);
+    let diverged = format!("error marks-diverged {topic}");
+    expect(&config, 3, &[&diverged, &diverged], "this link has mirrored topic id");
+    let ended = config.run_until_caught_up().expect(5);
+    let (_, report) = check(&config, &[]);
+    let found = report["findings"][0]["found"].as_str().unwrap();
+    // The log escapes quotes.
+    let found = found.split('"').next().unwrap();
+    assert!(ended.log.contains(found), "the daemon says the same: {found}\n{}", ended.log);
+}
+
 #[test]
 fn configs_that_break_fidelity() {
     /// Configs on the source and on the target; exit code, findings, and words in them.

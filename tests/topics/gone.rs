@@ -101,7 +101,7 @@ fn a_source_topic_made_again_between_two_looks_stops_its_lanes() {
     source.create_topic(&topic, 1, 1, &[]).unwrap();
     write(source, &topic, 0, 100..103);
     let (reason, fix) = eventually("its lane stops", || stopped(&daemon.status(), &topic, 0));
-    assert!(reason.contains("ends at offset") && reason.contains("stands at 50"), "{reason}");
+    assert!(reason.contains("recreated") && reason.contains("up to offset 50"), "{reason}");
     assert!(fix.contains(&format!("forget --topic {topic}")), "{fix}");
     assert_eq!(
         numbers(target, &topic)[&0],
@@ -109,6 +109,87 @@ fn a_source_topic_made_again_between_two_looks_stops_its_lanes() {
         "nothing of the new one is mixed in"
     );
     daemon.stop().expect(0);
+}
+
+/// The new topic is longer than the old one was before anyone looks: librdkafka would read it on from the old one's
+/// offset, and its records would look like the next.
+#[test]
+fn a_source_topic_made_again_and_longer_at_once_is_not_mixed_with_the_old_one() {
+    let (source, target) = pair();
+    let topic = unique("source-longer");
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    write(source, &topic, 0, 0..50);
+    let daemon = Config::new(source, target, &topic).topics("refresh = '1h'").run();
+    daemon.wait_for_records(50);
+    source.delete_topic(&topic).unwrap();
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    for partition in 0..2 {
+        write(source, &topic, partition, 100..400);
+    }
+    for partition in 0..2 {
+        let (reason, _) = eventually("its lane stops", || stopped(&daemon.status(), &topic, partition));
+        assert!(reason.contains("recreated"), "{reason}");
+    }
+    let there = numbers(target, &topic);
+    assert_eq!(there[&0], (0..50).collect::<Vec<_>>(), "nothing of the new one is mixed in");
+    assert!(!there.contains_key(&1) || there[&1].is_empty(), "{there:?}");
+    daemon.stop().expect(0);
+}
+
+/// With `policy.loss = "skip"`, where the target's offsets are its own: all of the old topic that was read, then all of the
+/// new one. The daemon is not restarted, and the loss is told.
+#[test]
+fn with_loss_skip_a_translated_lane_goes_on_with_the_topic_that_was_made_again() {
+    let (source, target) = pair();
+    for writers in ["exclusive", "shared"] {
+        let topic = unique("goes-on");
+        let again = |from: u64, to: u64| {
+            source.delete_topic(&topic).unwrap();
+            source.create_topic(&topic, 1, 1, &[]).unwrap();
+            write(source, &topic, 0, from..to);
+        };
+        source.create_topic(&topic, 1, 1, &[]).unwrap();
+        write(source, &topic, 0, 0..50);
+        let config = Config::new(source, target, &topic)
+            .topics("offsets = 'translated'")
+            .topics(&format!("writers = '{writers}'"))
+            .section("[policy]\nloss = 'skip'");
+        let daemon = config.run();
+        daemon.wait_for_records(50);
+        again(100, 400);
+        let all: Vec<u64> = (0..50).chain(100..400).collect();
+        eventually("the new one is there", || (total(target, &topic) >= 350).then_some(()));
+        daemon.wait_ready();
+        assert_eq!(numbers(target, &topic)[&0], all);
+        let log = daemon.log();
+        assert!(log.contains("source records are lost (recreated); skipped"), "{log}");
+        daemon.stop().expect(0);
+
+        // The same while no daemon runs: a batch run's exit code tells of it, once.
+        again(500, 510);
+        config.run_until_caught_up().expect(5);
+        let all: Vec<u64> = all.into_iter().chain(500..510).collect();
+        assert_eq!(numbers(target, &topic)[&0], all);
+        write(source, &topic, 0, 510..512);
+        config.run_until_caught_up().expect(0);
+        assert_eq!(numbers(target, &topic)[&0].len(), all.len() + 2);
+    }
+}
+
+#[test]
+fn with_loss_skip_an_identical_lane_stops_all_the_same_and_says_why() {
+    let (source, target) = pair();
+    let topic = unique("no-way-back");
+    source.create_topic(&topic, 1, 1, &[]).unwrap();
+    write(source, &topic, 0, 0..50);
+    let config = Config::new(source, target, &topic).section("[policy]\nloss = 'skip'");
+    config.run_until_caught_up().expect(0);
+    source.delete_topic(&topic).unwrap();
+    source.create_topic(&topic, 1, 1, &[]).unwrap();
+    write(source, &topic, 0, 100..400);
+    let ended = config.run_until_caught_up().expect(5);
+    assert!(ended.log.contains("recreated") && ended.log.contains("can't go back"), "{}", ended.log);
+    assert_eq!(numbers(target, &topic)[&0], (0..50).collect::<Vec<_>>());
 }
 
 #[test]

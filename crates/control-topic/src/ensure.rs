@@ -26,6 +26,10 @@ const DESCRIBE_VERSION: i16 = 4;
 /// DescribeConfigs' number for topics.
 const TOPIC: i8 = 2;
 
+/// Replicas of a new one, the first of these that there are brokers for, else as many as the brokers' default: it must
+/// outlive one, and take what needs two in sync.
+pub const REPLICATION: [i16; 2] = [3, 2];
+
 /// The configuration of a new control topic.
 ///
 /// Whoever takes over a slot reads its partition from the start, while its lanes wait: what compaction has not

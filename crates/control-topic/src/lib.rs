@@ -19,7 +19,7 @@ mod visible;
 mod write;
 
 pub use claim::Claim;
-pub use ensure::CONFIGS;
+pub use ensure::{CONFIGS, REPLICATION};
 pub use error::{Error, Right};
 pub use topic::{ControlTopic, name_of};
 pub use write::SlotWriter;

@@ -4,7 +4,10 @@
 //! Never logs a secret (librdkafka's own lines hold none), and never decides what to do about an error.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
@@ -20,6 +23,12 @@ const FAIL: &str = "FAIL";
 /// properties that this kind of client ignores.
 const CHATTY: [&str; 8] =
     [FAIL, "ERROR", "GETPID", "CONFWARN", "REQTMOUT", "SESSTMOUT", "MAXPOLL", "GETSUBSCRIPTIONS"];
+
+/// The facility that tells what a client learns of topics.
+const METADATA: &str = "METADATA";
+
+/// What a topic without an id has for one: sixteen bytes of nothing.
+pub(crate) const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// What is wrong with the connections of one client.
 #[derive(Debug, Clone)]
@@ -59,12 +68,20 @@ pub fn is_authentication(code: RDKafkaErrorCode) -> bool {
 pub struct LogContext {
     cluster: Arc<str>,
     last: Arc<Mutex<Option<ConnectionError>>>,
+    topic_ids: Arc<TopicIds>,
+}
+
+/// Topics and the ids that the clients have learnt for them.
+#[derive(Debug, Default)]
+struct TopicIds {
+    is_news: AtomicBool,
+    learnt: Mutex<Vec<(String, String)>>,
 }
 
 impl LogContext {
     /// A context whose log lines name `cluster` (for people: "target cluster dc2").
     pub fn new(cluster: impl Into<Arc<str>>) -> Self {
-        Self { cluster: cluster.into(), last: Arc::default() }
+        Self { cluster: cluster.into(), last: Arc::default(), topic_ids: Arc::default() }
     }
 
     /// The last thing that was wrong with the connections, since the last [`Self::clear`].
@@ -75,6 +92,30 @@ impl LogContext {
     /// Forgets what was wrong: call it when the cluster has answered.
     pub fn clear(&self) {
         *self.last() = None;
+    }
+
+    /// Topics that the clients have learnt an id of since this was last asked, in that order. They have to be made with
+    /// `debug` = `metadata` and the log level of that.
+    ///
+    /// A consumer that polls one queue for everything hears of a topic's new id before the first record that it fetched
+    /// under it: librdkafka writes the line, then changes the id, then fetches.
+    pub fn topic_ids(&self) -> Vec<(String, String)> {
+        if !self.topic_ids.is_news.swap(false, Relaxed) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.topic_ids.learnt.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note_topic_id(&self, message: &str) {
+        // librdkafka 2.12: "Topic %s changed id from %s to %s"; no topic name has a blank.
+        let words: Vec<&str> = message.split(' ').collect();
+        if let [.., "Topic", topic, "changed", "id", "from", _, "to", id] = words[..]
+            && id != NO_ID
+        {
+            let mut learnt = self.topic_ids.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+            learnt.push((topic.to_owned(), id.to_owned()));
+            self.topic_ids.is_news.store(true, Relaxed);
+        }
     }
 
     fn last(&self) -> MutexGuard<'_, Option<ConnectionError>> {
@@ -108,7 +149,13 @@ impl ClientContext for LogContext {
         if facility == FAIL {
             self.note_failure(message);
         }
+        if facility == METADATA {
+            self.note_topic_id(message);
+        }
         match level {
+            RDKafkaLogLevel::Debug if facility == METADATA => {
+                tracing::trace!(target: "librdkafka", cluster, facility, "{message}");
+            }
             _ if CHATTY.contains(&facility) => {
                 tracing::debug!(target: "librdkafka", cluster, facility, "{message}");
             }
@@ -162,5 +209,17 @@ mod tests {
         assert_eq!(clone.last_error().unwrap().reason, "a:9092/1: Disconnected");
         clone.clear();
         assert!(context.last_error().is_none());
+    }
+
+    #[test]
+    fn the_ids_of_topics_are_told_once_and_in_order() {
+        let context = LogContext::new("source cluster dc1");
+        let says = |line| context.log(RDKafkaLogLevel::Debug, "METADATA", line);
+        says("[thrd:main]: Topic a.b changed id from AAAAAAAAAAAAAAAAAAAAAA to x+1");
+        says("[thrd:main]: Topic a.b [0] Leader 1 Epoch 0");
+        says("Topic c changed id from x to y");
+        let learnt = [("a.b", "x+1"), ("c", "y")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(context.clone().topic_ids(), learnt);
+        assert!(context.topic_ids().is_empty());
     }
 }

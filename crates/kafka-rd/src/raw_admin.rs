@@ -20,14 +20,12 @@ pub use self::types::{
     AclOperation, AdminError, ClusterDescription, ConfigEntry, ConfigResource, Listed, NewTopic, OffsetSpec,
     Operations, TopicDescription, describe,
 };
+use crate::context::NO_ID;
 
 /// librdkafka gives every admin request a timeout of its own; this much more is waited for its verdict.
 const GRACE: Duration = Duration::from_secs(2);
 /// What librdkafka makes of a partition about which it has no answer.
 const UNANSWERED: i64 = sys::RD_KAFKA_OFFSET_INVALID as i64;
-
-/// What a topic without an id has for one: sixteen bytes of nothing.
-const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The admin calls of one client. Cheap; make one for each call.
 #[derive(Clone, Copy)]

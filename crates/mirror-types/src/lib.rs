@@ -13,7 +13,7 @@ pub use batch::{Header, Record, RecordBatch};
 pub use flow::{Budget, Credit, Denied, LaneCredit};
 pub use lane::{Lane, LaneId, Side, SourceLane, TopicPartition};
 pub use mark::{Gap, GapCause, Mark};
-pub use message::{Acked, Fetched, LaneEvent, Routed};
+pub use message::{Acked, Fetched, LaneEvent, Routed, SourceChange};
 pub use stop::{Stop, StopKind};
 
 /// A Kafka record offset.

@@ -30,6 +30,11 @@ pub enum GapCause {
 }
 
 impl GapCause {
+    /// Whether there were records, and they are gone.
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::Retention | Self::Recreated)
+    }
+
     /// The value of the metric label `cause`.
     pub fn as_str(self) -> &'static str {
         match self {

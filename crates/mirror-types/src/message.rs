@@ -54,6 +54,15 @@ pub struct Acked {
     pub timestamps: Vec<i64>,
 }
 
+/// How a source partition is not what a lane has read any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceChange {
+    /// Its topic was deleted and made again.
+    Recreated,
+    /// It has forgotten what was at this offset and behind; other records may be there by now.
+    Truncated(Offset),
+}
+
 /// Any stage → the supervisor: something happened to a lane that someone must hear of.
 #[derive(Debug)]
 pub enum LaneEvent {
@@ -62,6 +71,15 @@ pub enum LaneEvent {
         /// Which run of which lane.
         lane: LaneId,
         /// Why.
+        stop: Stop,
+    },
+    /// The source is not what the lane has read any more; the source's stage has let go of the lane.
+    Changed {
+        /// Which run of which lane.
+        lane: LaneId,
+        /// How.
+        change: SourceChange,
+        /// What is to be said of it.
         stop: Stop,
     },
     /// Records were lost and, as the policy says, skipped; the lane goes on behind them.

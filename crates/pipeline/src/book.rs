@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use mirror_types::{Budget, LaneId, Offset, Side, Stop, StopKind, TopicPartition};
+use mirror_types::{Budget, LaneId, Offset, Side, SourceChange, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::LaneProgress;
 use tracing::{info, warn};
 
@@ -50,6 +50,13 @@ pub(crate) struct LaneEntry {
     pub(crate) id: LaneId,
     pub(crate) target: TopicPartition,
     pub(crate) state: LaneState,
+    /// The id of the source topic that it mirrors, where that is known.
+    pub(crate) topic_id: Option<String>,
+    /// The run, and how the source has changed under it, if that ended it.
+    pub(crate) source: Option<Arc<SourceLane>>,
+    pub(crate) change: Option<SourceChange>,
+    /// Where the source ended when the topic was last seen to be that one.
+    pub(crate) seen_end: Option<Offset>,
     pub(crate) progress: Option<Arc<LaneProgress>>,
     /// Why its last run stopped, for not saying so twice.
     pub(crate) last_stop: Option<Stop>,
@@ -69,6 +76,10 @@ impl LaneEntry {
             id,
             target,
             state: LaneState::Starting,
+            topic_id: None,
+            source: None,
+            change: None,
+            seen_end: None,
             progress: None,
             last_stop: None,
             earlier: (0, 0),
@@ -180,7 +191,7 @@ pub(crate) struct Book {
     pub(crate) slots_trouble: Option<String>,
     /// Topics that the configuration names and that are not on the source.
     pub(crate) missing: BTreeMap<String, Stop>,
-    /// Source offsets lost and skipped.
+    /// How many times source records were lost and skipped.
     pub(crate) lost: u64,
     phase: &'static str,
     started: Instant,

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mirror_types::{LaneEvent, LaneId, Offset, Stop, StopKind, TopicPartition};
+use mirror_types::{LaneEvent, LaneId, Offset, SourceChange, Stop, StopKind, TopicPartition};
 use offset_marks::control::{Event, EventKind};
-use source_consumer::Command;
+use source_consumer::{Command, LossPolicy};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tracing::{debug, error, warn};
 
@@ -35,13 +35,14 @@ impl Events {
         while let Some(event) = self.events.recv().await {
             while self.notes.try_join_next().is_some() {}
             match event {
-                LaneEvent::Stopped { lane, stop } => self.stopped(lane, stop),
+                LaneEvent::Stopped { lane, stop } => self.stopped(lane, None, stop),
+                LaneEvent::Changed { lane, change, stop } => self.stopped(lane, Some(change), stop),
                 LaneEvent::Lost { lane, gap } => {
                     let at = self.lane(lane);
                     if let Some(at) = &at {
                         self.control.marks.lost(at, gap);
                     }
-                    self.control.book().lost += (gap.to - gap.from) as u64;
+                    self.control.book().lost += 1;
                     let words =
                         format!("{} source offsets were deleted before they were read", gap.to - gap.from);
                     self.note(at.as_ref(), EventKind::Retention, gap.from, gap.to, words);
@@ -65,17 +66,26 @@ impl Events {
         let _ = timeout(LAST, self.notes.join_all()).await;
     }
 
-    fn stopped(&mut self, id: LaneId, stop: Stop) {
+    fn stopped(&mut self, id: LaneId, change: Option<SourceChange>, stop: Stop) {
         let stopped = {
             let mut book = self.control.book();
             let lane = book.lanes.iter_mut().find(|(_, lane)| lane.id == id);
             lane.map(|(at, lane)| {
                 let news = lane.last_stop.as_ref() != Some(&stop);
-                self.control.stop(at, lane, stop.clone());
+                // What the lane could go on behind is seen when it starts again.
+                let skips = self.control.config.loss == LossPolicy::Skip && change.is_some();
+                let stop = match skips {
+                    true => Stop { kind: StopKind::Interrupted, ..stop.clone() },
+                    false => stop.clone(),
+                };
+                self.control.stop(at, lane, stop);
+                lane.change = change;
                 (at.clone(), lane.position().unwrap_or(-1), news)
             })
         };
         let kind = match stop.kind {
+            _ if change.is_some() && self.control.config.loss == LossPolicy::Skip => return,
+            StopKind::Diverged if change.is_some() => EventKind::Truncated,
             StopKind::Diverged => EventKind::Diverged,
             StopKind::Lost => EventKind::Retention,
             _ => return,

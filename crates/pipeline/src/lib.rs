@@ -31,4 +31,5 @@ pub use link::{Link, Outcome};
 pub use loops::{LOOP_FIX, Loop, LoopError, loops, nothing_renamed};
 pub use marks::SLOTS;
 pub use pinned_producer::{Offsets, RefusedPolicy};
+pub use resume::{Loss, Now, Refused, unlike};
 pub use source_consumer::LossPolicy;

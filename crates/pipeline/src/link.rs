@@ -39,7 +39,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 pub struct Outcome {
     /// Lanes that had stopped in trouble, and why.
     pub stopped: Vec<(String, Stop)>,
-    /// Source records that were lost, and skipped as the policy says.
+    /// How many times source records were lost, and skipped as the policy says.
     pub lost: u64,
     /// Whether all that was in flight got to the target before the deadline.
     pub drained: bool,

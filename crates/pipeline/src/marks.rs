@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use control_topic::{Claim, ControlTopic, Error, SlotWriter};
+use control_topic::{Claim, ControlTopic, Error, REPLICATION, SlotWriter};
 use futures::future::join_all;
 use kafka_wire::{Client, Code};
 use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
@@ -122,9 +122,8 @@ impl MarkBooks {
         Ok(opened)
     }
 
-    /// With three replicas, where there are as many brokers: it must outlive one, and take what needs two in sync.
     async fn ensure(&self) -> Result<ControlTopic, Error> {
-        for replication in [3, 2] {
+        for replication in REPLICATION {
             match ControlTopic::ensure(&self.client, &self.link, SLOTS, replication).await {
                 Err(Error::Kafka { cause, .. }) if cause.code() == Some(Code::InvalidReplicationFactor) => {}
                 ensured => return ensured,

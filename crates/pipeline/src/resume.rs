@@ -6,8 +6,13 @@
 //! be the same.
 
 use mirror_types::{GapCause, Offset, Stop, StopKind, TopicPartition};
-use offset_marks::{LedgerWriter, Point, control::ControlRecord};
+use offset_marks::{
+    LaneStart, LedgerWriter, OffsetsMode, Point, WritersMode,
+    control::{ControlRecord, EventKind},
+};
 use pinned_producer::{Offsets, Standing};
+
+use crate::TopicSettings;
 
 /// What is known of a lane that is to be started.
 pub(crate) struct Known<'a> {
@@ -27,6 +32,52 @@ pub(crate) struct Known<'a> {
     pub(crate) made_again: bool,
     /// The source's log start and end.
     pub(crate) source: (Offset, Offset),
+    /// It was truncated to here while it was read, though it may be longer again.
+    pub(crate) truncated: Option<Offset>,
+}
+
+/// What is to be compared with how a lane once began.
+pub struct Now<'a> {
+    /// The source partition.
+    pub at: &'a TopicPartition,
+    /// The target partition.
+    pub target: &'a TopicPartition,
+    /// What is promised of it.
+    pub settings: &'a TopicSettings,
+    /// The source topic's id, where it has one.
+    pub source_topic_id: Option<&'a str>,
+    /// The target topic's id, where it has one.
+    pub target_topic_id: Option<&'a str>,
+    /// The source's log start and end.
+    pub source: (Offset, Offset),
+    /// Where the source topic ended when it was last seen to be the one that the lane began with.
+    pub seen_end: Option<Offset>,
+}
+
+/// Why a lane can't go on as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What it stops with.
+    pub stop: Stop,
+    /// What is lost if it begins anew behind it, as `policy.loss = "skip"` has it; none where it can't.
+    pub loss: Option<Loss>,
+}
+
+/// A loss that a lane can go on behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// What happened.
+    pub kind: EventKind,
+    /// The source offsets that it is about.
+    pub from: Offset,
+    /// The first behind them.
+    pub to: Offset,
+    /// How many of them the target is known to lack for good.
+    pub lost: u64,
+    /// The source offset where the lane goes on.
+    pub at: Offset,
+    /// What is known and what is not, in words.
+    pub words: String,
 }
 
 /// Where a lane stands.
@@ -68,7 +119,7 @@ pub(crate) struct Begin {
 
 impl Place {
     /// By the marks alone.
-    pub(crate) fn of(ledger: &LedgerWriter) -> Self {
+    fn of(ledger: &LedgerWriter) -> Self {
         Self::Recorded {
             start: ledger.start().at,
             position: ledger.position(),
@@ -77,8 +128,22 @@ impl Place {
         }
     }
 
+    /// By what the lane's mode goes by.
+    pub(crate) fn now(
+        ledger: &mut LedgerWriter,
+        standing: &Standing,
+        offsets: Offsets,
+        shared: bool,
+        cause: GapCause,
+    ) -> Self {
+        match offsets == Offsets::Translated && !shared {
+            true => Self::settled(ledger, standing, cause),
+            false => Self::of(ledger),
+        }
+    }
+
     /// By what was declared to lie at the target's log end. The ledger then has it all.
-    pub(crate) fn settled(ledger: &mut LedgerWriter, standing: &Standing, cause: GapCause) -> Self {
+    fn settled(ledger: &mut LedgerWriter, standing: &Standing, cause: GapCause) -> Self {
         match ledger.settle(standing.end, Some(cause)) {
             Err(shorter) => Self::Shorter(shorter.position),
             Ok(declared) => match Self::of(ledger) {
@@ -91,11 +156,170 @@ impl Place {
     }
 }
 
+// === impl Refused ===
+
+impl From<Stop> for Refused {
+    fn from(stop: Stop) -> Self {
+        Self { stop, loss: None }
+    }
+}
+
+impl Refused {
+    /// A lane that can begin anew behind the loss, unless its offsets are to be the source's.
+    fn with(stop: Stop, offsets: Offsets, loss: Loss) -> Self {
+        let Stop { kind, reason, fix } = stop;
+        match offsets {
+            Offsets::Identical => {
+                let reason = format!(
+                    "{reason}. policy.loss = \"skip\" can't help here: a target with identical offsets can't go back"
+                );
+                Stop::new(kind, reason, fix).into()
+            }
+            Offsets::Translated => {
+                let fix = format!(
+                    "{fix}. Or, to go on behind what the target has, from source offset {}: set policy.loss = \"skip\" and \
+                     restart",
+                    loss.at
+                );
+                Self { stop: Stop::new(kind, reason, fix), loss: Some(loss) }
+            }
+        }
+    }
+}
+
+/// What a lane of this configuration promises.
+pub(crate) fn modes(settings: &TopicSettings) -> (OffsetsMode, WritersMode) {
+    let offsets = match settings.offsets {
+        Offsets::Identical => OffsetsMode::Identical,
+        Offsets::Translated => OffsetsMode::Translated,
+    };
+    (offsets, if settings.shared { WritersMode::Shared } else { WritersMode::Exclusive })
+}
+
+/// Whether the marks of a lane, which end at `position`, are about what is there now. `made_again`: the target topic is,
+/// as the operator was told.
+pub(crate) fn same_story(
+    start: &LaneStart,
+    position: Offset,
+    now: &Now<'_>,
+    made_again: bool,
+) -> Result<(), Refused> {
+    let Now { at, target, settings, .. } = now;
+    let forget = format!(
+        "find out what happened. To mirror {at} from its start again: stop isomirror, delete topic {} on the target, \
+         forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
+        target.topic, at.topic
+    );
+    let other = |then: &Option<String>, now: Option<&str>| {
+        then.as_deref()
+            .zip(now)
+            .filter(|(then, now)| then != now)
+            .map(|(then, now)| (then.to_owned(), now.to_owned()))
+    };
+    if start.target_topic != *target.topic {
+        let reason = format!(
+            "{at}: this link has mirrored it to {}, and is now told to mirror it to {}",
+            start.target_topic, target.topic
+        );
+        let fix = format!(
+            "take the rename back; or, to mirror it to {} from its start: stop isomirror, forget its marks (isomirror \
+             marks CONFIG forget --topic {}), and start it again",
+            target.topic, at.topic
+        );
+        return Err(Stop::new(StopKind::Precondition, reason, fix).into());
+    }
+    let (offsets, writers) = modes(settings);
+    if (start.offsets, start.writers) != (offsets, writers) {
+        let reason = format!(
+            "{at}: it was begun with {} offsets and {} writers, and is now to have {} offsets and {} writers",
+            start.offsets, start.writers, offsets, writers
+        );
+        let fix = format!(
+            "take the change back; or, to begin anew behind what the target holds: stop isomirror, forget its marks \
+             (isomirror marks CONFIG forget --topic {}), and start it again",
+            at.topic
+        );
+        return Err(Stop::new(StopKind::Precondition, reason, fix).into());
+    }
+    let target_made_again = other(&start.target_topic_id, now.target_topic_id).is_some() && !made_again;
+    if let Some((then, id)) = other(&start.source_topic_id, now.source_topic_id) {
+        let reason = format!(
+            "{at}: the source topic was recreated (deleted and made again): this link has mirrored topic id {then} up to \
+             offset {position}, now it is {id}"
+        );
+        let stop = Stop::new(StopKind::Diverged, reason, forget);
+        if target_made_again {
+            return Err(stop.into());
+        }
+        let loss = recreated(position, now.source.0, now.seen_end);
+        return Err(Refused::with(stop, settings.offsets, loss));
+    }
+    if target_made_again && settings.offsets == Offsets::Translated {
+        let reason = format!("{at}: target topic {} was deleted and made again", target.topic);
+        return Err(Stop::new(StopKind::Diverged, reason, forget).into());
+    }
+    Ok(())
+}
+
+/// The source topic is another: all that the old one had behind the lane's position is lost.
+fn recreated(position: Offset, first: Offset, seen_end: Option<Offset>) -> Loss {
+    let end = seen_end.unwrap_or(position).max(position);
+    let lost = end.abs_diff(position);
+    let known = match lost {
+        0 => format!("whether it had records from offset {position} on, and how many, is not known"),
+        _ => format!(
+            "{lost} of its offsets, {position} to {}, are lost; what came behind is not known",
+            end - 1
+        ),
+    };
+    let words = format!(
+        "the source topic was deleted and made again: {known}; the lane goes on with the first record of the new one, \
+         offset {first}"
+    );
+    Loss { kind: EventKind::Recreated, from: position, to: end, lost, at: first, words }
+}
+
+/// Why a lane that has begun would not go on, by its marks and by where both sides begin and end: what the daemon finds
+/// before it has read a record. `ledger` is then as the daemon would have it.
+pub fn unlike(ledger: &mut LedgerWriter, now: &Now<'_>, target_end: Offset) -> Result<(), Refused> {
+    let start = ledger.start().clone();
+    same_story(&start, ledger.position().source, now, false)?;
+    let standing = Standing { start: 0, end: target_end, last: None };
+    let TopicSettings { offsets, shared, .. } = *now.settings;
+    let place = Place::now(ledger, &standing, offsets, shared, GapCause::Transaction);
+    let known = Known {
+        at: now.at,
+        target: now.target,
+        offsets,
+        shared,
+        standing: &standing,
+        place: &place,
+        made_again: false,
+        source: now.source,
+        truncated: None,
+    };
+    begin(&known).map(drop)
+}
+
+impl Known<'_> {
+    /// Up to where the source has what was read.
+    fn agrees_to(&self) -> Offset {
+        self.truncated.unwrap_or(self.source.1).min(self.source.1)
+    }
+}
+
 /// Decides for one lane.
-pub(crate) fn begin(known: &Known<'_>) -> Result<Begin, Stop> {
+pub(crate) fn begin(known: &Known<'_>) -> Result<Begin, Refused> {
     match known.offsets {
         Offsets::Identical => identical(known),
         Offsets::Translated => translated(known),
+    }
+}
+
+impl Begin {
+    /// Behind a loss: with nothing before that could be compared.
+    pub(crate) fn anew(position: Offset) -> Self {
+        Self { anew: true, ..from(position) }
     }
 }
 
@@ -103,12 +327,12 @@ fn from(position: Offset) -> Begin {
     Begin { position, from: position, pad: false, check: None, anew: false }
 }
 
-fn translated(known: &Known<'_>) -> Result<Begin, Stop> {
-    let (first, end) = known.source;
+fn translated(known: &Known<'_>) -> Result<Begin, Refused> {
+    let (first, end) = (known.source.0, known.agrees_to());
     match *known.place {
         Place::Fresh(start) => Ok(from(start)),
         Place::Shorter(recorded) if known.made_again => Ok(Begin { anew: true, ..from(recorded.source) }),
-        Place::Shorter(recorded) => Err(shorter(known, recorded.source)),
+        Place::Shorter(recorded) => Err(shorter(known, recorded.source).into()),
         Place::Recorded { position, .. } if position.source > end => Err(ahead(known, position.source)),
         Place::Recorded { start, position, last, .. } => {
             let stands = known.standing;
@@ -121,15 +345,15 @@ fn translated(known: &Known<'_>) -> Result<Begin, Stop> {
     }
 }
 
-fn identical(known: &Known<'_>) -> Result<Begin, Stop> {
+fn identical(known: &Known<'_>) -> Result<Begin, Refused> {
     let standing = known.standing;
     let (recorded, fresh) = match *known.place {
         Place::Fresh(start) => (None, start),
         Place::Recorded { start, position, .. } => (Some(position.source), start.source),
-        Place::Shorter(position) => return Err(shorter(known, position.source)),
+        Place::Shorter(position) => return Err(shorter(known, position.source).into()),
     };
     let start = recorded.unwrap_or(fresh);
-    let (first, end) = known.source;
+    let (first, end) = (known.source.0, known.agrees_to());
     let is_padding = standing.last.is_some_and(|last| last.is_padding());
     let nothing_yet = standing.end == 0 || is_padding && standing.start < start && standing.end <= start;
     let lost = recorded.is_some_and(|recorded| recorded > first.max(fresh));
@@ -139,14 +363,14 @@ fn identical(known: &Known<'_>) -> Result<Begin, Stop> {
     }
     let position = standing.end;
     if let Some(recorded) = recorded.filter(|recorded| *recorded > position) {
-        return Err(shorter(known, recorded));
+        return Err(shorter(known, recorded).into());
     }
     if position > end {
         return Err(ahead(known, position));
     }
     let last = standing.last.map(|last| last.offset);
     if let Some(last) = last.filter(|last| recorded.is_none() && *last < first) {
-        return Err(not_empty(known, last));
+        return Err(not_empty(known, last).into());
     }
     // What the marks lack is read again, too.
     let again = [last, recorded].into_iter().flatten().min().unwrap_or(position);
@@ -175,17 +399,26 @@ fn shorter(known: &Known<'_>, recorded: Offset) -> Stop {
     )
 }
 
-fn ahead(known: &Known<'_>, position: Offset) -> Stop {
+fn ahead(known: &Known<'_>, position: Offset) -> Refused {
     let Known { at, target, source, .. } = known;
-    Stop::new(
-        StopKind::Diverged,
-        format!(
-            "{at}: it ends at offset {}, but target {target} has all up to {position}: the source was truncated or made \
-             again, or somebody else has written to the target",
-            source.1
+    let to = known.agrees_to();
+    let reason = match to < source.1 {
+        true => {
+            format!("{at}: it was truncated to offset {to}, but target {target} has all up to {position}")
+        }
+        false => format!(
+            "{at}: it ends at offset {to}, but target {target} has all up to {position}: the source was truncated or made \
+             again, or somebody else has written to the target"
         ),
-        again(known),
-    )
+    };
+    let words = format!(
+        "the source was truncated: what the target has of offsets {to} to {}, before its offset {}, is not on the source any \
+         more; the lane goes on at source offset {to}. What the source lost beside that is not known",
+        position - 1,
+        known.standing.end
+    );
+    let loss = Loss { kind: EventKind::Truncated, from: to, to: position, lost: 0, at: to, words };
+    Refused::with(Stop::new(StopKind::Diverged, reason, again(known)), known.offsets, loss)
 }
 
 fn not_empty(known: &Known<'_>, last: Offset) -> Stop {
@@ -231,8 +464,9 @@ mod tests {
             place: &place,
             made_again,
             source: (5, 100),
+            truncated: None,
         };
-        begin(&known).map(|begin| (begin.position, begin.pad)).map_err(|stop| stop.kind)
+        begin(&known).map(|begin| (begin.position, begin.pad)).map_err(|refused| refused.stop.kind)
     }
 
     fn at(position: Offset, pad: bool) -> Result<(Offset, bool), StopKind> {
@@ -256,5 +490,76 @@ mod tests {
         assert_eq!(decided(Some(60), (0, 40), true), Err(StopKind::Diverged), "truncated");
         assert_eq!(decided(Some(60), (0, 101), false), Err(StopKind::Diverged), "ahead of the source");
         assert_eq!(decided(None, (0, 101), false), Err(StopKind::Diverged));
+    }
+
+    fn settings(offsets: Offsets) -> TopicSettings {
+        TopicSettings { create: true, replication: -1, start: crate::Start::Earliest, offsets, shared: false }
+    }
+
+    /// A lane that has mirrored 60 records behind 100 of others, to a target that has them all.
+    fn judged(
+        offsets: Offsets,
+        topic_id: &str,
+        source: (Offset, Offset),
+        seen_end: Option<Offset>,
+    ) -> Result<(), Refused> {
+        let at = TopicPartition::new("a", 0);
+        let settings = settings(offsets);
+        let to = if offsets == Offsets::Identical { 0 } else { 100 };
+        let (offsets, writers) = modes(&settings);
+        let mut ledger = LedgerWriter::begin(LaneStart {
+            incarnation: 1,
+            since: 0,
+            source_topic: "a".to_owned(),
+            target_topic: "a".to_owned(),
+            partition: 0,
+            at: Point::new(0, to),
+            source_cluster: None,
+            target_cluster: None,
+            source_topic_id: Some("old".to_owned()),
+            target_topic_id: None,
+            offsets,
+            writers,
+        });
+        ledger.mark(mirror_types::Mark { source: 0, target: to, count: 60 }).unwrap();
+        let now = Now {
+            at: &at,
+            target: &at,
+            settings: &settings,
+            source_topic_id: Some(topic_id),
+            target_topic_id: None,
+            source,
+            seen_end,
+        };
+        unlike(&mut ledger, &now, to + 60)
+    }
+
+    #[test]
+    fn a_translated_lane_can_begin_anew_behind_what_the_source_has_lost() {
+        let translated = |id, source, seen| judged(Offsets::Translated, id, source, seen);
+        assert_eq!(translated("old", (0, 60), None), Ok(()));
+        let loss = |id, source, seen| translated(id, source, seen).unwrap_err().loss.unwrap();
+        let again = loss("new", (3, 500), Some(75));
+        assert_eq!(
+            (again.kind, again.from, again.to, again.lost, again.at),
+            (EventKind::Recreated, 60, 75, 15, 3)
+        );
+        assert!(again.words.contains("15 of its offsets, 60 to 74"), "{}", again.words);
+        let again = loss("new", (0, 500), None);
+        assert_eq!((again.lost, again.at), (0, 0));
+        assert!(again.words.contains("not known"), "{}", again.words);
+        let cut = loss("old", (0, 40), None);
+        assert_eq!((cut.kind, cut.from, cut.to, cut.lost, cut.at), (EventKind::Truncated, 40, 60, 0, 40));
+        assert!(cut.words.contains("40 to 59"), "{}", cut.words);
+    }
+
+    #[test]
+    fn an_identical_lane_can_not_go_back_and_says_so() {
+        for (id, source) in [("new", (0, 500)), ("old", (0, 40))] {
+            let Refused { stop, loss } = judged(Offsets::Identical, id, source, None).unwrap_err();
+            assert_eq!((stop.kind, loss), (StopKind::Diverged, None));
+            assert!(stop.reason.contains("can't go back"), "{}", stop.reason);
+            assert!(stop.fix.contains("marks CONFIG forget --topic a"), "{}", stop.fix);
+        }
     }
 }

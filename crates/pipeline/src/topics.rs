@@ -194,6 +194,7 @@ impl Topics {
         let mut trouble = None;
         let mut wanted = Vec::new();
         let mended = self.targets_mended().await;
+        self.stop_recreated().await?;
         self.learn_begun(routes).await?;
         for (topic, target_topic) in routes {
             let source = match &sources[topic.as_str()] {

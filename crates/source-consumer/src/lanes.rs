@@ -22,6 +22,8 @@ pub(crate) struct LaneState {
     position: Offset,
     /// What a gap in this topic is put down to.
     pub(crate) gap_cause: GapCause,
+    /// The id of the topic that the lane is of, where it is known.
+    pub(crate) topic_id: Option<String>,
     pub(crate) reading: Reading,
     put_aside: Option<Instant>,
 }
@@ -38,8 +40,19 @@ pub(crate) enum Reading {
 }
 
 impl LaneState {
-    pub(crate) fn new(lane: Arc<SourceLane>, next: Offset, position: Offset, gap_cause: GapCause) -> Self {
-        Self { lane, next, position, gap_cause, reading: Reading::Assigned, put_aside: None }
+    pub(crate) fn new(
+        lane: Arc<SourceLane>,
+        next: Offset,
+        position: Offset,
+        gap_cause: GapCause,
+        topic_id: Option<String>,
+    ) -> Self {
+        Self { lane, next, position, gap_cause, topic_id, reading: Reading::Assigned, put_aside: None }
+    }
+
+    /// Whether this is not the id of the topic that the lane is of.
+    pub(crate) fn is_of_another(&self, topic_id: &str) -> bool {
+        self.topic_id.as_ref().is_some_and(|own| own != topic_id)
     }
 
     /// How many offsets of the gap from `from` to `to` no run has counted yet.

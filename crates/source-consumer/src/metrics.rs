@@ -38,10 +38,11 @@ impl Metrics {
         self.lost.with_label_values(&[&at.topic, &*at.partition.to_string()]);
     }
 
-    pub(crate) fn gap(&self, at: &TopicPartition, cause: GapCause, offsets: u64) {
+    /// Counts source offsets with nothing visible at them.
+    pub fn gap(&self, at: &TopicPartition, cause: GapCause, offsets: u64) {
         let partition = at.partition.to_string();
         self.gaps.with_label_values(&[&*at.topic, &partition, cause.as_str()]).inc_by(offsets);
-        if cause == GapCause::Retention {
+        if cause.is_loss() {
             self.lost.with_label_values(&[&*at.topic, &partition]).inc_by(offsets);
         }
     }

@@ -44,6 +44,10 @@ pub fn complete(mut properties: Properties, prefetch: u64) -> Result<Properties,
         .set_default("reconnect.backoff.max.ms", 2000)
         .set_default("socket.keepalive.enable", true)
         .set_default("check.crcs", true);
+    // What it learns of topics, the change of an id above all; see `LogContext::topic_ids`.
+    let debug = properties.get("debug").filter(|debug| !debug.is_empty());
+    let debug = debug.map_or_else(|| "metadata".to_owned(), |debug| format!("{debug},metadata"));
+    properties.set("debug", debug);
     // librdkafka refuses fetch.max.bytes below message.max.bytes, which is the producer's.
     properties.set("message.max.bytes", "1000");
     Ok(properties)

@@ -1,7 +1,7 @@
 //! The stage: one thread that polls one source client.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,10 +9,11 @@ use std::{
 use kafka_rd::{FetchQueue, LogContext, Message, Polled, Properties};
 use mirror_types::{
     Budget, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
-    SourceLane, Stop, StopKind, TopicPartition,
+    SourceChange, SourceLane, Stop, StopKind, TopicPartition,
 };
 use rdkafka::{
     TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer},
     topic_partition_list,
     types::RDKafkaErrorCode as Code,
@@ -72,6 +73,8 @@ pub enum Command {
         position: Offset,
         /// What gaps in this topic are put down to.
         gap_cause: GapCause,
+        /// The id of the topic that the lane is of, where it is known: no record of another is handed on.
+        topic_id: Option<String>,
     },
     /// Read this lane no more.
     Stop(LaneId),
@@ -87,6 +90,9 @@ pub struct SourceConsumer {
 /// Everything but the queue, so that it can be lent to the poll.
 struct Reader {
     consumer: Arc<BaseConsumer<LogContext>>,
+    context: LogContext,
+    /// The ids of the topics that the client reads.
+    topic_ids: HashMap<String, String>,
     lanes: Lanes,
     piece: Option<Piece>,
     /// Records and bytes of the last piece.
@@ -121,11 +127,16 @@ impl SourceConsumer {
         metrics: Metrics,
     ) -> Result<Self, Error> {
         let properties = properties::complete(config.properties, config.prefetch)?;
+        let context = config.context;
+        let mut client = properties.client_config();
+        client.set_log_level(RDKafkaLogLevel::Debug);
         let consumer: BaseConsumer<LogContext> =
-            properties.client_config().create_with_context(config.context).map_err(Error::Client)?;
+            client.create_with_context(context.clone()).map_err(Error::Client)?;
         let consumer = Arc::new(consumer);
         let reader = Reader {
             consumer: consumer.clone(),
+            context,
+            topic_ids: HashMap::new(),
             lanes: Lanes::default(),
             piece: None,
             last_piece: (0, 0),
@@ -167,6 +178,7 @@ impl SourceConsumer {
                 }
             });
             self.reader.hand_on();
+            self.reader.learn_topic_ids();
         }
     }
 }
@@ -179,16 +191,21 @@ impl Reader {
         let mut new_topics = HashSet::new();
         for command in commands {
             match command {
-                Command::Start { lane, from, position, gap_cause } => {
+                Command::Start { lane, from, position, gap_cause, topic_id } => {
                     debug!(lane = %lane.at, from, "reading");
                     if !self.lanes.know(&lane.at.topic) {
                         new_topics.insert(lane.at.topic.clone());
                     } else if !new_topics.contains(&lane.at.topic) {
                         self.learn_partitions(&lane.at);
                     }
+                    let state = LaneState::new(lane.clone(), from, position, gap_cause, topic_id);
+                    if self.reads_another(&state) {
+                        // Perhaps this client knows less than whoever has started the lane.
+                        self.learn_partitions(&lane.at);
+                    }
                     self.metrics.lane_started(&lane.at);
-                    assign.push((lane.clone(), from));
-                    self.lanes.insert(LaneState::new(lane, from, position, gap_cause));
+                    assign.push((lane, from));
+                    self.lanes.insert(state);
                 }
                 Command::Stop(id) => {
                     self.assign(std::mem::take(&mut assign));
@@ -207,6 +224,36 @@ impl Reader {
         if let Err(error) = self.consumer.fetch_metadata(Some(&at.topic), ANSWER) {
             debug!(lane = %at, %error, "asking which partitions there are");
         }
+    }
+
+    /// Whether the topic that the client reads is not the one that the lane is of.
+    fn reads_another(&self, state: &LaneState) -> bool {
+        self.topic_ids.get(&*state.lane.at.topic).is_some_and(|id| state.is_of_another(id))
+    }
+
+    /// Learns the ids of topics. Where one has changed, librdkafka would read the new topic on from the old one's offset:
+    /// lanes of the old one are read no more.
+    fn learn_topic_ids(&mut self) {
+        for (topic, id) in self.context.topic_ids() {
+            let others = self.lanes.iter_mut().filter(|state| *state.lane.at.topic == *topic);
+            let others = others.filter(|state| state.is_of_another(&id)).map(|state| state.lane.clone());
+            for lane in others.collect::<Vec<_>>() {
+                self.recreated(&lane, &id);
+            }
+            self.topic_ids.insert(topic, id);
+        }
+    }
+
+    fn recreated(&mut self, lane: &Arc<SourceLane>, id: &str) {
+        let reason = format!("{}: the source topic was recreated, it has topic id {id} now", lane.at);
+        let stop = Stop::new(StopKind::Interrupted, reason, "nothing; it is looked at again by itself");
+        self.changed(lane, SourceChange::Recreated, stop);
+    }
+
+    fn changed(&mut self, lane: &Arc<SourceLane>, change: SourceChange, stop: Stop) {
+        self.lanes.remove(lane.id);
+        self.unassign(lane);
+        let _ = self.events.blocking_send(LaneEvent::Changed { lane: lane.id, change, stop });
     }
 
     /// Reads lanes again whose credit has come back, or about which the source has to be asked.
@@ -292,6 +339,14 @@ impl Reader {
         let lane = state.lane.clone();
         let next = state.next;
         match code {
+            Code::AutoOffsetReset if truncation(text).is_some_and(|end| end.is_none_or(|end| end < next)) => {
+                let to = truncation(text).flatten();
+                let point = to.map(|end| format!(" to offset {end}")).unwrap_or_default();
+                let at = &lane.at;
+                let reason =
+                    format!("{at}: the source was truncated{point}, but the lane stands at {next} ({text})");
+                self.truncated(&lane, to, reason);
+            }
             Code::AutoOffsetReset | Code::OffsetOutOfRange => self.ask_where_it_stands(&lane),
             Code::TopicAuthorizationFailed => self.stop(
                 &lane,
@@ -334,27 +389,30 @@ impl Reader {
         if next < low {
             self.lost(lane, Gap { from: next, to: low, cause: GapCause::Retention });
         } else if next > high {
-            self.stop(
-                lane,
-                Stop::new(
-                    StopKind::Diverged,
-                    format!(
-                        "{at}: the source ends at offset {high}, but the lane stands at {next}: the source was \
-                         truncated or recreated"
-                    ),
-                    format!(
-                        "find out what happened to the source topic; to mirror what it holds now: stop isomirror, delete \
-                         the target topic, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
-                        at.topic
-                    ),
-                ),
+            let reason = format!(
+                "{at}: the source ends at offset {high}, but the lane stands at {next}: the source was truncated or \
+                 recreated"
             );
+            self.truncated(lane, Some(high), reason);
         } else {
             self.unassign(lane);
             self.assign(vec![(lane.clone(), next)]);
             if let Some(state) = self.lanes.get(&at.topic, at.partition) {
                 state.reading = Reading::Assigned;
             }
+        }
+    }
+
+    fn truncated(&mut self, lane: &Arc<SourceLane>, end: Option<Offset>, reason: String) {
+        let fix = format!(
+            "find out what happened to the source topic; to mirror what it holds now: stop isomirror, delete the target \
+             topic, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
+            lane.at.topic
+        );
+        let stop = Stop::new(StopKind::Diverged, reason, fix);
+        match end {
+            Some(end) => self.changed(lane, SourceChange::Truncated(end), stop),
+            None => self.stop(lane, stop),
         }
     }
 
@@ -393,6 +451,12 @@ impl Reader {
         let Some(piece) = self.piece.take() else { return };
         if piece.first == piece.next {
             return;
+        }
+        self.learn_topic_ids();
+        let at = &piece.lane.at;
+        let Some(state) = self.lanes.get(&at.topic, at.partition) else { return };
+        if let Some(id) = self.topic_ids.get(&*at.topic).filter(|id| state.is_of_another(id)).cloned() {
+            return self.recreated(&piece.lane, &id);
         }
         let Some(credit) = self.allowed(&piece) else { return };
         let Piece { lane, first, next, batch, .. } = piece;
@@ -465,5 +529,40 @@ impl Reader {
         if let Err(error) = self.consumer.incremental_unassign(&list) {
             info!(lane = %lane.at, %error, "was not assigned to the source client");
         }
+    }
+}
+
+/// What librdkafka says of a truncated log (KIP-320): the offset to which it agrees with what was read, where that is
+/// certain: the log has records of the same leader's epoch up to there, and no more.
+///
+/// 2.12: "Partition log truncation detected at offset 150 (leader epoch 5): broker end offset is 120 (offset leader epoch
+/// 5). …", "No epoch found less or equal to offset …"; both end with the error's name.
+fn truncation(text: &str) -> Option<Option<Offset>> {
+    if !text.contains("log truncation") {
+        return None;
+    }
+    let after = |words: &str| text.split_once(words)?.1.split([' ', ')']).next()?.parse::<i64>().ok();
+    let (read, found) = (after("(leader epoch "), after("(offset leader epoch "));
+    Some(after("broker end offset is ").filter(|end| *end >= 0 && read.is_some() && read == found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::truncation;
+
+    #[test]
+    fn the_point_of_a_truncation_is_told_only_within_an_epoch() {
+        let at = |found| {
+            format!(
+                "Partition log truncation detected at offset 150 (leader epoch 5): broker end offset is 120 (offset \
+                 leader epoch {found}). Reset to INVALID.: Local: Partition log truncation detected (broker 2)"
+            )
+        };
+        assert_eq!(truncation(&at(5)), Some(Some(120)));
+        assert_eq!(truncation(&at(4)), Some(None));
+        let none = "No epoch found less or equal to offset 150 (leader epoch 5): broker end offset is -1 (offset leader \
+                    epoch -1). Reset using configured policy.: Local: Partition log truncation detected";
+        assert_eq!(truncation(none), Some(None));
+        assert_eq!(truncation("fetch failed due to requested offset not available on the broker"), None);
     }
 }

@@ -17,6 +17,7 @@ use crate::{Cluster, reaper, shared::unique};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The lines of a configuration.
+#[derive(Clone)]
 pub struct Config {
     link: String,
     source: Vec<(String, String)>,

@@ -1,8 +1,9 @@
 //! The topic on the target that the link's marks are in, `isomirror.<link>`: there or to be made, ours, and allowed.
 
 use cluster_admin::{AclOperation, Error};
-use control_topic::CONFIGS;
-use mirror_types::Side;
+use control_topic::{CONFIGS, REPLICATION};
+use mirror_types::{Side, StopKind, TopicPartition};
+use pipeline::Refused;
 
 use super::{
     ControlFacts, Facts, Finding, Severity, Subject, TargetFacts, rights::names, topics::leaderless,
@@ -19,11 +20,8 @@ pub(crate) fn configs() -> Vec<(String, String)> {
 
 /// How many replicas a new one gets, with so many brokers; -1 for their default.
 pub(crate) fn replication(brokers: usize) -> i32 {
-    match brokers {
-        0 | 1 => -1,
-        2 => 2,
-        _ => 3,
-    }
+    let fits = |replicas: &i32| usize::try_from(*replicas).is_ok_and(|replicas| replicas <= brokers);
+    REPLICATION.map(i32::from).into_iter().find(fits).unwrap_or(-1)
 }
 
 /// How the transactional ids of a link begin.
@@ -51,7 +49,10 @@ pub(crate) fn findings(facts: &Facts, found: &mut Vec<Finding>) {
         TargetFacts::Missing { .. } | TargetFacts::Hidden(_) => {}
     }
     match &control.marks {
-        Some(Ok(marks)) => found.extend(another_links(facts, marks.source_cluster.as_deref())),
+        Some(Ok(marks)) => {
+            found.extend(another_links(facts, marks.source_cluster.as_deref()));
+            found.extend(marks.unlike.iter().map(|(at, refused)| unlike(facts, at, refused)));
+        }
         Some(Err(control_topic::Error::NotAuthorized { .. })) | None => {}
         Some(Err(error)) => {
             let words = format!("what is in it can't be read: {error}");
@@ -125,4 +126,24 @@ fn another_links(facts: &Facts, theirs: Option<&str>) -> Option<Finding> {
         "the two would take each other's marks for their own; the link does not start",
     );
     (theirs != ours).then(|| finding.fix("give this link a name of its own (link = \"…\")"))
+}
+
+/// A lane that would not go on, in the words of the daemon; or that would, behind a loss.
+fn unlike(facts: &Facts, at: &TopicPartition, refused: &Refused) -> Finding {
+    let Refused { stop, loss } = refused;
+    let subject = Subject::topic(Side::Source, &at.topic);
+    let code = match stop.kind {
+        StopKind::Precondition => "marks-of-another-setting",
+        _ => "marks-diverged",
+    };
+    match loss.as_ref().filter(|_| facts.skips_loss) {
+        Some(loss) => {
+            let why = format!("with policy.loss = \"skip\" the lane goes on: {}", loss.words);
+            Finding::new(Severity::Warning, code, subject, &stop.reason, why)
+        }
+        None => {
+            let why = "by the link's marks; the lane would stop before it has written anything";
+            Finding::new(Severity::Error, code, subject, &stop.reason, why).fix(&stop.fix)
+        }
+    }
 }

@@ -142,12 +142,12 @@ fn partitions(topic: &str, info: &TopicInfo) -> impl Iterator<Item = TopicPartit
         .map(move |partition| TopicPartition::new(topic.clone(), partition))
 }
 
-fn lanes_of(topic: &TopicFacts) -> impl Iterator<Item = TopicPartition> + use<> {
+pub(crate) fn lanes_of(topic: &TopicFacts) -> impl Iterator<Item = TopicPartition> + use<> {
     let info = topic.info.as_ref().ok();
     info.map(|info| partitions(&topic.topic, info)).into_iter().flatten()
 }
 
-fn offset(offsets: &Offsets, lane: &TopicPartition) -> Option<Offset> {
+pub(crate) fn offset(offsets: &Offsets, lane: &TopicPartition) -> Option<Offset> {
     offsets.get(lane)?.as_ref().ok().copied()
 }
 

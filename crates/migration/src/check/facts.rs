@@ -3,11 +3,11 @@
 //! Owns nothing but the shape. An `Err` is kept where the cluster's refusal is itself a fact; a cluster that
 //! can't be reached never gets this far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use cluster_admin::{AclOperation, BrokerConfigs, Error, Rights, TopicConfigs, TopicInfo};
 use mirror_types::{Offset, Side, TopicPartition};
-use pipeline::TopicSettings;
+use pipeline::{Refused, TopicSettings};
 use topic_rename::{Clash, IllegalTarget};
 
 /// Everything there is to know before a link runs.
@@ -25,6 +25,8 @@ pub struct Facts {
     pub target_rights: TargetRights,
     /// The topic on the target that the link's marks are in.
     pub control: ControlFacts,
+    /// Whether lanes go on behind what the source has lost.
+    pub skips_loss: bool,
     /// Target topics that several source topics would become.
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.
@@ -87,6 +89,8 @@ pub struct Marks {
     pub source_cluster: Option<String>,
     /// How far each lane is that has begun.
     pub positions: HashMap<TopicPartition, Offset>,
+    /// Why lanes that have begun would not go on, by what is on record of them.
+    pub unlike: BTreeMap<TopicPartition, Refused>,
 }
 
 /// An include pattern that no topic matches, or a topic that is named and not there.

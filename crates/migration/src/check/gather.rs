@@ -4,14 +4,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use cluster_admin::{AclOperation, Cluster, Error, TopicConfigs, TopicInfo, Topics};
+use cluster_admin::{AclOperation, Cluster, Error, Isolation, TopicConfigs, TopicInfo, Topics};
 use control_topic::{ControlTopic, name_of};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kafka_rd::Properties;
 use kafka_wire::{Client, Settings};
 use mirror_types::{Offset, Side, TopicPartition};
-use offset_marks::control::{ControlState, Keep};
-use pipeline::{Endpoint, topic_configs_for_target};
+use offset_marks::{
+    LedgerWriter,
+    control::{ControlState, Keep},
+};
+use pipeline::{Endpoint, LossPolicy, Now, Refused, topic_configs_for_target, unlike};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::{join, try_join};
 use topic_rename::{Pattern, Rules, check_name};
@@ -27,6 +30,9 @@ const AT_ONCE: usize = 16;
 /// What can be tried on a topic that is not there.
 const TRIED: [AclOperation; 4] =
     [AclOperation::Read, AclOperation::Write, AclOperation::Delete, AclOperation::AlterConfigs];
+
+/// The lanes that have begun, each where its marks end.
+type Ledgers = HashMap<TopicPartition, LedgerWriter>;
 
 type Answers<T> = BTreeMap<String, Result<T, Error>>;
 
@@ -127,7 +133,7 @@ impl Gatherer<'_> {
             Err(refused) => (refused.rest, refused.clashes, refused.illegal),
         };
         let names: Vec<String> = routes.keys().cloned().collect();
-        let (control, target_rights) =
+        let ((mut control, mut ledgers), target_rights) =
             try_join!(self.control(&targets, of_target.brokers.len()), self.target_rights())?;
         let (mut configs, mut rights) =
             try_join!(async { each(&names, self.source.topic_configs(&names).await) }, async {
@@ -165,6 +171,9 @@ impl Gatherer<'_> {
                 target_topic,
             });
         }
+        if let Some(Ok(marks)) = &mut control.marks {
+            marks.unlike = self.unlike(&topics, &mut ledgers, &target_ends).await?;
+        }
         let positions = positions.unwrap_or_default();
         count::source(&self.source, &self.request.link, &mut topics, &positions, &target_ends).await?;
         count::look_for_old(&self.source, &mut topics).await?;
@@ -176,11 +185,58 @@ impl Gatherer<'_> {
             target: of_target,
             target_rights,
             control,
+            skips_loss: link.loss == LossPolicy::Skip,
             clashes,
             illegal,
             unmatched,
             topics,
         })
+    }
+
+    /// Why lanes that have begun would not go on: as the daemon finds out.
+    async fn unlike(
+        &self,
+        topics: &[TopicFacts],
+        ledgers: &mut Ledgers,
+        target_ends: &HashMap<TopicPartition, Offset>,
+    ) -> Result<BTreeMap<TopicPartition, Refused>, Error> {
+        let begun = || topics.iter().filter(|topic| topic.is_mirrored());
+        let lanes: Vec<TopicPartition> = begun().flat_map(count::lanes_of).collect();
+        let starts = refused(self.source.start_offsets(&lanes).await)?.unwrap_or_default();
+        let ends =
+            refused(self.source.end_offsets(&lanes, Isolation::Uncommitted).await)?.unwrap_or_default();
+        let names =
+            |of: fn(&TopicFacts) -> &String| begun().map(|topic| of(topic).clone()).collect::<Vec<_>>();
+        // After the ends, which may be another topic's.
+        let source_ids =
+            refused(self.source.topic_ids(&names(|topic| &topic.topic)).await)?.unwrap_or_default();
+        let target_ids =
+            refused(self.target.topic_ids(&names(|topic| &topic.target_topic)).await)?.unwrap_or_default();
+        let mut found = BTreeMap::new();
+        for topic in begun() {
+            for at in count::lanes_of(topic) {
+                let Some(ledger) = ledgers.get_mut(&at) else { continue };
+                let target = TopicPartition::new(&*topic.target_topic, at.partition);
+                let (Some(first), Some(end), Some(target_end)) =
+                    (count::offset(&starts, &at), count::offset(&ends, &at), target_ends.get(&target))
+                else {
+                    continue;
+                };
+                let now = Now {
+                    at: &at,
+                    target: &target,
+                    settings: &topic.settings,
+                    source_topic_id: source_ids.get(&topic.topic).map(String::as_str),
+                    target_topic_id: target_ids.get(&topic.target_topic).map(String::as_str),
+                    source: (first, end),
+                    seen_end: None,
+                };
+                if let Err(refused) = unlike(ledger, &now, *target_end) {
+                    found.insert(at, refused);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// What this principal may do on the target beside what it may do to topics.
@@ -197,7 +253,7 @@ impl Gatherer<'_> {
     }
 
     /// The topic that the marks are in, and what is in it.
-    async fn control(&self, targets: &Topics, brokers: usize) -> Result<ControlFacts, Error> {
+    async fn control(&self, targets: &Topics, brokers: usize) -> Result<(ControlFacts, Ledgers), Error> {
         let name = name_of(&self.request.link.link);
         let names = [name.clone()];
         let configs = async { each(&names, self.target.topic_configs(&names).await) };
@@ -222,27 +278,32 @@ impl Gatherer<'_> {
                 TargetFacts::Missing { creation: Some(refused(asked)?), configs: wanted, lacking }
             }
         };
-        let marks = match topic {
-            TargetFacts::There { .. } => Some(self.marks().await?),
-            _ => None,
+        let (marks, ledgers) = match topic {
+            TargetFacts::There { .. } => match self.marks().await? {
+                Ok((marks, ledgers)) => (Some(Ok(marks)), ledgers),
+                Err(error) => (Some(Err(error)), Ledgers::new()),
+            },
+            _ => (None, Ledgers::new()),
         };
-        Ok(ControlFacts { name, topic, marks })
+        Ok((ControlFacts { name, topic, marks }, ledgers))
     }
 
     /// What the link has on record.
-    async fn marks(&self) -> Result<Result<Marks, control_topic::Error>, Error> {
+    async fn marks(&self) -> Result<Result<(Marks, Ledgers), control_topic::Error>, Error> {
         let read = async {
             let Some(topic) = ControlTopic::open(&self.wire, &self.request.link.link).await? else {
-                return Ok(Marks::default());
+                return Ok(Default::default());
             };
             let source_cluster = topic.link().await?.and_then(|link| link.source_cluster);
             let states = topic.read_all_committed(Keep::Tails).await?;
-            let position = |(state, lane): (&ControlState, TopicPartition)| {
-                let position = state.writer(&lane)?.position().source;
-                Some((lane, position))
-            };
+            let ledger =
+                |(state, lane): (&ControlState, TopicPartition)| Some((lane.clone(), state.writer(&lane)?));
             let lanes = states.iter().flat_map(|state| state.lanes().map(move |start| (state, start.lane())));
-            Ok(Marks { source_cluster, positions: lanes.filter_map(position).collect() })
+            let ledgers: Ledgers = lanes.filter_map(ledger).collect();
+            let position =
+                |(lane, ledger): (&TopicPartition, &LedgerWriter)| (lane.clone(), ledger.position().source);
+            let positions = ledgers.iter().map(position).collect();
+            Ok((Marks { source_cluster, positions, unlike: BTreeMap::new() }, ledgers))
         };
         match read.await {
             Err(control_topic::Error::Unreachable { cause, .. }) => {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cluster_admin::{AclOperation, ConfigSource, ConfigValue, Error, Rights, TopicConfigs, TopicInfo};
-use mirror_types::{Side, TopicPartition};
-use pipeline::{Start, TopicSettings};
+use mirror_types::{Side, Stop, StopKind, TopicPartition};
+use offset_marks::control::EventKind;
+use pipeline::{Loss, Refused, Start, TopicSettings};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::*;
@@ -104,6 +105,7 @@ fn facts(topic: TopicFacts) -> Facts {
             },
             marks: Some(Ok(Marks::default())),
         },
+        skips_loss: false,
         clashes: Vec::new(),
         illegal: Vec::new(),
         unmatched: Vec::new(),
@@ -450,7 +452,8 @@ fn the_control_topic_is_there_or_can_be_made_compacted_and_the_links_own() {
 
     let theirs = |control: &mut ControlFacts| {
         let positions = HashMap::from([(TopicPartition::new("a", 0), 7)]);
-        control.marks = Some(Ok(Marks { source_cluster: Some("id-of-dc9".to_owned()), positions }));
+        control.marks =
+            Some(Ok(Marks { source_cluster: Some("id-of-dc9".to_owned()), positions, ..Marks::default() }));
     };
     expect_control(theirs, &["error control-topic-of-another"], "name of its own");
     let newer =
@@ -518,4 +521,36 @@ fn what_is_there_already_and_what_is_down_is_said() {
     let (codes, words) = judge(&facts);
     assert_eq!(codes, ["error source-read-right"]);
     assert!(words.contains("source topic pay.x"), "{words}");
+}
+
+#[test]
+fn a_lane_that_would_not_go_on_is_said_in_the_daemons_words() {
+    let refused = |kind, loss| {
+        let stop = Stop::new(kind, "a[0]: this link has mirrored another", "take it back");
+        let marks = Marks {
+            unlike: BTreeMap::from([(TopicPartition::new("a", 0), Refused { stop, loss })]),
+            ..Marks::default()
+        };
+        let mut facts = facts(topic());
+        facts.control.marks = Some(Ok(marks));
+        facts
+    };
+    let loss = Loss {
+        kind: EventKind::Recreated,
+        from: 7,
+        to: 9,
+        lost: 2,
+        at: 0,
+        words: "2 of its offsets are lost".to_owned(),
+    };
+    let (codes, words) = judge(&refused(StopKind::Precondition, None));
+    assert_eq!(codes, ["error marks-of-another-setting"]);
+    assert!(words.contains("source topic a: a[0]: this link has mirrored another"), "{words}");
+    assert!(words.contains("take it back"), "{words}");
+    assert_eq!(judge(&refused(StopKind::Diverged, Some(loss.clone()))).0, ["error marks-diverged"]);
+    let mut facts = refused(StopKind::Diverged, Some(loss));
+    facts.skips_loss = true;
+    let (codes, words) = judge(&facts);
+    assert_eq!(codes, ["warning marks-diverged"]);
+    assert!(words.contains("2 of its offsets are lost"), "{words}");
 }

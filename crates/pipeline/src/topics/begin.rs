@@ -10,21 +10,28 @@ use std::{
 use cluster_admin::Isolation;
 use futures::{StreamExt, stream};
 use kafka_wire::{Cause, Client, OffsetSpec, Sent};
-use mirror_types::{GapCause, Stop, StopKind, TopicPartition};
-use offset_marks::{LaneBook, LaneStart, OffsetsMode, Point, WritersMode};
+use mirror_types::{GapCause, Offset, SourceChange, Stop, StopKind, TopicPartition};
+use offset_marks::{
+    LaneBook, LaneStart, Point,
+    control::{Event, EventKind},
+};
 use pinned_producer::{Offsets, Standing};
+use source_consumer::LossPolicy;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Topics, Trouble, Wanted, start::Where};
 use crate::{
     book::{LaneEntry, LaneState, now_ms},
     marks::ClusterIds,
-    resume::{Begin, Known, Place, begin},
+    resume::{Begin, Known, Loss, Now, Place, Refused, begin, modes, same_story},
 };
 
 /// How long the target may take to say where a partition stands, before the others begin without it.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a broker may take to hear of a topic that was made again.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// Target partitions that are asked at the same time where they stand.
 pub(super) const LOOKS: usize = 256;
@@ -50,18 +57,20 @@ impl Topics {
         &self,
         wanted: &[Wanted],
         mut starts: HashMap<TopicPartition, Where>,
-        ids: &Ids,
         causes: &HashMap<Arc<str>, GapCause>,
     ) -> Result<(HashMap<TopicPartition, Ready>, Option<Trouble>), Trouble> {
         let control = &self.control;
         let at: Vec<TopicPartition> = starts.keys().cloned().collect();
-        let firsts = control.source.start_offsets(&at).await?;
         let lanes: Vec<_> = wanted.iter().filter_map(|lane| Some((lane, starts.remove(&lane.at)?))).collect();
         let standings: Vec<_> = stream::iter(self.standings(&lanes)).buffered(LOOKS).collect().await;
         // Asked for after the target: whoever else writes it can't get ahead of this.
         let ends = control.source.end_offsets(&at, Isolation::Uncommitted).await?;
+        // And these after the source's ends, which may be another topic's; where that begins, only then.
+        let ids = &self.ids(wanted).await?;
+        let firsts = control.source.start_offsets(&at).await?;
         let (mut ready, mut new) = (HashMap::new(), HashMap::new());
         let (mut trouble, mut beginning, mut declarations) = (None, Vec::new(), Vec::new());
+        let mut losses = Vec::new();
         for ((lane, place), standing) in lanes.into_iter().zip(standings) {
             let (Some(Ok(first)), Some(Ok(end))) = (firsts.get(&lane.at), ends.get(&lane.at)) else {
                 continue;
@@ -74,19 +83,36 @@ impl Topics {
                 }
             };
             let told = |lane: &LaneEntry| matches!(&lane.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Precondition);
-            let made_again = control.book().lanes.get(&lane.at).is_some_and(told);
+            let (made_again, change, seen_end) = control
+                .book()
+                .lanes
+                .get(&lane.at)
+                .map_or_else(Default::default, |entry| (told(entry), entry.change, entry.seen_end));
             let cause = causes[&lane.at.topic];
             let (place, book) = match place {
                 Where::Fresh(start) => (Place::Fresh(start), None),
                 Where::Recorded(book) => {
-                    if let Some(stop) = self.another_story(lane, book.ledger().start(), ids, made_again) {
-                        self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop);
+                    let now = Now {
+                        at: &lane.at,
+                        target: &lane.target,
+                        settings: &lane.settings,
+                        source_topic_id: ids.source.get(&*lane.at.topic).map(String::as_str),
+                        target_topic_id: ids.target.get(&*lane.target.topic).map(String::as_str),
+                        source: (*first, *end),
+                        seen_end,
+                    };
+                    let same = {
+                        let ledger = book.ledger();
+                        same_story(ledger.start(), ledger.position().source, &now, made_again)
+                    };
+                    if let Err(refused) = same {
+                        if let Some(loss) = self.lost_or_refused(lane, refused).await {
+                            losses.push((lane, loss, standing));
+                        }
                         continue;
                     }
-                    let place = match lane.settings.offsets == Offsets::Translated && !lane.settings.shared {
-                        true => Place::settled(&mut book.ledger(), &standing, cause),
-                        false => Place::of(&book.ledger()),
-                    };
+                    let (offsets, shared) = (lane.settings.offsets, lane.settings.shared);
+                    let place = Place::now(&mut book.ledger(), &standing, offsets, shared, cause);
                     (place, Some(book))
                 }
             };
@@ -99,11 +125,17 @@ impl Topics {
                 place: &place,
                 made_again,
                 source: (*first, *end),
+                truncated: match change {
+                    Some(SourceChange::Truncated(end)) => Some(end),
+                    _ => None,
+                },
             };
             let begin = match begin(&known) {
                 Ok(begin) => begin,
-                Err(stop) => {
-                    self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop);
+                Err(refused) => {
+                    if let Some(loss) = self.lost_or_refused(lane, refused).await {
+                        losses.push((lane, loss, standing));
+                    }
                     continue;
                 }
             };
@@ -139,8 +171,24 @@ impl Topics {
                 }
             }
         }
+        let mut lost = HashMap::new();
+        if !losses.is_empty() && self.ids_differ(wanted, ids).await? {
+            // A broker had not heard of a topic that was made again: what looked truncated may be that.
+            control.look.notify_one();
+            losses.clear();
+        }
+        for (lane, loss, standing) in losses {
+            let begin = Begin::anew(loss.at);
+            let start = self.lane_start(lane, &begin, &standing, ids);
+            beginning.push((start, causes[&lane.at.topic], lane.settings.shared));
+            new.insert(lane.at.clone(), (begin, standing));
+            lost.insert(lane.at.clone(), loss);
+        }
         let (books, failed) = control.marks.begin(beginning).await;
         for (at, book) in books {
+            if let Some(loss) = lost.remove(&at) {
+                self.note_loss(&at, loss).await;
+            }
             let Some((begin, standing)) = new.remove(&at) else { continue };
             ready.insert(at, Ready { begin, standing, book });
         }
@@ -161,63 +209,43 @@ impl Topics {
         lanes.iter().map(standing).collect()
     }
 
-    /// Why the marks of a lane are not about what is there now.
-    fn another_story(&self, lane: &Wanted, start: &LaneStart, ids: &Ids, made_again: bool) -> Option<Stop> {
-        let Wanted { at, target, .. } = lane;
-        let forget = format!(
-            "find out what happened. To mirror {at} from its start again: stop isomirror, delete topic {} on the target, \
-             forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
-            target.topic, at.topic
-        );
-        let differ = |then: &Option<String>, now: Option<&String>| {
-            then.is_some() && now.is_some() && then.as_ref() != now
-        };
-        if differ(&start.source_topic_id, ids.source.get(&*at.topic)) {
-            let reason = format!(
-                "{at}: the source topic was recreated (deleted and made again): this link has mirrored topic id {}, now it is {}",
-                start.source_topic_id.as_deref().unwrap_or_default(),
-                ids.source[&*at.topic]
-            );
-            return Some(Stop::new(StopKind::Diverged, reason, forget));
+    /// What a lane loses that goes on, as the policy says; else it is refused.
+    async fn lost_or_refused(&self, lane: &Wanted, refused: Refused) -> Option<Loss> {
+        let control = &self.control;
+        let Refused { stop, loss } = refused;
+        if control.config.loss == LossPolicy::Skip && loss.is_some() {
+            return loss;
         }
-        if start.target_topic != *target.topic {
-            let reason = format!(
-                "{at}: this link has mirrored it to {}, and is now told to mirror it to {}",
-                start.target_topic, target.topic
-            );
-            let fix = format!(
-                "take the rename back; or, to mirror it to {} from its start: stop isomirror, forget its marks \
-                 (isomirror marks CONFIG forget --topic {}), and start it again",
-                target.topic, at.topic
-            );
-            return Some(Stop::new(StopKind::Precondition, reason, fix));
-        }
-        let (offsets, writers) = modes(lane);
-        if (start.offsets, start.writers) != (offsets, writers) {
-            let reason = format!(
-                "{at}: it was begun with {} offsets and {} writers, and is now to have {} offsets and {} writers",
-                start.offsets, start.writers, offsets, writers
-            );
-            let fix = format!(
-                "take the change back; or, to begin anew behind what the target holds: stop isomirror, forget its \
-                 marks (isomirror marks CONFIG forget --topic {}), and start it again",
-                at.topic
-            );
-            return Some(Stop::new(StopKind::Precondition, reason, fix));
-        }
-        if !made_again
-            && differ(&start.target_topic_id, ids.target.get(&*target.topic))
-            && lane.settings.offsets == Offsets::Translated
-        {
-            let reason = format!("{at}: target topic {} was deleted and made again", target.topic);
-            return Some(Stop::new(StopKind::Diverged, reason, forget));
+        self.refuse(&lane.at.topic, &lane.target.topic, [lane.at.partition], stop.clone());
+        if stop.kind == StopKind::Diverged {
+            let (kind, from, to) =
+                loss.map_or((EventKind::Diverged, -1, -1), |loss| (loss.kind, loss.from, loss.to));
+            control.marks.note(event(&lane.at, kind, from, to, stop.reason)).await;
         }
         None
     }
 
+    /// Whether the source's topics have other ids a moment later.
+    async fn ids_differ(&self, wanted: &[Wanted], ids: &Ids) -> Result<bool, Trouble> {
+        tokio::time::sleep(A_MOMENT).await;
+        Ok(self.ids(wanted).await?.source != ids.source)
+    }
+
+    /// A lane has begun anew behind a loss.
+    async fn note_loss(&self, at: &TopicPartition, loss: Loss) {
+        let control = &self.control;
+        let Loss { kind, from, to, lost, at: goes_on, words } = loss;
+        warn!(lane = %at, from, to, lost, goes_on, "source records are lost ({}); skipped: {words}", kind.as_str());
+        if lost > 0 {
+            control.stage_metrics.source.gap(at, GapCause::Recreated, lost);
+        }
+        control.book().lost += 1;
+        control.marks.note(event(at, kind, from, to, words)).await;
+    }
+
     fn lane_start(&self, lane: &Wanted, begin: &Begin, standing: &Standing, ids: &Ids) -> LaneStart {
         let Wanted { at, target, settings, .. } = lane;
-        let (offsets, writers) = modes(lane);
+        let (offsets, writers) = modes(settings);
         let to = match settings.offsets {
             Offsets::Identical => begin.position,
             Offsets::Translated => standing.end,
@@ -290,10 +318,7 @@ async fn standing(wire: Client, at: TopicPartition, shared: bool) -> Result<Stan
     Ok(Standing { start: 0, end, last: None })
 }
 
-fn modes(lane: &Wanted) -> (OffsetsMode, WritersMode) {
-    let offsets = match lane.settings.offsets {
-        Offsets::Identical => OffsetsMode::Identical,
-        Offsets::Translated => OffsetsMode::Translated,
-    };
-    (offsets, if lane.settings.shared { WritersMode::Shared } else { WritersMode::Exclusive })
+fn event(at: &TopicPartition, kind: EventKind, from: Offset, to: Offset, words: String) -> Event {
+    let (topic, partition) = (at.topic.to_string(), at.partition);
+    Event { topic, partition, when: now_ms(), kind, from, to, words }
 }

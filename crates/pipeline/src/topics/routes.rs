@@ -5,11 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use mirror_types::{Side, Stop, StopKind, TopicPartition};
+use mirror_types::{Offset, Side, SourceChange, Stop, StopKind, TopicPartition};
 use topic_rename::RouteError;
 use tracing::{info, warn};
 
-use super::{Routes, Topics};
+use super::{Routes, Topics, Trouble};
 use crate::{
     book::{LaneEntry, LaneState},
     decide::{Decision, decide},
@@ -136,6 +136,35 @@ impl Topics {
                 control.stop(at, lane, stop.clone());
             }
         }
+    }
+
+    /// Lanes that run on a source topic that was deleted and made again: what their marks make of that is seen when they
+    /// start again, at once.
+    pub(super) async fn stop_recreated(&self) -> Result<(), Trouble> {
+        let control = &self.control;
+        let running = |lane: &LaneEntry| lane.state == LaneState::Running && lane.topic_id.is_some();
+        // Asked for before the ids: where the old topic ended, if it still was the old one.
+        let ends: BTreeMap<TopicPartition, Option<Offset>> = {
+            let book = control.book();
+            let lanes = book.lanes.iter().filter(|(_, lane)| running(lane));
+            lanes.map(|(at, lane)| (at.clone(), lane.source_end)).collect()
+        };
+        let topics: BTreeSet<&Arc<str>> = ends.keys().map(|at| &at.topic).collect();
+        let topics: Vec<String> = topics.into_iter().map(ToString::to_string).collect();
+        let ids = control.source.topic_ids(&topics).await?;
+        let mut book = control.book();
+        for (at, lane) in book.lanes.iter_mut().filter(|(_, lane)| running(lane)) {
+            let (Some(end), Some(id)) = (ends.get(at), ids.get(&*at.topic)) else { continue };
+            if lane.topic_id.as_ref() == Some(id) {
+                lane.seen_end = *end;
+                continue;
+            }
+            let reason = format!("{at}: the source topic was recreated, it has topic id {id} now");
+            let fix = "nothing; it is looked at again by itself";
+            control.stop(at, lane, Stop::new(StopKind::Interrupted, reason, fix));
+            lane.change = Some(SourceChange::Recreated);
+        }
+        Ok(())
     }
 
     /// Lanes of topics that are on the source no more, or that match no more.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cluster_admin::{Offsets, TopicConfigs};
@@ -26,6 +26,9 @@ use crate::{
 
 /// A lane that the target or source refused is tried again after this long.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long what is on its way may take to arrive before its lane begins again.
+const TO_ARRIVE: Duration = Duration::from_secs(5);
 
 /// A transaction that a lane leaves open is over after this long.
 const TRANSACTION: Duration = Duration::from_secs(60);
@@ -78,20 +81,20 @@ impl Topics {
             return Ok(());
         }
         let control = &self.control;
+        self.finish_changed(&wanted).await;
         let at: Vec<TopicPartition> = wanted.iter().map(|w| w.at.clone()).collect();
         let ends = control.source.end_offsets(&at, control.config.isolation()).await?;
         let causes = self.gap_causes(&wanted).await;
-        let ids = self.ids(&wanted).await?;
         let mut writings = self.take_transactions(&wanted).await?;
         let Starts { at: starts, failed } = self.starts(&wanted, &ends, &causes).await?;
         let mut trouble = self.without_start(&wanted, failed);
-        let (mut ready, passing) = self.begins(&wanted, starts, &ids, &causes).await?;
+        let (mut ready, passing) = self.begins(&wanted, starts, &causes).await?;
         trouble = trouble.or(passing);
         let mut book = control.book();
         let mut begun = 0;
         for lane in wanted {
             let Some(Ready { begin, standing, book: marks }) = ready.remove(&lane.at) else { continue };
-            let Begin { position, from, pad, check, .. } = begin;
+            let Begin { position, from, pad, check, anew } = begin;
             // The slot may have gone meanwhile.
             let Some(of_lane) = control.marks.of_lane(&lane.at, &marks) else { continue };
             let writing = match lane.settings.shared {
@@ -101,6 +104,7 @@ impl Topics {
                     None => continue,
                 },
             };
+            let topic_id = marks.ledger().start().source_topic_id.clone();
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
             let progress = LaneProgress::starting_at(position);
@@ -121,11 +125,13 @@ impl Topics {
             let mut entry = LaneEntry::new(id, lane.target);
             if let Some(before) = book.lanes.get(&lane.at) {
                 entry.earlier = before.moved();
-                entry.goal = before.goal;
+                entry.goal = before.goal.filter(|_| !anew);
                 entry.last_stop = before.last_stop.clone();
                 control.board.remove(before.id);
             }
             entry.state = LaneState::Running;
+            entry.topic_id.clone_from(&topic_id);
+            entry.source = Some(source.clone());
             entry.progress = Some(progress);
             entry.source_end = ends.get(&lane.at).and_then(|end| end.as_ref().ok().copied());
             // A slot may come later than the first look; its lanes are waited for, too.
@@ -134,7 +140,7 @@ impl Topics {
                 entry.goal = entry.source_end;
             }
             let gap_cause = causes[&lane.at.topic];
-            let command = Command::Start { lane: source, from, position, gap_cause };
+            let command = Command::Start { lane: source, from, position, gap_cause, topic_id };
             let _ = control.consumer_of(&lane.at).send(command);
             book.lanes.insert(lane.at, entry);
             begun += 1;
@@ -143,6 +149,26 @@ impl Topics {
             info!(lanes = begun, "lanes started");
         }
         trouble.map_or(Ok(()), Err)
+    }
+
+    /// What was read of lanes whose source has changed under them can't be read again: it gets its time to arrive. Then
+    /// nothing more is sent of those runs.
+    async fn finish_changed(&self, wanted: &[Wanted]) {
+        let control = &self.control;
+        let changed: Vec<(TopicPartition, Arc<SourceLane>)> = {
+            let book = control.book();
+            let lanes = wanted.iter().filter_map(|lane| book.lanes.get_key_value(&lane.at));
+            let lanes = lanes.filter(|(_, lane)| lane.change.is_some());
+            lanes.filter_map(|(at, lane)| Some((at.clone(), lane.source.clone()?))).collect()
+        };
+        let arrived = || changed.iter().all(|(_, source)| source.credit.used() == 0);
+        let until = Instant::now() + TO_ARRIVE;
+        while !arrived() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for closed in changed.iter().filter_map(|(at, _)| control.close(at)) {
+            let _ = closed.await;
+        }
     }
 
     /// Begins the transactional ids of shared lanes anew: whoever wrote under them is shut out, and what it had not

@@ -1,13 +1,16 @@
 //! isomirror against MirrorMaker 2: two real clusters, one backlog, each mirror in turn, several times.
 //!
 //! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures and
-//! writes `benches/RESULTS.md`. Medians are what to quote: the machine is shared.
+//! writes `benches/RESULTS.md`. Medians are what to quote: the machine is shared. `--failover` counts instead what consumers
+//! read again on the target, and writes only the section on that.
 
+mod failover;
 mod mirrors;
 mod report;
 mod shapes;
 
 use std::{
+    fs,
     path::Path,
     time::{Duration, Instant},
 };
@@ -37,6 +40,9 @@ struct Args {
     /// Bytes of the backlog of shape `backlog`, in GB.
     #[arg(long, default_value_t = 4)]
     backlog_gb: u64,
+    /// Instead: what consumers read again and miss on the target, over so many failovers.
+    #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "10")]
+    failover: Option<usize>,
     /// Write benches/RESULTS.md.
     #[arg(long)]
     write: bool,
@@ -61,6 +67,24 @@ pub struct Run {
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
+    let old = fs::read_to_string(&path).unwrap_or_default();
+    let text = match args.failover {
+        Some(times) => report::with_section(&old, failover::HEADING, &failover::run(times, &command_line())?),
+        None => {
+            let kept = report::section_of(&old, failover::HEADING);
+            report::with_section(&speed(&args)?, failover::HEADING, kept)
+        }
+    };
+    println!("{text}");
+    if args.write {
+        fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Measures all shapes; returns the report.
+fn speed(args: &Args) -> Result<String> {
     let source = Cluster::builder().full_jit().heap("1g").start().context("source cluster")?;
     let target = Cluster::builder().full_jit().heap("1g").start().context("target cluster")?;
     let mut results = Vec::new();
@@ -82,18 +106,13 @@ fn main() -> Result<()> {
         source.delete_topic(shape.topic)?;
         results.extend(mirrors.iter().zip(runs).map(|(mirror, runs)| (shape.clone(), *mirror, runs)));
     }
-    let text = report::text(&results, &command_line());
-    println!("{text}");
-    if args.write {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
-        std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
-    }
-    Ok(())
+    Ok(report::text(&results, &command_line()))
 }
 
 fn command_line() -> String {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--write").collect();
-    format!("cargo run --release -p isomirror-benches -- --write {}", args.join(" ")).trim_end().to_owned()
+    let release = if cfg!(debug_assertions) { "" } else { "--release " };
+    format!("cargo run {release}-p isomirror-benches -- --write {}", args.join(" ")).trim_end().to_owned()
 }
 
 fn measure(mirror: Mirror, shape: &Shape, source: &Cluster, target: &Cluster) -> Result<Run> {

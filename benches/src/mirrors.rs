@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::Path,
+    process::Command,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
@@ -85,24 +86,29 @@ impl Mirror {
                 command
             }
             Mirror::MirrorMaker2 => {
-                let path = dir.path().join("mm2.properties");
-                let run = RUN.fetch_add(1, Relaxed);
-                let clusters = format!(
-                    "{MIRROR_MAKER_2}SRC.bootstrap.servers = {}\nDST.bootstrap.servers = {}\nSRC->DST.topics = {}\n",
-                    source.bootstrap(),
-                    target.bootstrap(),
-                    shape.topic,
-                );
-                let named = clusters.replace("SRC", &format!("a{run}")).replace("DST", &format!("b{run}"));
-                fs::write(&path, named)?;
-                let mut command = Dist::get(kafka_harness::MAIN_VERSION)?.mirror_maker_command()?;
-                command.args(["-Xmx1g", "org.apache.kafka.connect.mirror.MirrorMaker"]).arg(path);
-                command
+                let properties = format!("{MIRROR_MAKER_2}SRC->DST.topics = {}\n", shape.topic);
+                return Ok(mirror_maker_2(&properties, source, target)?.0);
             }
         };
-        let process = Process::spawn(command, &dir.path().join("log"))?;
-        Ok(Running { process, _dir: dir })
+        Running::spawn(command, dir)
     }
+}
+
+/// Starts MirrorMaker 2 with these properties and the clusters' addresses; returns its alias of the source, too.
+pub fn mirror_maker_2(properties: &str, source: &Cluster, target: &Cluster) -> Result<(Running, String)> {
+    let run = RUN.fetch_add(1, Relaxed);
+    let (from, to) = (format!("a{run}"), format!("b{run}"));
+    let text = format!(
+        "{properties}SRC.bootstrap.servers = {}\nDST.bootstrap.servers = {}\n",
+        source.bootstrap(),
+        target.bootstrap(),
+    );
+    let dir = TempDir::new()?;
+    let path = dir.path().join("mm2.properties");
+    fs::write(&path, text.replace("SRC", &from).replace("DST", &to))?;
+    let mut command = Dist::get(kafka_harness::MAIN_VERSION)?.mirror_maker_command()?;
+    command.args(["-Xmx1g", "org.apache.kafka.connect.mirror.MirrorMaker"]).arg(path);
+    Ok((Running::spawn(command, dir)?, from))
 }
 
 fn release_binary() -> Result<std::path::PathBuf> {
@@ -112,6 +118,12 @@ fn release_binary() -> Result<std::path::PathBuf> {
 }
 
 impl Running {
+    /// Starts it; the folder, in which its log goes too, is gone when it is.
+    pub fn spawn(command: Command, dir: TempDir) -> Result<Self> {
+        let process = Process::spawn(command, &dir.path().join("log"))?;
+        Ok(Self { process, _dir: dir })
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()

@@ -1,5 +1,5 @@
-//! What a record's content comes down to: 64 bits that this program and `Dump.java` make alike. FNV-1a, because it is
-//! three lines in both; nobody plants collisions here.
+//! What a record's content comes down to: 64 bits that this program, `Dump.java` and `Dump.py` make alike. FNV-1a,
+//! because it is three lines in each; nobody plants collisions here.
 
 /// The header in which our sources number their records, 8 bytes big endian, so that no two are alike.
 pub const NUMBER: &str = "n";

@@ -6,8 +6,8 @@
 //! answers for every offset), `chaos`, `dice` (one seed for all that is random), `clusters`.
 //!
 //! What is proved: `kills` (kill -9), `instances` (several of one link), `brokers`, `network`, `divergence` (what can't be
-//! exact is told), `starts`, `tails` (the last
-//! offsets), `rights` (which the fills need), `versions`, and `long`.
+//! exact is told), `starts`, `tails` (the last offsets), `readers` (clients of three makers, and a source that Java wrote),
+//! `rights` (which the fills need), `versions`, and `long`.
 //!
 //! Environment: `CHAOS_SEED` for the same chance again, `CHAOS_KILLS` for more of everything; `scripts/chaos` sets them.
 
@@ -25,6 +25,7 @@ mod marks;
 mod modes;
 mod network;
 mod planted;
+mod readers;
 mod rights;
 mod sources;
 mod sources_check;

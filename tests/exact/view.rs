@@ -1,12 +1,12 @@
-//! What a client sees of a topic: every record's place and a digest of its content, read by librdkafka's consumer or by
-//! Kafka's own (`Dump.java`), neither of which shares code with the mirror's way of reading.
+//! What a client sees of a topic: every record's place and a digest of its content, read by librdkafka's consumer, by
+//! Kafka's own (`Dump.java`) or by aiokafka's (`Dump.py`), none of which shares code with the mirror's way of reading.
 
 use std::collections::BTreeMap;
 
 use kafka_harness::{
     Cluster,
     client::{self, Isolation, read_each},
-    java,
+    java, python,
 };
 use rdkafka::message::{Headers, Message};
 
@@ -46,6 +46,8 @@ pub enum Reader {
     Librdkafka,
     /// Kafka's.
     Java,
+    /// That of Python, which has nothing of either.
+    Aiokafka,
 }
 
 /// Reads a topic to its end as of now. Records of strangers (see [`STRANGER`]) are left out.
@@ -53,6 +55,7 @@ pub fn view(cluster: &Cluster, topic: &str, isolation: Isolation, reader: Reader
     let bounds = client::watermarks(&cluster.props(), topic).expect("the topic has bounds");
     let mut view: View =
         bounds.into_iter().map(|(p, bounds)| (p, Log { bounds, records: Vec::new() })).collect();
+    let partitions = view.len();
     let mut add = |partition: i32, seen: Seen| {
         view.get_mut(&partition).expect("a known partition").records.push(seen);
     };
@@ -81,22 +84,35 @@ pub fn view(cluster: &Cluster, topic: &str, isolation: Isolation, reader: Reader
             .expect("the topic can be read");
         }
         Reader::Java => {
-            let level = match isolation {
-                Isolation::Committed => "read_committed",
-                Isolation::Uncommitted => "read_uncommitted",
-            };
-            let args = [&*cluster.internal_bootstrap(), topic, level, NUMBER, STRANGER];
+            let args = [&*cluster.internal_bootstrap(), topic, level(isolation), NUMBER, STRANGER];
             let lines = java::run(cluster.dist(), "Dump", include_str!("Dump.java"), &args);
-            for line in lines.expect("Kafka's consumer reads the topic").lines() {
-                let (partition, seen) = parse(line).unwrap_or_else(|| panic!("Dump.java printed {line:?}"));
-                add(partition, seen);
-            }
+            parse_all(&lines.expect("Kafka's consumer reads the topic"), add);
+        }
+        Reader::Aiokafka => {
+            let (bootstrap, partitions) = (cluster.internal_bootstrap(), partitions.to_string());
+            let args = [&*bootstrap, topic, &partitions, level(isolation), NUMBER, STRANGER];
+            let lines = python::run(include_str!("requirements.txt"), include_str!("Dump.py"), &args);
+            parse_all(&lines.expect("aiokafka's consumer reads the topic"), add);
         }
     }
     view
 }
 
-/// A line of `Dump.java`: partition, offset, digest, key, whether it is a tombstone, number or `-`.
+fn level(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Committed => "read_committed",
+        Isolation::Uncommitted => "read_uncommitted",
+    }
+}
+
+fn parse_all(lines: &str, mut add: impl FnMut(i32, Seen)) {
+    for line in lines.lines() {
+        let (partition, seen) = parse(line).unwrap_or_else(|| panic!("a Dump printed {line:?}"));
+        add(partition, seen);
+    }
+}
+
+/// A line of a `Dump`: partition, offset, digest, key, whether it is a tombstone, number or `-`.
 fn parse(line: &str) -> Option<(i32, Seen)> {
     let fields: Vec<&str> = line.split(' ').collect();
     let [partition, offset, digest, key, tombstone, number] = fields[..] else { return None };

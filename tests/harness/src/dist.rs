@@ -161,22 +161,8 @@ impl Dist {
         format!("-Dlog4j.configuration=file:{}", self.dir.join(file).display())
     }
 
-    /// Runs `work` unless it has once succeeded, one process at a time.
     fn once(&self, name: &str, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        let done = self.dir.join(format!("{name}.done"));
-        if done.exists() {
-            return Ok(());
-        }
-        std::fs::create_dir_all(&self.dir)
-            .with_context(|| format!("failed to create {}", self.dir.display()))?;
-        let lock =
-            File::create(self.dir.join(format!("{name}.lock"))).context("failed to create a lock file")?;
-        flock(&lock, FlockOperation::LockExclusive).context("failed to lock the Kafka distribution")?;
-        if !done.exists() {
-            work(self)?;
-            std::fs::write(&done, b"").context("failed to mark the Kafka distribution as complete")?;
-        }
-        Ok(())
+        once(&self.dir, name, || work(self))
     }
 
     fn fetch(&self, into: &str, modules: &[(&str, &str, &str)]) -> Result<()> {
@@ -218,6 +204,24 @@ impl Dist {
         let _ = std::fs::remove_dir_all(&jars);
         std::fs::rename(&part, &jars).context("failed to move the jars into place")
     }
+}
+
+/// Runs `work`, which puts something into `dir`, unless it has once succeeded; one process at a time.
+pub(crate) fn once(dir: &Path, name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let done = dir.join(format!("{name}.done"));
+    if done.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("failed to create {}", dir.display()))?;
+    let lock = File::create(dir.join(format!("{name}.lock"))).context("failed to create a lock file")?;
+    flock(&lock, FlockOperation::LockExclusive)
+        .with_context(|| format!("failed to lock {}", dir.display()))?;
+    if !done.exists() {
+        work()?;
+        std::fs::write(&done, b"")
+            .with_context(|| format!("failed to mark {} as complete", dir.display()))?;
+    }
+    Ok(())
 }
 
 /// The path of a JDK tool: from `JAVA_HOME` if that is set, else from the search path.

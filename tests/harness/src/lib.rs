@@ -23,6 +23,7 @@ pub mod java;
 mod ports;
 pub mod process;
 pub mod proxy;
+pub mod python;
 mod reaper;
 mod rundir;
 pub mod security;

@@ -131,7 +131,8 @@ fn identical(known: &Known<'_>) -> Result<Begin, Stop> {
     let start = recorded.unwrap_or(fresh);
     let (first, end) = known.source;
     let is_padding = standing.last.is_some_and(|last| last.is_padding());
-    let nothing_yet = standing.end == 0 || is_padding && standing.start < start && standing.end <= start;
+    // Padding lies before where the lane once began, whatever it has recorded since.
+    let nothing_yet = standing.end == 0 || is_padding && standing.start < fresh && standing.end <= fresh;
     let lost = recorded.is_some_and(|recorded| recorded > first.max(fresh));
     if nothing_yet && (!lost || known.made_again) {
         let anew = recorded.is_some_and(|recorded| recorded > fresh);

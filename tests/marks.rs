@@ -43,6 +43,8 @@ fn start(source: &str, target: &str, partition: i32, at: Point) -> LaneStart {
         target_topic_id: None,
         offsets: OffsetsMode::Translated,
         writers: WritersMode::Exclusive,
+        source_end: None,
+        configs: None,
     }
 }
 

@@ -4,8 +4,13 @@
 use std::time::{Duration, Instant};
 
 use kafka_harness::{
+    Cluster,
     client::{self, Load},
     shared::unique,
+};
+use kafka_wire::{
+    Client, ProduceBatch, ProduceOptions, Settings, To,
+    records::{BatchBuilder, Compression, Stamp, restamped},
 };
 
 use crate::{
@@ -64,4 +69,49 @@ fn small_transactions_are_mirrored_at_no_less_than_a_third_of_the_rate() {
     };
     let (plain, small) = (rate(Kind::Idempotent), rate(Kind::Transactional));
     assert!(small * 3.0 >= plain, "{small:.0} records/s, without transactions {plain:.0}");
+}
+
+#[test]
+#[ignore = "long"]
+fn a_lane_starts_at_a_billion_in_less_than_five_minutes() {
+    const START: i64 = 1_000_000_000;
+    let (from, to) = clusters::pair();
+    let source = Source { partitions: 1, ..Source::new(Kind::Idempotent, &unique("billion")) };
+    let link = Link::new(Mode::Identical, source, from, to);
+    let topic = &link.source.topic;
+    pad(from, topic, START);
+    from.delete_records(topic, 0, START).unwrap();
+    let load = Load { partitions: 1, count: 1000, value_size: 100, ..Load::default() };
+    client::load(&from.props(), topic, &load).unwrap();
+    let check = link.config.command("check", &[]);
+    let words = String::from_utf8_lossy(&check.stdout);
+    assert!(words.contains("about 4 min"), "{words}");
+    let begun = Instant::now();
+    link.config.run_until_caught_up().expect(0);
+    let took = begun.elapsed();
+    eprintln!("started at {START} in {took:?}: {:.1} M offsets/s", START as f64 / took.as_secs_f64() / 1e6);
+    link.assert_exact(None, &[Reader::Librdkafka]);
+    assert!(took < Duration::from_secs(300), "{took:?}");
+}
+
+/// Fills an empty partition up to an offset.
+fn pad(cluster: &Cluster, topic: &str, to: i64) {
+    const RECORDS: i64 = 1_000_000;
+    let settings = Settings::new(cluster.props().iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+    let client = Client::new(settings);
+    let mut builder = BatchBuilder::new(RECORDS as usize * 9);
+    (0..RECORDS).for_each(|_| builder.push(0, Some(b""), None, [].into_iter()));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let producer = client.init_producer_id(None, Duration::from_secs(60)).await.unwrap();
+        let mut stamp = Stamp { producer, sequence: 0 };
+        let batch = builder.finish(stamp, Compression::Zstd, None);
+        for _ in 0..to / RECORDS {
+            let connection = client.connection(To::Leader(topic, 0)).await.unwrap();
+            let sent = ProduceBatch::new(topic, 0, restamped(&batch, stamp));
+            let answer = connection.produce(&[sent], &ProduceOptions::default()).await.unwrap();
+            answer.into_iter().for_each(|outcome| drop(outcome.expect("it is taken")));
+            stamp.sequence = stamp.behind(RECORDS as i32);
+        }
+    });
 }

@@ -6,8 +6,8 @@
 //! answers for every offset), `chaos`, `dice` (one seed for all that is random), `clusters`.
 //!
 //! What is proved: `kills` (kill -9), `instances` (several of one link), `brokers`, `network`, `divergence` (what can't be
-//! exact is told), `starts`, `tails` (the last offsets), `readers` (clients of three makers, and a source that Java wrote),
-//! `rights` (which the fills need), `versions`, and `long`.
+//! exact is told), `starts`, `gaps` (large ones), `tails` (the last offsets), `readers` (clients of three makers, and a source
+//! that Java wrote), `rights` (which the fills need), `versions`, and `long`.
 //!
 //! Environment: `CHAOS_SEED` for the same chance again, `CHAOS_KILLS` for more of everything; `scripts/chaos` sets them.
 
@@ -18,6 +18,7 @@ mod compare;
 mod content;
 mod dice;
 mod divergence;
+mod gaps;
 mod instances;
 mod kills;
 mod long;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka_harness::{client, shared::unique};
+use kafka_harness::{client, daemon::eventually, shared::unique};
 
 use crate::{
     chaos, clusters,
@@ -43,6 +43,57 @@ fn begins_late(name: &str, kind: Kind) {
         c.topic_config(topic).unwrap().into_iter().find(|(key, _)| key == "cleanup.policy")
     };
     assert_eq!(policy(to), policy(from), "the cleanup policy is what it was");
+}
+
+/// Between the two changes of its configs the daemon is killed: nothing must stay as it was for the moment, and what was
+/// not set on the topic must not be set.
+#[test]
+fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
+    let (from, to) = clusters::pair();
+    for (before, kills) in [(vec![], 3), (vec![("retention.ms", "86400000")], 2)] {
+        let source = Source { partitions: 12, ..Source::new(Kind::Compacted, &unique("moment")) };
+        let link = Link::new(Mode::Identical, source, from, to);
+        let topic = &link.source.topic;
+        to.alter_topic_config(topic, &before).unwrap();
+        let configs = || {
+            let mut all = to.topic_config(topic).unwrap();
+            all.sort();
+            all
+        };
+        let was = configs();
+        let run = Run::of("starts::configs_that_were_changed_for_the_moment");
+        let mut dice = run.dice();
+        let history = link.source.write_for(from, &dice.of(1), Duration::from_secs(2));
+        from.alter_topic_config(topic, &[("cleanup.policy", "compact,delete"), ("retention.ms", "-1")])
+            .unwrap();
+        for (partition, end) in client::end_offsets(&from.props(), topic).unwrap() {
+            from.delete_records(topic, partition, end / 2).unwrap();
+        }
+        let starts = client::start_offsets(&from.props(), topic).unwrap();
+        let mut changed = 0;
+        for kill in 0.. {
+            let daemon = link.config.run();
+            if kill == 0 || configs() == was {
+                eventually("the configs are changed for the moment", || (configs() != was).then_some(()));
+            } else {
+                std::thread::sleep(dice.millis(500..4000));
+            }
+            drop(daemon.kill());
+            let now = configs();
+            eprintln!("killed with {now:?}");
+            let kept = |key: &str| now.contains(&(key.to_owned(), "-1".to_owned()));
+            assert!(now == was || kept("retention.bytes") && kept("retention.ms"), "{now:?}");
+            changed += i32::from(now != was);
+            if changed == kills || kill == 9 {
+                break;
+            }
+        }
+        assert!(changed > 0, "no kill fell between the changes");
+        link.config.run_until_caught_up().expect(0);
+        assert_eq!(configs(), was);
+        assert_eq!(client::start_offsets(&to.props(), topic).unwrap(), starts);
+        link.assert_exact(Some(&history), &[Reader::Librdkafka]);
+    }
 }
 
 #[test]

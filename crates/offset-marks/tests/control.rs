@@ -1,5 +1,7 @@
 //! The records of the control topic: there and back, and whatever else may lie in it.
 
+use std::collections::BTreeMap;
+
 use mirror_types::{Mark, TopicPartition};
 use offset_marks::{
     LaneStart, Ledger, LedgerWriter, OffsetsMode, Point, WritersMode,
@@ -8,7 +10,11 @@ use offset_marks::{
         decode,
     },
 };
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{
+    collection::{btree_map, vec},
+    option,
+    prelude::*,
+};
 
 const TOPIC: &str = "[a-zA-Z0-9._-]{1,20}";
 
@@ -26,7 +32,9 @@ fn kind() -> impl Strategy<Value = EventKind> {
 fn start() -> impl Strategy<Value = LaneStart> {
     let names = (TOPIC, TOPIC, option::of(".*"), option::of(".*"), option::of(".*"), option::of(".*"));
     let numbers = (any::<u32>(), any::<i64>(), 0..=i32::MAX, 0..=i64::MAX, 0..=i64::MAX);
-    (names, numbers, any::<bool>(), any::<bool>()).prop_map(|(names, numbers, identical, shared)| LaneStart {
+    let later = (option::of(0..=i64::MAX), option::of(btree_map(TOPIC, option::of(".*"), 0..3)));
+    let all = (names, numbers, any::<bool>(), any::<bool>(), later);
+    all.prop_map(|(names, numbers, identical, shared, later)| LaneStart {
         incarnation: numbers.0,
         since: numbers.1,
         source_topic: names.0,
@@ -39,6 +47,8 @@ fn start() -> impl Strategy<Value = LaneStart> {
         target_topic_id: names.5,
         offsets: if identical { OffsetsMode::Identical } else { OffsetsMode::Translated },
         writers: if shared { WritersMode::Shared } else { WritersMode::Exclusive },
+        source_end: later.0,
+        configs: later.1,
     })
 }
 
@@ -126,6 +136,8 @@ fn example(lane: &TopicPartition, incarnation: u32, at: Point) -> LaneStart {
         target_topic_id: None,
         offsets: OffsetsMode::Identical,
         writers: WritersMode::Exclusive,
+        source_end: None,
+        configs: None,
     }
 }
 
@@ -222,6 +234,21 @@ fn what_nobody_wrote_is_said_to_be_malformed() {
 fn fields_that_a_later_version_adds_are_left_out() {
     let owner = r#"{"v":1,"slot":3,"instance":"a","generation":1,"since":0,"rack":"r1"}"#;
     assert!(decode(Some(b"owner/3"), Some(owner.as_bytes())).is_ok());
+}
+
+#[test]
+fn configs_to_give_back_are_on_record_until_they_are_given_back() {
+    let lane = TopicPartition::new("orders", 3);
+    let start = LaneStart { source_end: Some(900), ..example(&lane, 2, Point::new(300, 300)) };
+    let mut writer = LedgerWriter::begin(start.clone());
+    let configs = BTreeMap::from([("a".to_owned(), Some("b".to_owned())), ("c".to_owned(), None)]);
+    let mut state = ControlState::new(Keep::Tails);
+    for kept in [Some(configs), None] {
+        let record = writer.keep_configs(kept.clone());
+        state.take(decode(Some(&record.key), record.value.as_deref()).expect("ours"));
+        let back = state.writer(&lane).expect("it has begun");
+        assert_eq!(*back.start(), LaneStart { configs: kept, ..start.clone() });
+    }
 }
 
 #[test]

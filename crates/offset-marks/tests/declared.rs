@@ -24,6 +24,8 @@ fn begin() -> LedgerWriter {
         target_topic_id: None,
         offsets: OffsetsMode::Translated,
         writers: WritersMode::Exclusive,
+        source_end: None,
+        configs: None,
     })
 }
 

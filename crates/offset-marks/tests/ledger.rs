@@ -24,6 +24,8 @@ fn start(at: Point) -> LaneStart {
         target_topic_id: None,
         offsets: OffsetsMode::Translated,
         writers: WritersMode::Exclusive,
+        source_end: None,
+        configs: None,
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::{
-    Metrics, RefusedPolicy, broker::Brokers, fill::Filler, producer_id::ProducerIds, properties::Options,
-    refusal::Refusal, transaction::Transactions,
+    Metrics, RefusedPolicy, broker::Brokers, cleanup::Cleanups, fill::Filler, producer_id::ProducerIds,
+    properties::Options, refusal::Refusal, transaction::Transactions,
 };
 
 /// How long the target may answer with passing trouble before the operator is told.
@@ -24,6 +24,7 @@ pub(crate) struct Common {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) brokers: Brokers,
     pub(crate) filler: Filler,
+    pub(crate) cleanups: Cleanups,
     pub(crate) refused: RefusedPolicy,
     pub(crate) acks: mpsc::Sender<Acked>,
     pub(crate) events: mpsc::Sender<LaneEvent>,

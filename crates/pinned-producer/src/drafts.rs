@@ -5,7 +5,8 @@
 //! pieces ──► Drafts ──► Step
 //! ```
 //! With identical offsets a batch holds neighbours only, and where the source has nothing the target is filled up, so
-//! that each record's batch begins at its own offset. With translated ones nothing is sent unless it is declared which
+//! that each record's batch begins at its own offset. Large gaps of a compacted topic are filled by padding, in the same
+//! batches, while it is copied for the first time. With translated ones nothing is sent unless it is declared which
 //! source offset will lie at each of the target offsets that it takes, for all that wait at once.
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use crate::{
     course::{Course, Place},
     had::Had,
     memory::Memory,
+    padding,
     properties::Options,
     refusal::{self, Refusal},
 };
@@ -70,7 +72,7 @@ pub(crate) struct Draft {
     /// The target offset of its first record, which its marks count from.
     pub(crate) base: Offset,
     pub(crate) acked: Acked,
-    /// Source offset of each record.
+    /// Source offset of each record, and of each that is padding.
     pub(crate) offsets: Vec<Offset>,
     /// Of the pieces that end in it.
     pub(crate) credits: Vec<Credit>,
@@ -84,7 +86,7 @@ impl Drafts {
         takes: Takes,
         memory: Memory,
     ) -> Self {
-        let Opening { lane, standing, offsets, start, position, check, writing, .. } = opening;
+        let Opening { lane, standing, offsets, start, position, check, writing, padded, .. } = opening;
         let last = standing.last.as_ref();
         let (course, had) = match (writing, offsets, start) {
             (Writing::Shared { .. }, ..) => (Course::shared(*position, standing.end), Had::default()),
@@ -92,10 +94,12 @@ impl Drafts {
                 let had = Had::default().checked(check.zip(last));
                 (Course::translated(*position, standing.end), had)
             }
-            (_, Offsets::Identical, Some(start)) => (Course::identical(*start), Had::default()),
+            (_, Offsets::Identical, Some(start)) => {
+                (Course::identical(*start).padded_before(*padded), Had::default())
+            }
             (_, Offsets::Identical, None) => {
                 let had = Had::identical().checked(last.map(|last| (last.offset, last)));
-                (Course::identical(standing.end), had)
+                (Course::identical(standing.end).padded_before(*padded), had)
             }
         };
         Self {
@@ -141,7 +145,11 @@ impl Drafts {
                 return Step::Diverged(refusal::piece_missing(&self.lane, self.reached, piece.first));
             }
             for record in piece.batch.iter().skip(self.taken) {
-                let (offset, place) = (record.offset(), self.course.place(record.offset()));
+                let offset = record.offset();
+                if !draft.pad(&mut builder, &mut self.course, offset, limit) {
+                    break 'done;
+                }
+                let place = self.course.place(offset);
                 if place == Place::Had {
                     if !self.had.take(&record) {
                         let stop = match self.course.is_identical() {
@@ -210,6 +218,9 @@ impl Drafts {
             let next = piece.next;
             if next >= self.course.from() {
                 draft.had(self.had.marks(), self.course.from());
+                if !draft.pad(&mut builder, &mut self.course, next, limit) {
+                    break;
+                }
                 if self.course.must_fill(next) {
                     if draft.says_something() {
                         break;
@@ -218,6 +229,7 @@ impl Drafts {
                     return Step::Fill(next);
                 }
                 draft.acked.next = next.max(draft.acked.next);
+                draft.acked.end = draft.acked.end.max(self.course.target());
             }
             let Routed { credit, .. } = self.queue.pop_front().expect("seen above");
             self.taken = 0;
@@ -226,7 +238,8 @@ impl Drafts {
         }
         match builder.is_empty() {
             false => {
-                let bytes = builder.finish(stamp, self.options.compression, self.options.level);
+                let codec = if draft.is_padded() { self.packed() } else { self.options.compression };
+                let bytes = builder.finish(stamp, codec, self.options.level);
                 Step::Batch(Draft { count: draft.offsets.len() as i32, bytes, ..draft })
             }
             true if draft.says_something() => Step::Moved(draft),
@@ -275,18 +288,22 @@ impl Drafts {
 
     /// A record that is too large as it is may fit compressed, as it did on the source.
     fn alone(&self, record: &Record<'_>, stamp: Stamp, limit: u64) -> Result<Bytes, Refusal> {
-        let compression = match self.options.compression {
-            Compression::None => Compression::Zstd,
-            chosen => chosen,
-        };
         let mut alone = self.builder(record.batch_size() as usize);
         push(&mut alone, record);
-        let bytes = alone.finish(stamp, compression, self.options.level);
+        let bytes = alone.finish(stamp, self.packed(), self.options.level);
         if bytes.len() as u64 > limit {
             let size = record.batch_size();
             return Err(refusal::too_large(&self.lane, record.offset(), size, bytes.len() as u64, limit));
         }
         Ok(bytes)
+    }
+
+    /// The codec of what has to be compressed.
+    fn packed(&self) -> Compression {
+        match self.options.compression {
+            Compression::None => Compression::Zstd,
+            chosen => chosen,
+        }
     }
 
     fn builder(&self, room: usize) -> BatchBuilder {
@@ -332,9 +349,27 @@ impl Draft {
         self.acked.marks.iter_mut().for_each(|mark| mark.target += by);
     }
 
-    /// Whether anything is to be acknowledged.
+    /// Whether anything is to be written or acknowledged.
     fn says_something(&self) -> bool {
-        self.acked.next >= 0
+        self.acked.next >= 0 || !self.offsets.is_empty()
+    }
+
+    fn is_padded(&self) -> bool {
+        self.offsets.len() as u64 > self.acked.records
+    }
+
+    /// Pads the gap before a source offset, if padding is what fills it. False: the batch is full before that.
+    fn pad(&mut self, builder: &mut BatchBuilder, course: &mut Course, offset: Offset, limit: usize) -> bool {
+        let Some(to) = course.padding_to(offset) else { return true };
+        while course.target() < to {
+            if builder.size() + padding::SIZE > limit && !builder.is_empty() {
+                return false;
+            }
+            padding::push(builder);
+            self.offsets.push(course.target());
+            course.filled(course.target() + 1);
+        }
+        true
     }
 
     /// What the target had already, up to `next`, at the same offsets.

@@ -11,6 +11,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -22,15 +23,19 @@ use tracing::{debug, info};
 use crate::{
     BoxFuture, Offsets, Opening, Takes,
     broker::{Answer, Failure, Outgoing, Way},
+    cleanup::Undone,
     common::{Common, GONE, Trouble},
     drafts::{Draft, Drafts, Step},
     fill::Unfilled,
     memory::Memory,
-    padding, refusal,
+    padding::Padding,
+    refusal,
 };
 
 /// Batches of a partition that a broker can tell to be repetitions: KIP-98's `max.in.flight` of 5.
 const IN_FLIGHT: usize = 5;
+/// How often the log tells how far padding is.
+const TOLD: Duration = Duration::from_secs(10);
 /// One lane's run.
 pub(crate) struct LaneWriter {
     common: Arc<Common>,
@@ -124,10 +129,12 @@ impl LaneWriter {
 
     async fn write(&mut self) -> Option<Stop> {
         self.take_over().await;
-        if let Some(start) = self.opening.start
-            && let Some(stop) = self.pad(start).await
-        {
-            return Some(stop);
+        let prepared = match self.opening.start {
+            Some(start) => self.pad(start).await,
+            None => self.give_back().await,
+        };
+        if prepared.is_some() {
+            return prepared;
         }
         let mut closed = false;
         let mut stop = None;
@@ -206,16 +213,24 @@ impl LaneWriter {
 
     /// Pads an empty partition up to where the lane starts, and deletes the padding.
     async fn pad(&mut self, start: Offset) -> Option<Stop> {
-        let limit = self.common.options.batch_for(self.takes.max_message_bytes);
-        let mut end = self.opening.standing.end;
+        let limit = self.memory.batch_limit(self.common.options.batch_for(self.takes.max_message_bytes));
+        let from = self.opening.standing.end;
+        let (mut end, mut padding, mut told) = (from, Padding::default(), Instant::now());
         if end < start {
-            info!(lane = %self.lane, from = end, to = start, "padding the target up to where the lane starts");
+            info!(lane = %self.lane, from, to = start, "padding the target up to where the lane starts");
         }
         while end < start || !self.in_flight.is_empty() {
+            if told.elapsed() >= TOLD {
+                let percent = (self.expected - from) * 100 / (start - from);
+                info!(lane = %self.lane, at = self.expected, to = start, "padding the target: {percent} %");
+                told = Instant::now();
+            }
             while end < start && self.may_send() {
+                if !self.opening.marks.may_write() {
+                    return Some(refusal::not_ours(&self.lane));
+                }
                 let stamp = self.stamp();
-                let (bytes, count) =
-                    tokio::task::block_in_place(|| padding::batch(start - end, limit, stamp));
+                let (bytes, count) = tokio::task::block_in_place(|| padding.batch(start - end, limit, stamp));
                 self.send(Draft { bytes, count, ..Draft::new(&self.lane, end) }).await;
                 end += Offset::from(count);
             }
@@ -241,12 +256,28 @@ impl LaneWriter {
                 }
             }
             Before::Unpad(start) => {
-                if let Err(error) = padding::delete(&common.client, at, start).await {
-                    return Some(refusal::not_unpadded(&self.lane, start, &error));
+                let noted = self.opening.configs.clone();
+                match common.cleanups.delete(at, start, noted, &*self.opening.marks).await {
+                    Ok(()) => {}
+                    Err(Undone::Refused(error)) => {
+                        return Some(refusal::not_unpadded(&self.lane, start, &error));
+                    }
+                    Err(Undone::Stop(stop)) => return Some(stop),
                 }
             }
         }
         None
+    }
+
+    /// An earlier run was killed between changing the target topic's configs and giving them back.
+    async fn give_back(&mut self) -> Option<Stop> {
+        let was = self.opening.configs.as_ref()?;
+        let marks = &*self.opening.marks;
+        match self.common.cleanups.give_back(&self.lane.target.topic, was, marks).await {
+            Ok(()) => None,
+            Err(Undone::Refused(error)) => Some(refusal::not_given_back(&self.lane, was, &error)),
+            Err(Undone::Stop(stop)) => Some(stop),
+        }
     }
 
     fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'static, Result<(), Stop>> {

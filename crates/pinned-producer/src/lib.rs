@@ -19,6 +19,7 @@
 //! | translated, shared | wherever there is room | the last committed transaction says the position, and where its records lie |
 
 mod broker;
+mod cleanup;
 mod common;
 mod course;
 mod digest;
@@ -44,7 +45,8 @@ mod transaction;
 pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
-pub use opening::{BoxFuture, Marks, Note, Offsets, Opening, Writing};
+pub use opening::{BoxFuture, Configs, Marks, Note, Offsets, Opening, Writing};
+pub use padding::KEY as PADDING_KEY;
 pub use properties::check;
 pub use refusal::RefusedPolicy;
 pub use stage::{Config, Order, PinnedProducer};

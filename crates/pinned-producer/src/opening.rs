@@ -1,6 +1,6 @@
 //! How a run of a lane begins on the target, and where its marks go.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use kafka_wire::ProducerIdentity;
 use mirror_types::{Lane, Mark, Offset, Stop};
@@ -9,6 +9,9 @@ use crate::Standing;
 
 /// A future in a box, so that [`Marks`] can be a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Configs of a topic: what is set on it, or that nothing is.
+pub type Configs = BTreeMap<String, Option<String>>;
 
 /// How target offsets follow from source offsets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,10 @@ pub trait Marks: Send + Sync {
         true
     }
 
+    /// (Identical.) Writes down for good what the target topic's configs were, before they are changed for the moment; or
+    /// that they are as they were.
+    fn keep_configs(&self, configs: Option<Configs>) -> BoxFuture<'_, Result<(), Stop>>;
+
     /// (Shared.) Takes these marks (absolute target offsets) and the position behind them, and says what has to be
     /// written in the same transaction, so that they are there if and only if the records are. Called in the order of
     /// the marks, once a transaction; where that can't be committed for certain, the lane's run is over, and nothing is
@@ -81,6 +88,12 @@ pub struct Opening {
     /// The partition holds nothing but padding, if that, and the lane starts at this offset: it is to be padded up to
     /// there, and the padding to be deleted. Identical offsets only.
     pub start: Option<Offset>,
+    /// Large gaps before this offset are filled by padding, which compaction removes: the topic is compacted on both sides,
+    /// and this is where the source ended when the lane first began. -1: no gaps are. Identical offsets only.
+    pub padded: Offset,
+    /// What the target topic's configs were before an earlier run changed them for the moment, and did not come to give
+    /// them back. Identical offsets only.
+    pub configs: Option<Configs>,
     /// Translated: the next source offset that the target lacks: that which lies, or is to lie, at the target's log end
     /// (`standing.end`) by what was declared. From there on source offsets go on one by one with target offsets, until
     /// runs are declared. Records before it are passed over. Identical: not used.
@@ -96,12 +109,15 @@ pub struct Opening {
 
 impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lane, standing, offsets, start, position, check, writing, marks: _ } = self;
+        let Self { lane, standing, offsets, start, padded, configs, position, check, writing, marks: _ } =
+            self;
         f.debug_struct("Opening")
             .field("lane", &format_args!("{lane}"))
             .field("standing", standing)
             .field("offsets", offsets)
             .field("start", start)
+            .field("padded", padded)
+            .field("configs", configs)
             .field("position", position)
             .field("check", check)
             .field("writing", writing)

@@ -1,31 +1,39 @@
-//! Padding: records of nothing, by which an empty partition gets to the offset where its lane starts. They are
-//! deleted before the first real record is written.
-
-use std::time::Duration;
+//! Padding: records of nothing, by which a partition gets to an offset. They are as old as can be: retention goes by the
+//! youngest record of a segment, so padding neither keeps a segment nor ends it, and a segment that begins with padding
+//! ends before the next record.
+//!
+//! | where | key | who removes it |
+//! |---|---|---|
+//! | before the lane's start, in an empty partition | empty, since a compacted topic takes none without | DeleteRecords, before the first record |
+//! | in large gaps of a compacted topic, while it is copied for the first time | [`KEY`] | the log cleaner |
 
 use bytes::Bytes;
-use kafka_wire::{
-    Client, Code, Error, To,
-    kafka_protocol::{
-        messages::{
-            IncrementalAlterConfigsRequest,
-            incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
-        },
-        protocol::StrBytes,
-    },
-    records::{BatchBuilder, Compression, Stamp},
-};
-use mirror_types::{Offset, TopicPartition};
+use kafka_wire::records::{BatchBuilder, Compression, Stamp, restamped};
 
-/// Records of one batch: more of them make a broker run out of memory when it looks at them.
-const RECORDS: i64 = 1_000_000;
-const PAUSE: Duration = Duration::from_millis(100);
+/// The key of what the log cleaner removes. An application's record of that key would go with it.
+pub const KEY: &[u8] = b"isomirror.padding";
 
-/// A batch of up to `count` padding records that fits into `limit` bytes; and how many they are.
-///
-/// They have an empty key, since a compacted topic takes none without, and are as old as can be, so that the segment
-/// they are in ends before the first real record. A million take 0.8 MB.
-pub(crate) fn batch(count: i64, limit: usize, stamp: Stamp) -> (Bytes, i32) {
+/// What one record of that key takes in a batch, at the most.
+pub(crate) const SIZE: usize = 32;
+
+/// Records of one batch: brokers make an object of each.
+const RECORDS: i64 = 250_000;
+
+/// Batches for the way to the lane's start. All but the last are the same but for their stamps, so the first is kept.
+#[derive(Default)]
+pub(crate) struct Padding(Option<(Bytes, i32)>);
+
+impl Padding {
+    /// A batch of up to `count` records that fits into `limit` bytes; and how many they are.
+    pub(crate) fn batch(&mut self, count: i64, limit: usize, stamp: Stamp) -> (Bytes, i32) {
+        match &self.0 {
+            Some((bytes, kept)) if i64::from(*kept) <= count => (restamped(bytes, stamp), *kept),
+            _ => self.0.insert(batch(count, limit, stamp)).clone(),
+        }
+    }
+}
+
+fn batch(count: i64, limit: usize, stamp: Stamp) -> (Bytes, i32) {
     let mut count = count.min(RECORDS);
     loop {
         let mut builder = BatchBuilder::new(count as usize * 9);
@@ -38,57 +46,53 @@ pub(crate) fn batch(count: i64, limit: usize, stamp: Stamp) -> (Bytes, i32) {
     }
 }
 
-/// Deletes all before an offset. A topic that is only compacted does not allow that: it is made to for the moment.
-pub(crate) async fn delete(client: &Client, at: &TopicPartition, before: Offset) -> Result<(), Error> {
-    match client.delete_records(&at.topic, at.partition, before).await {
-        Err(error) if error.code() == Some(Code::PolicyViolation) => {}
-        done => return done.map(drop),
-    }
-    set_policy(client, &at.topic, "compact,delete").await?;
-    // A broker hears of it a moment later.
-    let mut deleted = Ok(0);
-    for _ in 0..50 {
-        deleted = client.delete_records(&at.topic, at.partition, before).await;
-        match &deleted {
-            Err(error) if error.code() == Some(Code::PolicyViolation) => tokio::time::sleep(PAUSE).await,
-            _ => break,
-        }
-    }
-    set_policy(client, &at.topic, "compact").await?;
-    deleted.map(drop)
-}
-
-async fn set_policy(client: &Client, topic: &str, policy: &'static str) -> Result<(), Error> {
-    const SET: i8 = 0;
-    const TOPIC: i8 = 2;
-    let config = AlterableConfig::default()
-        .with_name(StrBytes::from_static_str("cleanup.policy"))
-        .with_config_operation(SET)
-        .with_value(Some(StrBytes::from_static_str(policy)));
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(StrBytes::from_string(topic.to_owned()))
-        .with_configs(vec![config]);
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-    let answer = client.call(To::Any, &request, 1).await?;
-    let code = answer.responses.iter().find_map(|response| Code::try_from_code(response.error_code));
-    let doing = || format!("set cleanup.policy={policy} of {topic}");
-    code.map_or(Ok(()), |code| Err(Error::answered(&"target".into(), doing(), code)))
+/// Adds a record of padding that the log cleaner removes.
+pub(crate) fn push(builder: &mut BatchBuilder) {
+    builder.push(0, Some(KEY), None, [].into_iter());
 }
 
 #[cfg(test)]
 mod tests {
-    use kafka_wire::ProducerIdentity;
+    use kafka_wire::{ProducerIdentity, records::Batches};
 
     use super::*;
 
+    fn stamp(sequence: i32) -> Stamp {
+        Stamp { producer: ProducerIdentity { id: 1, epoch: 0 }, sequence }
+    }
+
     #[test]
-    fn a_million_fit_into_a_batch_of_the_usual_size_and_fewer_into_a_small_one() {
-        let stamp = Stamp { producer: ProducerIdentity { id: 1, epoch: 0 }, sequence: 0 };
-        let (bytes, count) = batch(5_000_000, 1_048_588, stamp);
-        assert!(count == 1_000_000 && bytes.len() < 1_000_000, "{count} in {} bytes", bytes.len());
-        let (bytes, count) = batch(5_000_000, 10_000, stamp);
-        assert!(count > 1000 && bytes.len() <= 10_000, "{count} in {} bytes", bytes.len());
-        assert_eq!(batch(7, 1_048_588, stamp).1, 7);
+    fn a_batch_holds_as_many_as_fit_and_no_more_than_are_wanted() {
+        for (wanted, limit) in [(5_000_000, 1_048_588), (5_000_000, 10_000), (7, 1_048_588)] {
+            let (bytes, count) = Padding::default().batch(wanted, limit, stamp(0));
+            assert!(bytes.len() <= limit, "{count} in {} bytes", bytes.len());
+            assert!(i64::from(count) == wanted.min(RECORDS) || limit == 10_000 && count > 1000, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_the_first_batch_is_right_for_all() {
+        let mut padding = Padding::default();
+        let (mut left, mut sequence) = (2 * RECORDS + 5, 0);
+        while left > 0 {
+            let (bytes, count) = padding.batch(left, 1_048_588, stamp(sequence));
+            let batch = Batches::new(bytes).next().unwrap().unwrap();
+            batch.check_crc().unwrap();
+            assert_eq!((batch.header.base_sequence, batch.header.record_count), (sequence, count));
+            assert_eq!(batch.records(usize::MAX).unwrap().map_while(Result::ok).count(), count as usize);
+            (left, sequence) = (left - i64::from(count), sequence + count);
+        }
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_record_is_no_larger_than_is_said() {
+        let mut builder = BatchBuilder::new(0);
+        let mut before = builder.size();
+        for _ in 0..300_000 {
+            push(&mut builder);
+            assert!(builder.size() - before <= SIZE);
+            before = builder.size();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use kafka_wire::Code;
 use mirror_types::{Lane, Offset, Stop, StopKind, TopicPartition};
 
-use crate::broker::Failure;
+use crate::{Configs, broker::Failure};
 
 /// What the operator has to do.
 const BY_ITSELF: &str = "none: the lane starts again by itself";
@@ -159,6 +159,31 @@ pub(crate) fn not_unpadded(lane: &Lane, start: Offset, error: &kafka_wire::Error
             "grant DELETE and ALTER_CONFIGS on topic {} on the target, or set offsets = \"translated\"; the lane is \
              tried again by itself",
             lane.target.topic
+        ),
+    )
+}
+
+/// The target topic's configs were changed for the moment, and can't be given back.
+pub(crate) fn not_given_back(lane: &Lane, was: &Configs, error: &kafka_wire::Error) -> Stop {
+    let topic = &lane.target.topic;
+    let was: Vec<String> = was
+        .iter()
+        .map(|(key, value)| match value {
+            Some(value) => format!("{key}={value}"),
+            None => format!("{key} not set"),
+        })
+        .collect();
+    Stop::new(
+        StopKind::Precondition,
+        format!(
+            "{}: padding was deleted from target {}, and the configs that topic {topic} had before can't be given back: \
+             {error}",
+            lane.source.at, lane.target
+        ),
+        format!(
+            "grant ALTER_CONFIGS on topic {topic} on the target, or set them by hand ({}); the lane is tried again by \
+             itself",
+            was.join(", ")
         ),
     )
 }

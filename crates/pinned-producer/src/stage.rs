@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::{
-    Error, Limits, Metrics, Opening, RefusedPolicy, Writing, broker::Brokers, common::Common, fill::Filler,
-    lane::LaneWriter, memory::Memory, producer_id::ProducerIds, properties::Options, shared::SharedWriter,
+    Error, Limits, Metrics, Opening, RefusedPolicy, Writing, broker::Brokers, cleanup::Cleanups,
+    common::Common, fill::Filler, lane::LaneWriter, memory::Memory, producer_id::ProducerIds,
+    properties::Options, shared::SharedWriter,
 };
 
 /// How to write.
@@ -82,6 +83,7 @@ impl PinnedProducer {
             producer_ids: ProducerIds::new(client.clone()),
             brokers: Brokers::new(client.clone(), options.replication),
             filler: Filler::new(client.clone(), &config.link),
+            cleanups: Cleanups::new(client.clone()),
             client,
             refused: config.refused,
             acks,

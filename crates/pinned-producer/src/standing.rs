@@ -45,7 +45,8 @@ pub struct Last {
 }
 
 impl Last {
-    /// Whether it is padding that an earlier run of a lane has not deleted yet.
+    /// Whether it is padding before a lane's start that an earlier run has not deleted yet. (Padding of gaps is another:
+    /// where the last record is of that kind, the source has none at its offset, and there is nothing to compare.)
     pub fn is_padding(&self) -> bool {
         self.digest == Digest::of_parts(0, Some(b""), None, [].into_iter())
     }

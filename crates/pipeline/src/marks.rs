@@ -25,7 +25,7 @@ use offset_marks::{
     slot_of,
 };
 use ownership::Lease;
-use pinned_producer::{BoxFuture, Note};
+use pinned_producer::{BoxFuture, Configs, Note};
 use tokio::sync::watch;
 use tracing::{debug, info};
 
@@ -416,20 +416,11 @@ pub(crate) struct LaneMarks {
 
 impl pinned_producer::Marks for LaneMarks {
     fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>> {
-        Box::pin(async move {
-            // Held while it is written: what is declared later must be written later.
-            let mut writer = self.slot.writer.lock().await;
-            if !pinned_producer::Marks::may_write(self) {
-                let reason = format!("{}: it may be another instance's by now", self.lane);
-                return Err(Stop::new(
-                    StopKind::Interrupted,
-                    reason,
-                    "nothing; it is looked at again by itself",
-                ));
-            }
-            let record = self.book.ledger().declare(&runs);
-            self.slot.write_with(&mut writer, vec![record]).await.map_err(|error| self.not_declared(&error))
-        })
+        Box::pin(self.write(move |ledger| ledger.declare(&runs)))
+    }
+
+    fn keep_configs(&self, configs: Option<Configs>) -> BoxFuture<'_, Result<(), Stop>> {
+        Box::pin(self.write(move |ledger| ledger.keep_configs(configs)))
     }
 
     fn may_write(&self) -> bool {
@@ -451,6 +442,17 @@ impl pinned_producer::Marks for LaneMarks {
 }
 
 impl LaneMarks {
+    async fn write(&self, make: impl FnOnce(&mut LedgerWriter) -> ControlRecord) -> Result<(), Stop> {
+        // Held while it is written: what is made later must be written later.
+        let mut writer = self.slot.writer.lock().await;
+        if !pinned_producer::Marks::may_write(self) {
+            let reason = format!("{}: it may be another instance's by now", self.lane);
+            return Err(Stop::new(StopKind::Interrupted, reason, "nothing; it is looked at again by itself"));
+        }
+        let record = make(&mut self.book.ledger());
+        self.slot.write_with(&mut writer, vec![record]).await.map_err(|error| self.not_declared(&error))
+    }
+
     fn not_declared(&self, error: &Error) -> Stop {
         let kind = if error.is_retriable() || matches!(error, Error::Fenced { .. }) {
             StopKind::Interrupted

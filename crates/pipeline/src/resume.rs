@@ -355,7 +355,8 @@ fn identical(known: &Known<'_>) -> Result<Begin, Refused> {
     let start = recorded.unwrap_or(fresh);
     let (first, end) = (known.source.0, known.agrees_to());
     let is_padding = standing.last.is_some_and(|last| last.is_padding());
-    let nothing_yet = standing.end == 0 || is_padding && standing.start < start && standing.end <= start;
+    // Padding lies before where the lane once began, whatever it has recorded since.
+    let nothing_yet = standing.end == 0 || is_padding && standing.start < fresh && standing.end <= fresh;
     let lost = recorded.is_some_and(|recorded| recorded > first.max(fresh));
     if nothing_yet && (!lost || known.made_again) {
         let anew = recorded.is_some_and(|recorded| recorded > fresh);
@@ -520,6 +521,8 @@ mod tests {
             target_topic_id: None,
             offsets,
             writers,
+            source_end: None,
+            configs: None,
         });
         ledger.mark(mirror_types::Mark { source: 0, target: to, count: 60 }).unwrap();
         let now = Now {

@@ -42,6 +42,8 @@ pub fn start() -> LaneStart {
         target_topic_id: None,
         offsets: OffsetsMode::Translated,
         writers: WritersMode::Exclusive,
+        source_end: None,
+        configs: None,
     }
 }
 

@@ -8,6 +8,6 @@ mod record;
 
 pub use self::{
     batch::{Batch, BatchError, BatchHeader, Batches, Compression, HEADER_LENGTH},
-    build::{BatchBuilder, Stamp, next_sequence},
+    build::{BatchBuilder, Stamp, next_sequence, restamped},
     record::{Control, Header, Record, Records},
 };

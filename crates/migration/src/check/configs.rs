@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use cluster_admin::{BrokerConfigs, ConfigSource, ConfigValue, TopicConfigs};
 use mirror_types::Side;
+use pipeline::{PADDING_KEY, takes_padding};
 
 use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
 
@@ -48,6 +49,7 @@ pub(crate) fn findings(facts: &Facts, topic: &TopicFacts, found: &mut Vec<Findin
     found.extend(look.too_old());
     found.extend(look.too_new());
     found.extend(look.insync(replication));
+    found.extend(look.gaps());
 }
 
 /// The configs of a topic that is not there, as far as the brokers tell their defaults.
@@ -257,6 +259,25 @@ impl Look<'_> {
         // Not by taking the key away: Kafka 4 bounds timestamps by default.
         let fix = self.set(key, &i64::MAX.to_string());
         Some(self.finding(severity, code, found, why).fix(fix))
+    }
+
+    /// Which way of filling gaps would be taken, where it is one that consumers may see.
+    fn gaps(&self) -> Option<Finding> {
+        let compacted = self.source.is_some_and(TopicConfigs::is_compacted) && takes_padding(self.target);
+        if !(self.topic.gaps_padded && compacted) {
+            return None;
+        }
+        let key = String::from_utf8_lossy(PADDING_KEY);
+        Some(Finding::new(
+            Severity::Info,
+            "gaps-padded",
+            Subject::topic(Side::Target, &self.topic.target_topic),
+            "until it has what the source has now, gaps of 10 offsets and more are filled by padding, not by control records",
+            format!(
+                "that is many times faster; until the log cleaner has been over it, whoever reads the topic sees null \
+                 values of key {key} there; of the last one, until delete.retention.ms later"
+            ),
+        ))
     }
 
     fn insync(&self, replication: i32) -> Option<Finding> {

@@ -10,7 +10,7 @@ use std::{
 
 use cluster_admin::{Cluster, Error, Isolation, Offsets, TopicInfo, Topics};
 use mirror_types::{Offset, TopicPartition};
-use pipeline::{LinkConfig, Start};
+use pipeline::{LinkConfig, Start, padded_before};
 
 use super::{TargetFacts, TopicFacts, configs::timestamp_bound, gather::refused};
 
@@ -39,7 +39,7 @@ pub(crate) async fn target(
     Ok((records, ends.into_iter().filter_map(|(lane, end)| Some((lane, end.ok()?))).collect()))
 }
 
-/// The records that each topic's lanes have before them, and whether any has to be padded up to its first.
+/// The records that each topic's lanes have before them, and how much they have to be padded up to their first.
 pub(crate) async fn source(
     cluster: &Cluster,
     link: &LinkConfig,
@@ -65,20 +65,22 @@ pub(crate) async fn source(
                 Start::Latest => end,
                 Start::At(_) => at_time.get(&lane).copied().unwrap_or(end),
             });
-            let mut padded = false;
+            let (mut padded, mut gaps_padded) = (0, false);
             if topic.is_identical() {
                 match target_end(topic, lane.partition, target_ends) {
-                    Some(0) => padded = from > 0,
+                    Some(0) => padded = u64::try_from(from).unwrap_or(0),
                     // The target's end is the position.
                     Some(there) => from = there,
                     None => {}
                 }
+                gaps_padded = !positions.contains_key(&lane) && padded_before(&(from..end)) > from;
             }
-            span(Some(from.max(first)), Some(end)).map(|records| (records, padded))
+            span(Some(from.max(first)), Some(end)).map(|records| (records, padded, gaps_padded))
         };
         let lanes: Vec<_> = lanes_of(topic).map(before).collect();
-        topic.padded = lanes.iter().flatten().any(|(_, padded)| *padded);
-        topic.records = lanes.iter().map(|lane| lane.map(|(records, _)| records)).sum();
+        topic.padded = lanes.iter().flatten().map(|(_, padded, _)| padded).sum();
+        topic.gaps_padded = lanes.iter().flatten().any(|(.., gaps)| *gaps);
+        topic.records = lanes.iter().map(|lane| lane.map(|(records, ..)| records)).sum();
     }
     Ok(())
 }

@@ -125,8 +125,11 @@ pub struct TopicFacts {
     pub begun: Option<usize>,
     /// Records to mirror until caught up, by the offsets; none where they could not be seen.
     pub records: Option<u64>,
-    /// Whether a lane would start behind offset 0 on an empty target partition, and at the same offset.
-    pub padded: bool,
+    /// Offsets that its lanes would pad before their start, in all: where a target partition is empty, and its lane is to
+    /// start behind offset 0 at the same offset.
+    pub padded: u64,
+    /// Whether a lane that has not begun has so much before it that large gaps would be padded, if the topic is compacted.
+    pub gaps_padded: bool,
     /// Whether it has records older than the target topic takes; none where nobody asked, because the target
     /// takes all or because it could not be seen.
     pub too_old: Option<bool>,

@@ -161,7 +161,8 @@ impl Gatherer<'_> {
                 rights: rights.remove(&topic).unwrap_or(Ok(None)),
                 begun: begun(&topic),
                 records: None,
-                padded: false,
+                padded: 0,
+                gaps_padded: false,
                 too_old: None,
                 target: found
                     .remove(&topic)

@@ -187,13 +187,13 @@ fn of_target(
         false => &[AclOperation::Delete],
     };
     let missing: Vec<AclOperation> = padding.iter().copied().filter(|operation| lacks(*operation)).collect();
-    if topic.padded
+    if topic.padded > 0
         && let Some((words, operations)) = names(&missing)
     {
         let why = match compacted {
             true => {
                 "a partition does not start at offset 0 on the source: the target's is filled up to there by padding, \
-                 which is deleted then, with cleanup.policy=compact,delete for the moment"
+                 which is deleted then, with cleanup.policy=compact,delete and no retention for the moment"
             }
             false => {
                 "a partition does not start at offset 0 on the source: the target's is filled up to there by padding, \

@@ -77,7 +77,8 @@ fn topic() -> TopicFacts {
         rights: rights(&[AclOperation::Read, AclOperation::Describe]),
         begun: Some(0),
         records: Some(10),
-        padded: false,
+        padded: 0,
+        gaps_padded: false,
         too_old: None,
         target: TargetFacts::There {
             info: info(4),
@@ -311,7 +312,7 @@ fn missing_rights_come_with_the_acl_command() {
 #[test]
 fn a_topic_that_would_be_created_is_tried_for_its_rights() {
     let lacking = |t: &mut TopicFacts| {
-        t.padded = true;
+        t.padded = 1;
         t.target = missing(Some(Ok(())));
         if let TargetFacts::Missing { lacking, .. } = &mut t.target {
             *lacking = vec![AclOperation::Read, AclOperation::Write, AclOperation::Delete];
@@ -327,10 +328,47 @@ fn a_topic_that_would_be_created_is_tried_for_its_rights() {
 }
 
 #[test]
+fn how_long_a_start_takes_is_said_before_it_starts() {
+    let padded = |offsets| {
+        move |t: &mut TopicFacts| {
+            t.padded = offsets;
+            if let TargetFacts::There { rights: of_target, .. } = &mut t.target {
+                let all =
+                    [AclOperation::Read, AclOperation::Write, AclOperation::Alter, AclOperation::Delete];
+                *of_target = rights(&all);
+            }
+        }
+    };
+    expect(padded(10_000_000), &[], "");
+    expect(padded(100_000_000), &["info target-padded"], "100000000 offsets behind 0 in all");
+    expect(padded(100_000_000), &["info target-padded"], "about 20 s at 5 million offsets a second");
+    expect(padded(1_000_000_000), &["info target-padded"], "about 4 min");
+}
+
+#[test]
+fn large_gaps_of_a_compacted_topic_are_padded_unless_it_takes_no_padding() {
+    let code: &[&str] = &["info gaps-padded"];
+    for (source, of_target, codes) in [
+        ("compact", ("retention.ms", "-1"), code),
+        ("compact,delete", ("retention.ms", "-1"), code),
+        ("compact", ("message.timestamp.before.max.ms", "1000"), &["warning timestamp-before"]),
+        ("delete", ("retention.ms", "-1"), &[]),
+    ] {
+        let change = |t: &mut TopicFacts| {
+            t.gaps_padded = true;
+            t.configs = Ok(configs(&[("cleanup.policy", source), ("retention.ms", "-1")]));
+            *there(t).1 = configs(&[("cleanup.policy", source), of_target]);
+        };
+        let words = if codes == code { "isomirror.padding" } else { "" };
+        expect(change, codes, words);
+    }
+}
+
+#[test]
 fn padding_has_to_be_deleted_and_on_a_compacted_topic_that_takes_another_right() {
     let padded = |policy: &'static str, operations: &'static [AclOperation]| {
         move |t: &mut TopicFacts| {
-            t.padded = true;
+            t.padded = 1;
             t.configs = Ok(configs(&[("cleanup.policy", policy)]));
             *there(t).1 = configs(&[("cleanup.policy", policy)]);
             if let TargetFacts::There { rights: of_target, .. } = &mut t.target {

@@ -3,7 +3,7 @@
 use cluster_admin::{Error, TopicInfo};
 use kafka_rd::describe;
 use mirror_types::Side;
-use pipeline::Decision;
+use pipeline::{Decision, PADDING_RATE, padding_takes};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
@@ -18,6 +18,7 @@ pub(crate) fn findings(
         Err(error) => found.push(not_described(facts, topic, error)),
         Ok(info) => found.extend(leaderless(facts, Side::Source, &topic.topic, info)),
     }
+    found.extend(padding(topic));
     match &topic.target {
         TargetFacts::There { info, records, .. } => {
             found.extend(leaderless(facts, Side::Target, &topic.target_topic, info));
@@ -37,6 +38,28 @@ fn source(topic: &TopicFacts) -> Subject {
 
 fn target(topic: &TopicFacts) -> Subject {
     Subject::topic(Side::Target, &topic.target_topic)
+}
+
+/// Lanes that start far behind offset 0 take a while before their first record.
+fn padding(topic: &TopicFacts) -> Option<Finding> {
+    /// Seconds.
+    const WORTH_SAYING: u64 = 3;
+    let seconds = padding_takes(topic.padded).as_secs();
+    if seconds < WORTH_SAYING {
+        return None;
+    }
+    let time = if seconds < 100 { format!("{seconds} s") } else { format!("{} min", seconds.div_ceil(60)) };
+    let (rate, offsets) = (PADDING_RATE / 1_000_000, topic.padded);
+    Some(Finding::new(
+        Severity::Info,
+        "target-padded",
+        target(topic),
+        format!("its partitions are empty, and their lanes start {offsets} offsets behind 0 in all"),
+        format!(
+            "they are filled up to there with padding, and that is deleted, before their first records are mirrored: \
+             about {time} at {rate} million offsets a second"
+        ),
+    ))
 }
 
 fn not_described(facts: &Facts, topic: &TopicFacts, error: &Error) -> Finding {

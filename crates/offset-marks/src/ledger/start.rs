@@ -1,8 +1,8 @@
 //! How a lane began.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-use mirror_types::TopicPartition;
+use mirror_types::{Offset, TopicPartition};
 use serde::{Deserialize, Serialize};
 
 use super::Point;
@@ -80,6 +80,13 @@ pub struct LaneStart {
     pub offsets: OffsetsMode,
     /// Who else writes.
     pub writers: WritersMode,
+    /// Where the source ended then: what lies before is copied, what lies behind is mirrored as it comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_end: Option<Offset>,
+    /// Configs that the target topic had before they were changed for the moment, and that have to be given back: each
+    /// that was set on the topic, and with no value each that was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configs: Option<BTreeMap<String, Option<String>>>,
 }
 
 impl LaneStart {

@@ -3,7 +3,7 @@
 //! Owns the tail chunk and those that are full and not yet written, and what was declared of records that are on their
 //! way: nothing else of the ledger is in memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use mirror_types::{Gap, GapCause, Mark, Offset, TopicPartition};
 
@@ -143,6 +143,13 @@ impl LedgerWriter {
     /// How the lane began.
     pub fn start(&self) -> &LaneStart {
         &self.start
+    }
+
+    /// Notes which configs have to be given back to the target topic, or that none have. The record must be written for
+    /// good before they are changed.
+    pub fn keep_configs(&mut self, configs: Option<BTreeMap<String, Option<String>>>) -> ControlRecord {
+        self.start.configs = configs;
+        Record::Lane(self.start.clone()).encode()
     }
 
     /// The lane's position: every source offset before it is mirrored or in a gap.

@@ -1,11 +1,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use kafka_wire::ProducerIdentity;
+use kafka_wire::{ProducerIdentity, records::Batches};
 use mirror_types::{Budget, LaneId, RecordBatch, SourceLane, TopicPartition};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::{BoxFuture, Last, Marks, Note, Standing, digest::Digest};
+use crate::{BoxFuture, Configs, Last, Marks, Note, Standing, digest::Digest};
 
 const STAMP: Stamp = Stamp { producer: ProducerIdentity { id: 1, epoch: 0 }, sequence: 0 };
 
@@ -14,6 +14,10 @@ struct Unasked;
 
 impl Marks for Unasked {
     fn declare(&self, _: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>> {
+        unreachable!("drafts do no I/O")
+    }
+
+    fn keep_configs(&self, _: Option<Configs>) -> BoxFuture<'_, Result<(), Stop>> {
         unreachable!("drafts do no I/O")
     }
 
@@ -35,6 +39,8 @@ fn identical(lane: &Lane, end: Offset, last: Option<Last>) -> Opening {
         standing: Standing { start: 0, end, last },
         offsets: Offsets::Identical,
         start: None,
+        padded: -1,
+        configs: None,
         position: -1,
         check: None,
         writing: Writing::Exclusive,
@@ -143,6 +149,119 @@ proptest! {
         prop_assert_eq!(records, expected.len() as u64);
         prop_assert_eq!((seen, end, position), (expected, last, last));
     }
+}
+
+/// What lies at an offset of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    Record,
+    Padding,
+    Marker,
+}
+
+/// What lies at each offset of a batch.
+fn lies(draft: &Draft) -> Vec<Lies> {
+    let batch = Batches::new(draft.bytes.clone()).next().unwrap().unwrap();
+    let records = batch.records(usize::MAX).unwrap().map(|record| {
+        let record = record.unwrap();
+        match (record.key.as_deref(), record.value) {
+            (Some(padding::KEY), None) => Lies::Padding,
+            (Some(b"k"), Some(_)) => Lies::Record,
+            other => panic!("{other:?}"),
+        }
+    });
+    records.collect()
+}
+
+proptest! {
+    /// Large gaps before an offset are filled by padding, all others are not; each record lies at its own offset all the
+    /// same, and padding is told of to nobody.
+    #[test]
+    fn large_gaps_of_the_first_copy_are_padded(
+        shape in vec((vec((prop_oneof![3 => Just(0i64), 1 => 1..12i64, 1 => 12..90i64], 0..60usize), 0..20), 0..30i64), 1..10),
+        from in 0..1000i64,
+        had in 0..60i64,
+        padded in 0..1500i64,
+        limit in 200..2000u64,
+    ) {
+        let lane = lane();
+        let (pieces, offsets) = pieces(&lane, from, &shape);
+        let last = pieces.last().unwrap().next;
+        let start = (from + had).min(last);
+        let padded = from + padded;
+        let takes = Takes { max_message_bytes: Some(limit), only_keyed: true };
+        let opening = Opening { padded, ..identical(&lane, start, None) };
+        let mut drafts = drafts(&opening, takes, RefusedPolicy::Stop);
+        let (mut log, mut told, mut position, mut records) = (Vec::new(), Vec::new(), start, 0);
+        let ends = pieces.iter().map(|piece| piece.next).collect::<Vec<_>>();
+        for piece in pieces {
+            drafts.add(piece);
+            loop {
+                let end = start + log.len() as Offset;
+                let acked = match drafts.step(STAMP) {
+                    Step::Batch(draft) => {
+                        prop_assert!(draft.bytes.len() as u64 <= limit);
+                        prop_assert_eq!(draft.base, end);
+                        let lies = lies(&draft);
+                        prop_assert_eq!(lies.len() as i32, draft.count);
+                        log.extend(lies);
+                        draft.acked
+                    }
+                    Step::Fill(to) => {
+                        prop_assert!(to > end);
+                        log.resize((to - start) as usize, Lies::Marker);
+                        continue;
+                    }
+                    Step::Moved(draft) => draft.acked,
+                    Step::Nothing => break,
+                    _ => panic!("nothing is refused or declared"),
+                };
+                if acked.next >= 0 {
+                    prop_assert!(acked.next >= position && acked.next <= start + log.len() as Offset);
+                    prop_assert_eq!(acked.next, acked.end);
+                    position = acked.next;
+                }
+                records += acked.records;
+                told.extend(pairs(&acked.marks));
+            }
+        }
+        prop_assert!(told.into_iter().eq(offsets.iter().map(|offset| (*offset, *offset))));
+        prop_assert_eq!(position, last);
+        let there = |offset: Offset| offsets.binary_search(&offset).is_ok();
+        prop_assert_eq!(records, (start..last).filter(|offset| there(*offset)).count() as u64);
+        // A piece that ends in a gap ends the gap: nothing is known yet of what is behind.
+        let mut expected = Vec::new();
+        let mut at = start;
+        while at < last {
+            let ends_here = |to: Offset| to == last || there(to) || ends.contains(&to);
+            let gap_end = if there(at) { at } else { (at + 1..).find(|to| ends_here(*to)).unwrap() };
+            let to = gap_end.min(padded);
+            let pads = if to - at >= 10 { to - at } else { 0 };
+            expected.extend(vec![Lies::Padding; pads as usize]);
+            expected.extend(vec![Lies::Marker; (gap_end - at - pads) as usize]);
+            at = gap_end;
+            if there(at) {
+                expected.push(Lies::Record);
+                at += 1;
+            }
+        }
+        prop_assert_eq!(log, expected);
+    }
+}
+
+#[test]
+fn padding_is_compressed_and_fills_batches_that_are_no_larger_than_they_may_be() {
+    let lane = lane();
+    let opening = Opening { padded: 2_000_000, ..identical(&lane, 0, None) };
+    let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
+    drafts.add(piece(&lane, records([1_000_000]), 1_000_001));
+    let (mut batches, mut bytes, mut offsets) = (0, 0, 0);
+    while let Step::Batch(draft) = drafts.step(STAMP) {
+        (batches, bytes) = (batches + 1, bytes + draft.bytes.len());
+        offsets += Offset::from(draft.count);
+    }
+    assert_eq!(offsets, 1_000_001);
+    assert!(batches < 50 && bytes < 2_000_000, "{bytes} bytes in {batches} batches");
 }
 
 /// What is kept of a translated lane whatever happens to the mirror: the target's log, as the source offset of each

@@ -8,7 +8,7 @@ use std::{
 
 use kafka_harness::{Cluster, shared::unique};
 use mirror_types::{Mark, Offset, Stop};
-use pinned_producer::{BoxFuture, Marks, Note, Offsets, Opening, Standing, Writing};
+use pinned_producer::{BoxFuture, Configs, Marks, Note, Offsets, Opening, Standing, Writing};
 use tokio::runtime::Runtime;
 
 use crate::support::{self, Dice, Ended, Source, Told};
@@ -22,6 +22,10 @@ impl Marks for Usual {
             tokio::time::sleep(Duration::from_millis(3)).await;
             Ok(())
         })
+    }
+
+    fn keep_configs(&self, _: Option<Configs>) -> BoxFuture<'_, Result<(), Stop>> {
+        unreachable!("nothing is padded")
     }
 
     fn within(&self, marks: &[Mark], _: Offset) -> Note {
@@ -50,6 +54,8 @@ fn rate(cluster: &Cluster, what: &str, shared: bool, source: &Source) {
         standing,
         offsets: Offsets::Translated,
         start: None,
+        padded: -1,
+        configs: None,
         position: 0,
         check: None,
         writing,

@@ -17,7 +17,7 @@ use kafka_harness::{
     shared::unique,
 };
 use mirror_types::{Mark, Offset, Stop, TopicPartition};
-use pinned_producer::{BoxFuture, Marks, Note, Offsets, Opening, RefusedPolicy, Standing, Writing};
+use pinned_producer::{BoxFuture, Configs, Marks, Note, Offsets, Opening, RefusedPolicy, Standing, Writing};
 use tokio::runtime::Runtime;
 
 use crate::support::{self, Dice, Ended, Lanes, Source, Stage, Told, passes};
@@ -35,6 +35,10 @@ struct Plain {
 impl Marks for Plain {
     fn declare(&self, _: Vec<Mark>) -> BoxFuture<'_, Result<(), Stop>> {
         unreachable!("nothing is known before it is written")
+    }
+
+    fn keep_configs(&self, _: Option<Configs>) -> BoxFuture<'_, Result<(), Stop>> {
+        unreachable!("nothing is padded")
     }
 
     fn within(&self, marks: &[Mark], next: Offset) -> Note {
@@ -105,6 +109,8 @@ impl World {
                 standing,
                 offsets: Offsets::Translated,
                 start: None,
+                padded: -1,
+                configs: None,
                 position,
                 check: None,
                 writing,

@@ -13,7 +13,7 @@ use kafka_harness::{
     shared::unique,
 };
 use mirror_types::{Mark, Offset, Stop};
-use pinned_producer::{BoxFuture, Marks, Note, Offsets, Opening, Standing, Writing};
+use pinned_producer::{BoxFuture, Configs, Marks, Note, Offsets, Opening, Standing, Writing};
 use tokio::runtime::Runtime;
 
 use crate::support::{self, Dice, Ended, Source, Told};
@@ -33,6 +33,10 @@ impl Marks for Slow {
             declared.extend(runs.iter().map(|run| (run.target, run.source)));
             Ok(())
         })
+    }
+
+    fn keep_configs(&self, _: Option<Configs>) -> BoxFuture<'_, Result<(), Stop>> {
+        unreachable!("nothing is padded")
     }
 
     fn within(&self, _: &[Mark], _: Offset) -> Note {
@@ -72,6 +76,8 @@ fn killed_at_any_moment_every_record_is_there_once_and_where_it_was_declared() {
             standing,
             offsets: Offsets::Translated,
             start: None,
+            padded: -1,
+            configs: None,
             position,
             check,
             writing: Writing::Exclusive,

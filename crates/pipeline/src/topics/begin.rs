@@ -139,6 +139,8 @@ impl Topics {
                     continue;
                 }
             };
+            // What is to be given back to the target topic is so, too, when the lane begins anew.
+            let configs = book.as_ref().and_then(|book| book.ledger().start().configs.clone());
             match book.filter(|_| !begin.anew) {
                 Some(book) => {
                     // What was found by what was declared is on record before more is; nothing may come to be acknowledged.
@@ -153,11 +155,12 @@ impl Topics {
                     ready.insert(lane.at.clone(), Ready { begin, standing, book });
                 }
                 None => {
-                    beginning.push((
-                        self.lane_start(lane, &begin, &standing, ids),
-                        cause,
-                        lane.settings.shared,
-                    ));
+                    let start = LaneStart {
+                        source_end: Some(*end),
+                        configs,
+                        ..self.lane_start(lane, &begin, &standing, ids)
+                    };
+                    beginning.push((start, cause, lane.settings.shared));
                     new.insert(lane.at.clone(), (begin, standing));
                 }
             }
@@ -263,6 +266,8 @@ impl Topics {
             target_topic_id: ids.target.get(&*target.topic).cloned(),
             offsets,
             writers,
+            source_end: None,
+            configs: None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use cluster_admin::{Offsets, TopicConfigs};
 use futures::{StreamExt, stream};
 use mirror_types::{GapCause, Lane, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
-use offset_marks::{LaneBook, LaneProgress};
+use offset_marks::{LaneBook, LaneProgress, LaneStart};
 use pinned_producer::{Opening, Order, Writing};
 use source_consumer::Command;
 use tracing::{debug, info};
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Start,
     book::{LaneEntry, LaneState},
+    padding::{padded_before, takes_padding},
     resume::Begin,
 };
 
@@ -108,6 +109,16 @@ impl Topics {
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
             let progress = LaneProgress::starting_at(position);
+            let LaneStart { at, source_end, configs, .. } = marks.ledger().start().clone();
+            let copied = at.source..source_end.unwrap_or(-1);
+            let gap_cause = causes[&lane.at.topic];
+            let padded = match gap_cause {
+                GapCause::Compaction if self.takes_padding(&lane.target.topic) => padded_before(&copied),
+                _ => -1,
+            };
+            if position < padded {
+                info!(lane = %lane.at, before = padded, "large gaps are filled by padding, which compaction removes");
+            }
             control.board.add(&source, progress.clone(), marks);
             control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, position);
             control.stage_metrics.target.lane_started(&lane.at, &lane.target.topic);
@@ -116,6 +127,8 @@ impl Topics {
                 standing,
                 offsets: lane.settings.offsets,
                 start: pad.then_some(position),
+                padded,
+                configs,
                 position,
                 check,
                 writing,
@@ -289,6 +302,10 @@ impl Topics {
             }
         }
         Ok(starts)
+    }
+
+    fn takes_padding(&self, target_topic: &str) -> bool {
+        self.configs.get(target_topic).is_some_and(takes_padding)
     }
 
     /// What gaps are taken for: on a compacted topic the log cleaner makes most of them.

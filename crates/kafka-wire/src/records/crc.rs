@@ -9,8 +9,9 @@ const ONE: u32 = 1 << 31;
 /// x^(8·2^k) for each k: what 2^k bytes multiply a checksum by.
 const POWERS: [u32; 48] = powers();
 
-/// From so many bytes on, [`shifted`] is cheaper than the checksum of the bytes (measured by the ignored
-/// test of `restamp`).
+/// From so many bytes on, [`shifted`] (40 ns for each bit that is set in the length) is cheaper than the
+/// checksum of the bytes (8 to 12 GB/s). Measured by the ignored test of `restamp`; the crate's
+/// `crc32c_combine` squares matrices, and takes more than a checksum of 64 KiB.
 pub(super) const SHIFT_FROM: usize = 8 * 1024;
 
 const fn powers() -> [u32; 48] {

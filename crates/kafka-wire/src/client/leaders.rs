@@ -12,7 +12,9 @@ use crate::{Error, Fetched, lock};
 
 /// The brokers that leaders have said are nearer, and when.
 #[derive(Default)]
-pub(super) struct Nearer(Mutex<HashMap<(Arc<str>, i32), (i32, Instant)>>);
+pub(super) struct Nearer(Mutex<HashMap<At, (i32, Instant)>>);
+
+type At = (Arc<str>, i32);
 
 impl Client {
     /// The id of the broker to read a partition from: a nearer replica that its leader has named, for

@@ -142,6 +142,8 @@ fn is_stale(code: Code) -> bool {
         Code::NotLeaderOrFollower
             | Code::LeaderNotAvailable
             | Code::UnknownTopicOrPartition
+            | Code::UnknownTopicId
+            | Code::InconsistentTopicId
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
             | Code::NotCoordinator

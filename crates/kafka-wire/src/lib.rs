@@ -6,14 +6,16 @@
 //! - [`Connection`]: one broker; requests go out in the order of the calls, many at once.
 //! - [`Client`]: a cluster; who leads what, connections as they are needed, one request at a time.
 //!
-//! What brokers send is trusted to be a broker's: the protocol library makes room for as many elements as
-//! an array's length promises. A peer that has not shown who it is gets no more than small answers read.
+//! What brokers send takes no more memory than it has bytes, give or take a factor, whatever lengths it
+//! promises. The exception is an answer of a trusted broker in a version from before KIP-482 (2.4): the
+//! protocol library makes room for as many elements as an array's length promises.
 
 mod base64;
 mod client;
 mod connection;
 mod error;
 mod fetch;
+mod fields;
 mod groups;
 mod names;
 mod oauthbearer;
@@ -33,7 +35,7 @@ pub use crate::{
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent},
-    fetch::{Aborted, FetchFrom, FetchOptions, Fetched, Isolation},
+    fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation},
     groups::{Joined, Member, Membership},
     offsets::{Listed, LogEnd, OffsetSpec},
     produce::{Outcomes, ProduceBatch, ProduceOptions, Produced, Producing, Refused},

@@ -10,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use kafka_protocol::{
     messages::{ProduceRequest, ProduceResponse, produce_response::BatchIndexAndErrorMessage},
     protocol::{HeaderVersion, Request},
 };
 
-use crate::{Cause, Code, Connection, Error, Response};
+use crate::{Cause, Code, Connection, Error, Response, fields::Writer};
 
 /// The newest Produce that is spoken: v9 is what brokers from 2.8 on know; v12 begins transactions by
 /// itself (KIP-890), v13 asks by topic ids.
@@ -185,74 +185,36 @@ fn encode(batches: &[ProduceBatch], options: &ProduceOptions, version: i16) -> R
             None => topics.push((&batch.topic, vec![batch])),
         }
     }
-    let mut body =
-        Body { chunks: Vec::new(), last: BytesMut::with_capacity(256), compact: version >= COMPACT };
-    body.text(options.transactional_id.as_deref())?;
-    body.last.put_i16(if options.all_replicas { -1 } else { 1 });
-    body.last.put_i32(i32::try_from(options.timeout.as_millis()).unwrap_or(i32::MAX));
-    body.count(topics.len());
+    let mut body = Body { chunks: Vec::new(), last: Writer::new(version >= COMPACT, 256) };
+    body.last.text(options.transactional_id.as_deref())?;
+    body.last.out.put_i16(if options.all_replicas { -1 } else { 1 });
+    body.last.out.put_i32(i32::try_from(options.timeout.as_millis()).unwrap_or(i32::MAX));
+    body.last.count(topics.len());
     for (topic, batches) in topics {
-        body.text(Some(topic))?;
-        body.count(batches.len());
+        body.last.text(Some(topic))?;
+        body.last.count(batches.len());
         for batch in batches {
-            body.last.put_i32(batch.partition);
-            body.count(batch.length());
+            body.last.out.put_i32(batch.partition);
+            body.last.count(batch.length());
             body.put(&batch.records);
-            body.no_tags();
+            body.last.no_tags();
         }
-        body.no_tags();
+        body.last.no_tags();
     }
-    body.no_tags();
-    body.chunks.push(body.last.freeze());
+    body.last.no_tags();
+    body.chunks.push(body.last.out.freeze());
     Ok(body.chunks)
 }
 
 struct Body {
     chunks: Vec<Bytes>,
-    last: BytesMut,
-    compact: bool,
+    last: Writer,
 }
 
 impl Body {
-    /// A length of an array or of bytes.
-    fn count(&mut self, count: usize) {
-        if self.compact {
-            self.varint(count as u64 + 1);
-        } else {
-            // What would not fit makes a frame that is refused for its size.
-            self.last.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
-        }
-    }
-
-    fn varint(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.last.put_u8(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.last.put_u8(number as u8);
-    }
-
-    fn text(&mut self, text: Option<&str>) -> Result<(), String> {
-        let length =
-            text.map_or(Ok(-1), |text| i16::try_from(text.len()).map_err(|_| "a name is too long"))?;
-        if self.compact {
-            self.varint((i64::from(length) + 1).unsigned_abs());
-        } else {
-            self.last.put_i16(length);
-        }
-        self.last.put_slice(text.unwrap_or_default().as_bytes());
-        Ok(())
-    }
-
     fn put(&mut self, records: &[Bytes]) {
-        self.chunks.push(self.last.split().freeze());
+        self.chunks.push(self.last.out.split().freeze());
         self.chunks.extend_from_slice(records);
-    }
-
-    fn no_tags(&mut self) {
-        if self.compact {
-            self.last.put_u8(0);
-        }
     }
 }
 

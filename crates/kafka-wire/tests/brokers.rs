@@ -360,8 +360,7 @@ async fn a_fetch_that_waits_holds_up_only_its_own_connection() {
     let me = new_producer(&client).await;
     let leader = leader(&client, &topic).await;
     let reading = client.for_purpose(Purpose::new("read")).connection(To::Leader(&topic, 0)).await.unwrap();
-    let from =
-        FetchFrom { topic: (*topic).into(), partition: 0, offset: 0, max_bytes: 1000, leader_epoch: -1 };
+    let from = FetchFrom { max_bytes: 1000, ..FetchFrom::new(&*topic, 0, 0) };
     let options = FetchOptions { max_wait: Duration::from_secs(20), ..FetchOptions::default() };
     let fetch = reading.fetch(&[from], &options, "");
     tokio::time::sleep(Duration::from_millis(200)).await;

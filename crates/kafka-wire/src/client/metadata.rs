@@ -67,7 +67,7 @@ pub struct Leader {
 
 #[derive(Default)]
 pub(super) struct Cache {
-    known: Mutex<Known>,
+    pub known: Mutex<Known>,
     /// Topics that someone waits for, for the next request to ask for.
     wanted: Mutex<BTreeSet<Arc<str>>>,
     /// Held by who asks.
@@ -75,19 +75,19 @@ pub(super) struct Cache {
 }
 
 #[derive(Default)]
-struct Known {
-    brokers: BTreeMap<i32, Broker>,
+pub(super) struct Known {
+    pub brokers: BTreeMap<i32, Broker>,
     /// When the request was made that the brokers are from.
     asked: Option<Instant>,
     controller: Option<i32>,
     cluster_id: Option<Arc<str>>,
-    topics: HashMap<Arc<str>, KnownTopic>,
+    pub topics: HashMap<Arc<str>, KnownTopic>,
 }
 
-struct KnownTopic {
+pub(super) struct KnownTopic {
     /// When the request was made that this is from.
     asked: Instant,
-    topic: Result<Arc<Topic>, Error>,
+    pub topic: Result<Arc<Topic>, Error>,
 }
 
 impl Known {
@@ -250,6 +250,12 @@ impl Client {
 }
 
 impl Known {
+    #[cfg(test)]
+    pub fn put(&mut self, topic: Topic) {
+        let known = KnownTopic { asked: Instant::now(), topic: Ok(Arc::new(topic.clone())) };
+        self.topics.insert(topic.name, known);
+    }
+
     fn learn(&mut self, answer: &MetadataResponse, asked: Instant, from: &Arc<str>) -> Vec<Arc<str>> {
         let brokers = answer.brokers.iter().filter_map(|broker| {
             let own = Broker {

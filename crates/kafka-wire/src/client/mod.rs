@@ -7,6 +7,7 @@
 mod attempts;
 mod call;
 mod coordinators;
+mod leaders;
 mod metadata;
 mod pool;
 
@@ -19,7 +20,7 @@ pub use self::{
     coordinators::Coordinator,
     metadata::{Broker, Leader, Partition, Topic},
 };
-use self::{coordinators::Coordinators, metadata::Cache, pool::Pool};
+use self::{coordinators::Coordinators, leaders::Nearer, metadata::Cache, pool::Pool};
 use crate::{Error, Settings};
 
 /// How long helpers go on trying unless told otherwise.
@@ -60,6 +61,7 @@ struct Inner {
     settings: Settings,
     cache: Cache,
     coordinators: Coordinators,
+    nearer: Nearer,
     pool: Pool,
 }
 
@@ -69,6 +71,7 @@ impl Client {
         let inner = Inner {
             cache: Cache::default(),
             coordinators: Coordinators::default(),
+            nearer: Nearer::default(),
             pool: Pool::default(),
             settings,
         };

@@ -14,10 +14,7 @@ use kafka_protocol::{
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::ExposeSecret;
 
-use super::{
-    Versions,
-    queue::{Queue, decode},
-};
+use super::{Answer, Versions, queue::Queue};
 use crate::{
     Cause, Error, base64, oauthbearer,
     scram::Scram,
@@ -42,7 +39,7 @@ pub(super) async fn negotiate(queue: &Queue) -> Result<Versions, Error> {
         version = 0;
         bytes = queue.send_raw(&ApiVersionsRequest::default(), version, Duration::ZERO).await?;
     }
-    let answer = decode::<ApiVersionsResponse>(bytes, version)
+    let answer = ApiVersionsResponse::read(bytes, version)
         .map_err(|reason| Error::senseless(broker, doing, &reason))?;
     match Code::try_from_code(answer.error_code) {
         None => Ok(Versions::new(&answer)),

@@ -91,6 +91,8 @@ impl Frames {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn ready(frames: &mut Frames, mut bytes: &[u8]) -> usize {
@@ -110,6 +112,22 @@ mod tests {
                 }
             }
             assert_eq!(found, [vec![7, 8], vec![], vec![9]]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_take_much(
+            reads in vec(vec(prop_oneof![Just(0u8), any::<u8>()], 1..50), 1..20),
+        ) {
+            let mut frames = Frames::default();
+            for read in reads {
+                ready(&mut frames, &read);
+                while let Ok(Some(frame)) = frames.next(100) {
+                    prop_assert!(frame.len() <= 100);
+                }
+                prop_assert!(frames.buffer.capacity() <= 2 * AHEAD);
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use std::{
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
-    messages::{RequestHeader, ResponseHeader},
-    protocol::{Decodable, Encodable, Request, StrBytes},
+    messages::RequestHeader,
+    protocol::{Encodable, Request, StrBytes},
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -296,19 +296,11 @@ impl<T: Answer> Future for Response<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let bytes = ready!(Pin::new(&mut self.raw).poll(cx))?;
         let shared = &self.raw.shared;
-        let answer = decode::<T>(bytes, self.version).map_err(|reason| {
+        let answer = T::read(bytes, self.version).map_err(|reason| {
             let cause = Cause::Protocol(format!("the answer can't be read: {reason}").into());
             shared.error(self.raw.key, Sent::MaybeSent, cause)
         })?;
         shared.throttle(answer.throttle());
         Poll::Ready(Ok(answer))
     }
-}
-
-/// Reads an answer; what it has of records is slices of `bytes`.
-pub(super) fn decode<T: Answer>(mut bytes: Bytes, version: i16) -> Result<T, String> {
-    let buffer: &mut Bytes = &mut bytes;
-    ResponseHeader::decode(buffer, T::header_version(version)).map_err(|reason| reason.to_string())?;
-    // What is left over is passed over, as Kafka's own client does.
-    T::decode(buffer, version).map_err(|reason| reason.to_string())
 }

@@ -8,7 +8,7 @@ pub const HEADER_LENGTH: usize = 61;
 /// What comes before what the length counts.
 const PREFIX: usize = 12;
 const MAGIC_AT: usize = 16;
-const CRC_AT: usize = 17;
+pub(super) const CRC_AT: usize = 17;
 /// The checksum covers all from here.
 pub(super) const CRC_FROM: usize = 21;
 
@@ -104,6 +104,12 @@ pub enum BatchError {
         base_offset: i64,
         /// Why.
         reason: String,
+    },
+    /// A batch that can't go on as it is; see [`BatchHeader::is_forwardable`].
+    #[error("the batch at offset {base_offset} can't go on as it is")]
+    NotForwardable {
+        /// Its base offset.
+        base_offset: i64,
     },
     /// Records that are larger than was allowed, decompressed.
     #[error("the records of the batch at offset {base_offset} are larger than {limit} bytes")]

@@ -4,10 +4,13 @@
 mod batch;
 mod build;
 mod codec;
+mod crc;
 mod record;
+mod restamp;
 
 pub use self::{
     batch::{Batch, BatchError, BatchHeader, Batches, Compression, HEADER_LENGTH},
     build::{BatchBuilder, Stamp, next_sequence, restamped},
     record::{Control, Header, Record, Records},
+    restamp::Restamped,
 };

@@ -118,13 +118,7 @@ impl Trials {
     }
 
     async fn read(&self, topic: &str) -> Answer {
-        let from = FetchFrom {
-            topic: topic.into(),
-            partition: NO_PARTITION,
-            offset: 0,
-            max_bytes: 1,
-            leader_epoch: -1,
-        };
+        let from = FetchFrom { max_bytes: 1, ..FetchFrom::new(topic, NO_PARTITION, 0) };
         let options = FetchOptions { max_wait: Duration::ZERO, min_bytes: 0, ..FetchOptions::default() };
         let fetched = self.client.connection(To::Any).await?.fetch(&[from], &options, "").await?;
         Ok(fetched.into_iter().find_map(|fetched| fetched.error))

@@ -203,8 +203,6 @@ impl Builder {
             .set("group.initial.rebalance.delay.ms", "0")
             // A test can't wait for sessions of six seconds, the least unless set.
             .set("group.min.session.timeout.ms", "100")
-            // Records of tests are years old; a broker deletes such from 30 s after its start on.
-            .set("log.retention.ms", "-1")
             .set("offsets.topic.num.partitions", "4")
             .set("offsets.topic.replication.factor", replicas.as_str())
             .set("transaction.state.log.num.partitions", "4")

@@ -14,7 +14,7 @@ use kafka_harness::{Cluster, NEW_VERSION, OLD_VERSION, ReadRecord, Security, jav
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-/// These records are old, and a broker of its own default deletes old records from 30 s after its start on.
+/// These records are old, and a broker deletes old records from 30 s after its start on.
 const KEEP: (&str, &str) = ("retention.ms", "-1");
 
 fn record(partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) -> TestRecord {

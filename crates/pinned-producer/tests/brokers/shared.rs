@@ -81,7 +81,7 @@ struct World {
 impl World {
     fn new(cluster: Cluster, replicas: i32) -> Self {
         let (topic, control) = (unique("shared"), unique("control"));
-        cluster.create_topic(&topic, LANES, replicas, &[]).unwrap();
+        cluster.create_topic(&topic, LANES, replicas, &[support::KEEP]).unwrap();
         cluster.create_topic(&control, 1, replicas, &[]).unwrap();
         let sources = (0..LANES).map(|lane| Source::new(lane as u64, 60_000)).collect();
         Self { cluster, topic, control, sources, told: Told::default() }

@@ -17,6 +17,9 @@ use pinned_producer::{Config, Limits, Metrics, Opening, Order, PinnedProducer, R
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+/// The records are years old, and a broker deletes such from 30 s after its start on.
+pub const KEEP: (&str, &str) = ("retention.ms", "-1");
+
 /// The same numbers for the same seed (xorshift64).
 pub struct Dice(u64);
 

@@ -54,7 +54,7 @@ fn source_of(declared: &Declared, target: Offset) -> Offset {
 fn killed_at_any_moment_every_record_is_there_once_and_where_it_was_declared() {
     let cluster = Cluster::builder().start().expect("a broker");
     let topic = unique("translated");
-    cluster.create_topic(&topic, 1, 1, &[]).unwrap();
+    cluster.create_topic(&topic, 1, 1, &[support::KEEP]).unwrap();
     // Somebody else's, from before the lane's time.
     let before = TestRecord { value: Some(b"before".to_vec()), ..TestRecord::default() };
     client::produce(&cluster.props(), &topic, &vec![before; 57]).unwrap();

@@ -1,6 +1,6 @@
 //! Lanes whose source does not begin at 0: the target begins where the source does, whatever cleans it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_harness::{client, daemon::eventually, shared::unique};
 
@@ -73,8 +73,12 @@ fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
         let mut changed = 0;
         for kill in 0.. {
             let daemon = link.config.run();
-            if kill == 0 || configs() == was {
+            if kill == 0 {
                 eventually("the configs are changed for the moment", || (configs() != was).then_some(()));
+            } else if configs() == was {
+                // If all lanes have begun already, nothing is changed any more.
+                let begun = Instant::now();
+                while configs() == was && begun.elapsed() < Duration::from_secs(5) {}
             } else {
                 std::thread::sleep(dice.millis(500..4000));
             }

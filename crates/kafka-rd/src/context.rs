@@ -30,6 +30,11 @@ const METADATA: &str = "METADATA";
 /// What a topic without an id has for one: sixteen bytes of nothing.
 pub(crate) const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
+/// A topic's id as Kafka's tools write it; librdkafka writes `+` and `/` where they have `-` and `_`.
+pub(crate) fn topic_id(of_librdkafka: &str) -> String {
+    of_librdkafka.replace('+', "-").replace('/', "_")
+}
+
 /// What is wrong with the connections of one client.
 #[derive(Debug, Clone)]
 pub struct ConnectionError {
@@ -113,7 +118,7 @@ impl LogContext {
             && id != NO_ID
         {
             let mut learnt = self.topic_ids.learnt.lock().unwrap_or_else(PoisonError::into_inner);
-            learnt.push((topic.to_owned(), id.to_owned()));
+            learnt.push((topic.to_owned(), topic_id(id)));
             self.topic_ids.is_news.store(true, Relaxed);
         }
     }
@@ -218,7 +223,7 @@ mod tests {
         says("[thrd:main]: Topic a.b changed id from AAAAAAAAAAAAAAAAAAAAAA to x+1");
         says("[thrd:main]: Topic a.b [0] Leader 1 Epoch 0");
         says("Topic c changed id from x to y");
-        let learnt = [("a.b", "x+1"), ("c", "y")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let learnt = [("a.b", "x-1"), ("c", "y")].map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(context.clone().topic_ids(), learnt);
         assert!(context.topic_ids().is_empty());
     }

@@ -20,7 +20,7 @@ pub use self::types::{
     AclOperation, AdminError, ClusterDescription, ConfigEntry, ConfigResource, Listed, NewTopic, OffsetSpec,
     Operations, TopicDescription, describe,
 };
-use crate::context::NO_ID;
+use crate::context::{NO_ID, topic_id};
 
 /// librdkafka gives every admin request a timeout of its own; this much more is waited for its verdict.
 const GRACE: Duration = Duration::from_secs(2);
@@ -241,7 +241,7 @@ impl<'c> Admin<'c> {
                     sys::rd_kafka_TopicDescription_authorized_operations(t, n)
                 });
                 let id = string(sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic)));
-                let id = Some(id).filter(|id| !id.is_empty() && *id != NO_ID);
+                let id = Some(id).filter(|id| !id.is_empty() && *id != NO_ID).map(|id| topic_id(&id));
                 let name = string(sys::rd_kafka_TopicDescription_name(topic));
                 (name, outcome.map(|()| TopicDescription { id, operations }))
             };

@@ -30,6 +30,7 @@ struct HeaderEntry {
 /// A run of records of one lane, in offset order.
 #[derive(Debug, Default)]
 pub struct RecordBatch {
+    codec: u8,
     entries: Vec<Entry>,
     headers: Vec<HeaderEntry>,
     data: Vec<u8>,
@@ -58,7 +59,19 @@ fn length(bytes: Option<&[u8]>) -> i32 {
 impl RecordBatch {
     /// An empty batch with room for `records` records of `bytes` bytes in all.
     pub fn with_capacity(records: usize, bytes: usize) -> Self {
-        Self { entries: Vec::with_capacity(records), headers: Vec::new(), data: Vec::with_capacity(bytes) }
+        let (entries, data) = (Vec::with_capacity(records), Vec::with_capacity(bytes));
+        Self { codec: 0, entries, headers: Vec::new(), data }
+    }
+
+    /// Its records were compressed with the codec of this number (as in a batch's attributes; 0: none), and may be so
+    /// again.
+    pub fn packed_as(&mut self, codec: u8) {
+        self.codec = codec;
+    }
+
+    /// The codec that its records were compressed with, as far as that is known.
+    pub fn codec(&self) -> u8 {
+        self.codec
     }
 
     /// Adds a record behind the others. `timestamp` is in milliseconds since the epoch, −1 for none.

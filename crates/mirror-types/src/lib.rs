@@ -3,6 +3,7 @@
 //! Owns plain data and the arithmetic on it. Must never do I/O, and never name a Kafka client.
 
 mod batch;
+mod content;
 mod flow;
 mod lane;
 mod mark;
@@ -10,6 +11,7 @@ mod message;
 mod stop;
 
 pub use batch::{Header, Record, RecordBatch};
+pub use content::{Content, UnopenedBatch};
 pub use flow::{Budget, Credit, Denied, LaneCredit};
 pub use lane::{Lane, LaneId, Side, SourceLane, TopicPartition};
 pub use mark::{Gap, GapCause, Mark};

@@ -60,9 +60,14 @@ pub struct Gap {
 impl Mark {
     /// Whether the pair (`source`, `target`) continues this run, which then is one longer.
     pub fn extend(&mut self, source: Offset, target: Offset) -> bool {
+        self.join(Self { source, target, count: 1 })
+    }
+
+    /// Whether another run continues this one, which then has it all.
+    pub fn join(&mut self, other: Self) -> bool {
         let count = self.count as i64;
-        let next = self.source + count == source && self.target + count == target;
-        self.count += u64::from(next);
+        let next = self.source + count == other.source && self.target + count == other.target;
+        self.count += if next { other.count } else { 0 };
         next
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Credit, Gap, Lane, LaneId, Mark, Offset, RecordBatch, SourceLane, Stop};
+use crate::{Content, Credit, Gap, Lane, LaneId, Mark, Offset, SourceLane, Stop};
 
 /// source-consumer → topic-rename: a piece of one lane, in offset order.
 #[derive(Debug)]
@@ -11,8 +11,8 @@ pub struct Fetched {
     pub lane: Arc<SourceLane>,
     /// Where it begins: the `next` of the piece before it. Offsets from here on without a record are gaps.
     pub first: Offset,
-    /// The records; empty where only the position moves (nothing visible up to `next`).
-    pub batch: RecordBatch,
+    /// The records; none where only the position moves (nothing visible up to `next`).
+    pub content: Content,
     /// The lane's position once this piece is on the target.
     pub next: Offset,
     /// The bytes of the link's buffer that this piece holds until it is dropped.
@@ -27,7 +27,7 @@ pub struct Routed {
     /// Where it begins.
     pub first: Offset,
     /// The records.
-    pub batch: RecordBatch,
+    pub content: Content,
     /// The lane's position once this piece is on the target.
     pub next: Offset,
     /// The bytes of the link's buffer that this piece holds until it is dropped.
@@ -48,9 +48,9 @@ pub struct Acked {
     pub end: Offset,
     /// Records in the piece.
     pub records: u64,
-    /// Key, value and header bytes in the piece.
+    /// Bytes that were mirrored: keys, values and headers, or batches as they are.
     pub bytes: u64,
-    /// Their timestamps, in milliseconds since the epoch, in order.
+    /// Their timestamps, in milliseconds since the epoch, in order; of a batch that was not opened, the largest.
     pub timestamps: Vec<i64>,
 }
 

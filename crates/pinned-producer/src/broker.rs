@@ -13,10 +13,11 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use kafka_wire::{Client, Code, Error, Outcomes, ProduceBatch, ProduceOptions, Purpose, Refused, To};
 use mirror_types::{Offset, TopicPartition};
 use tokio::sync::{Notify, mpsc};
+
+use crate::batch_bytes::BatchBytes;
 
 /// Requests on their way on one connection.
 const REQUESTS: usize = 5;
@@ -30,7 +31,7 @@ pub(crate) struct Outgoing {
     pub(crate) to: TopicPartition,
     /// The lane's own number of it.
     pub(crate) number: u64,
-    pub(crate) records: Bytes,
+    pub(crate) records: BatchBytes,
     /// Nobody waits for the answer any more: it need not be sent.
     pub(crate) over: Arc<AtomicBool>,
     pub(crate) answer_to: mpsc::UnboundedSender<Answer>,
@@ -149,8 +150,10 @@ impl Sender {
             Ok(connection) => connection,
             Err(error) => return fail(batches, &Failure::NoAnswer(error.into())),
         };
-        let of = |batch: &Outgoing| {
-            ProduceBatch::new(batch.to.topic.clone(), batch.to.partition, batch.records.clone())
+        let of = |batch: &Outgoing| ProduceBatch {
+            topic: batch.to.topic.clone(),
+            partition: batch.to.partition,
+            records: batch.records.chunks(),
         };
         let request: Vec<_> = batches.iter().map(of).collect();
         let options = ProduceOptions { timeout: self.replication, ..ProduceOptions::default() };

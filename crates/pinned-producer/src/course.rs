@@ -128,9 +128,19 @@ impl Course {
 
     /// The record at this source offset is the next.
     pub(crate) fn advance(&mut self, offset: Offset) {
-        self.target += 1;
-        self.next = offset + 1;
+        self.advance_by(offset, 1);
+    }
+
+    /// The next `count` records are those from this source offset on.
+    pub(crate) fn advance_by(&mut self, first: Offset, count: Offset) {
+        self.target += count;
+        self.next = first + count;
         self.turn();
+    }
+
+    /// Whether the next `count` records are to follow each other, as far as was declared.
+    pub(crate) fn runs_on(&self, count: Offset) -> bool {
+        self.ahead.front().is_none_or(|run| run.target >= self.target + count)
     }
 
     fn turn(&mut self) {

@@ -11,18 +11,22 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use kafka_wire::records::{BatchBuilder, Compression, Stamp};
-use mirror_types::{Acked, Credit, Lane, Mark, Offset, Record, Routed, Stop};
+use mirror_types::{
+    Acked, Content, Credit, Lane, Mark, Offset, Record, RecordBatch, Routed, Stop, UnopenedBatch,
+};
 
 use crate::{
     Offsets, Opening, RefusedPolicy, Takes, Writing,
+    batch_bytes::BatchBytes,
     course::{Course, Place},
     had::Had,
     memory::Memory,
     padding,
     properties::Options,
     refusal::{self, Refusal},
+    source_offsets::SourceOffsets,
+    unopened,
 };
 
 /// Runs that are declared at once, at the most.
@@ -67,13 +71,13 @@ pub(crate) enum Step {
 
 /// A batch, and what to say once it is acknowledged.
 pub(crate) struct Draft {
-    pub(crate) bytes: Bytes,
+    pub(crate) bytes: BatchBytes,
     pub(crate) count: i32,
     /// The target offset of its first record, which its marks count from.
     pub(crate) base: Offset,
     pub(crate) acked: Acked,
     /// Source offset of each record, and of each that is padding.
-    pub(crate) offsets: Vec<Offset>,
+    pub(crate) offsets: SourceOffsets,
     /// Of the pieces that end in it.
     pub(crate) credits: Vec<Credit>,
 }
@@ -127,7 +131,7 @@ impl Drafts {
 
     /// Bytes that wait, and a little for each record.
     pub(crate) fn waiting(&self) -> u64 {
-        self.queue.iter().map(|piece| piece.batch.cost()).sum()
+        self.queue.iter().map(|piece| piece.content.cost()).sum()
     }
 
     /// What to do next; batches are stamped with `stamp`.
@@ -135,6 +139,7 @@ impl Drafts {
         let limit = self.memory.batch_limit(self.options.batch_for(self.takes.max_message_bytes));
         let room = limit.min(usize::try_from(self.waiting()).unwrap_or(limit));
         let mut builder = self.builder(room);
+        let mut codec = 0;
         let mut draft = Draft::new(&self.lane, self.course.target());
         'done: while let Some(piece) = self.queue.front() {
             // Not a gap: something was lost on the way here.
@@ -144,7 +149,31 @@ impl Drafts {
                 }
                 return Step::Diverged(refusal::piece_missing(&self.lane, self.reached, piece.first));
             }
-            for record in piece.batch.iter().skip(self.taken) {
+            let records = match &piece.content {
+                Content::Records(records) => records,
+                Content::Unopened(batch) => {
+                    let batch = batch.clone();
+                    if !self.goes_as_it_is(&batch) {
+                        match unopened::opened(&self.lane, &batch) {
+                            Ok(records) => self.first_is_now(Content::Records(records)),
+                            Err(_) if draft.says_something() => break,
+                            Err(corrupt) => return Step::Diverged(corrupt),
+                        }
+                        continue;
+                    }
+                    draft.had(self.had.marks(), self.course.from());
+                    // What is begun goes first.
+                    if draft.says_something()
+                        || !draft.pad(&mut builder, &mut self.course, batch.first, limit)
+                        || draft.says_something()
+                    {
+                        break;
+                    }
+                    return self.forward(&batch, stamp, draft);
+                }
+            };
+            codec = records.codec();
+            for record in records.iter().skip(self.taken) {
                 let offset = record.offset();
                 if !draft.pad(&mut builder, &mut self.course, offset, limit) {
                     break 'done;
@@ -209,7 +238,9 @@ impl Drafts {
                         self.course.advance(offset);
                         draft.push(&record);
                         match alone {
-                            Some(bytes) => return Step::Batch(Draft { count: 1, bytes, ..draft }),
+                            Some(bytes) => {
+                                return Step::Batch(Draft { count: 1, bytes, ..draft });
+                            }
                             None => push(&mut builder, &record),
                         }
                     }
@@ -238,8 +269,8 @@ impl Drafts {
         }
         match builder.is_empty() {
             false => {
-                let codec = if draft.is_padded() { self.packed() } else { self.options.compression };
-                let bytes = builder.finish(stamp, codec, self.options.level);
+                let codec = if draft.is_padded() { self.packed() } else { self.codec(codec) };
+                let bytes = builder.finish(stamp, codec, self.options.level).into();
                 Step::Batch(Draft { count: draft.offsets.len() as i32, bytes, ..draft })
             }
             true if draft.says_something() => Step::Moved(draft),
@@ -247,26 +278,98 @@ impl Drafts {
         }
     }
 
+    /// Whether a batch that came unopened can go on so: all of it is the next, and nothing is known against it.
+    fn goes_as_it_is(&self, batch: &UnopenedBatch) -> bool {
+        let limit = self.takes.max_message_bytes.and_then(|limit| usize::try_from(limit).ok());
+        let place = self.course.place(batch.first);
+        place != Place::Had
+            && (place == Place::Undeclared || self.course.runs_on(batch.count.into()))
+            && batch.bytes.len() <= self.memory.batch_limit(limit.unwrap_or(usize::MAX))
+            && !self.memory.has_verdict_in(batch.first..batch.next())
+    }
+
+    /// The first piece's batch as it is, unless something is to be done before.
+    fn forward(&mut self, batch: &UnopenedBatch, stamp: Stamp, mut draft: Draft) -> Step {
+        match self.course.place(batch.first) {
+            Place::Next => {}
+            Place::Had => unreachable!("it is opened"),
+            Place::Unfilled => {
+                self.course.filled(batch.first);
+                return Step::Fill(batch.first);
+            }
+            Place::Undeclared => {
+                let runs = self.runs();
+                self.course.declared(&runs);
+                return Step::Declare(runs);
+            }
+        }
+        let bytes = match unopened::stamped(&self.lane, batch, stamp, self.in_transactions) {
+            Ok(bytes) => bytes,
+            Err(corrupt) => return Step::Diverged(corrupt),
+        };
+        self.course.advance_by(batch.first, batch.count.into());
+        draft.take(batch);
+        // What is behind the batch, nothing that is seen, is another step's.
+        self.first_is_now(Content::Records(RecordBatch::default()));
+        if self.queue.front().is_some_and(|piece| piece.next == batch.next()) {
+            let Routed { credit, .. } = self.queue.pop_front().expect("just seen");
+            self.reached = self.reached.max(batch.next());
+            draft.credits.push(credit);
+        }
+        Step::Batch(Draft { count: batch.count as i32, bytes, ..draft })
+    }
+
+    fn first_is_now(&mut self, content: Content) {
+        self.queue.front_mut().expect("there is a first").content = content;
+        self.taken = 0;
+    }
+
+    /// The codec for records that were compressed with the one of this number.
+    fn codec(&self, number: u8) -> Compression {
+        match self.options.compression {
+            Compression::None => Compression::of(number).unwrap_or(Compression::None),
+            chosen => chosen,
+        }
+    }
+
     /// Where all records that wait are going to lie, as far as they are to be written.
     fn runs(&self) -> Vec<Mark> {
         let mut runs: Vec<Mark> = Vec::new();
         let mut target = self.course.target();
-        let records = self.queue.iter().flat_map(|piece| piece.batch.iter()).skip(self.taken);
+        let mut taken = self.taken;
+        for piece in &self.queue {
+            let declared = match &piece.content {
+                Content::Records(records) => {
+                    let records = records.iter().skip(std::mem::take(&mut taken));
+                    self.runs_of(records, &mut runs, &mut target)
+                }
+                // Each of its records is judged once it is opened.
+                Content::Unopened(batch) if self.memory.has_verdict_in(batch.first..batch.next()) => false,
+                Content::Unopened(batch) => add_run(&mut runs, &mut target, batch.first, batch.count.into()),
+            };
+            if !declared {
+                break;
+            }
+        }
+        runs
+    }
+
+    /// Adds the runs of these records. False: there is something before which no more can be said.
+    fn runs_of<'a>(
+        &self,
+        records: impl Iterator<Item = Record<'a>>,
+        runs: &mut Vec<Mark>,
+        target: &mut Offset,
+    ) -> bool {
         for record in records {
             match self.verdict(&record) {
                 Some(refusal) if self.skips(&refusal) => continue,
-                Some(_) => break,
-                None => {}
+                Some(_) => return false,
+                None if add_run(runs, target, record.offset(), 1) => {}
+                None => return false,
             }
-            if !runs.last_mut().is_some_and(|run| run.extend(record.offset(), target)) {
-                if runs.len() == RUNS {
-                    break;
-                }
-                runs.push(Mark { source: record.offset(), target, count: 1 });
-            }
-            target += 1;
         }
-        runs
+        true
     }
 
     fn skips(&self, refusal: &Refusal) -> bool {
@@ -287,7 +390,7 @@ impl Drafts {
     }
 
     /// A record that is too large as it is may fit compressed, as it did on the source.
-    fn alone(&self, record: &Record<'_>, stamp: Stamp, limit: u64) -> Result<Bytes, Refusal> {
+    fn alone(&self, record: &Record<'_>, stamp: Stamp, limit: u64) -> Result<BatchBytes, Refusal> {
         let mut alone = self.builder(record.batch_size() as usize);
         push(&mut alone, record);
         let bytes = alone.finish(stamp, self.packed(), self.options.level);
@@ -295,7 +398,7 @@ impl Drafts {
             let size = record.batch_size();
             return Err(refusal::too_large(&self.lane, record.offset(), size, bytes.len() as u64, limit));
         }
-        Ok(bytes)
+        Ok(bytes.into())
     }
 
     /// The codec of what has to be compressed.
@@ -310,6 +413,19 @@ impl Drafts {
         let builder = BatchBuilder::new(room);
         if self.in_transactions { builder.in_transaction() } else { builder }
     }
+}
+
+/// Adds a run behind the others, unless they are too many.
+fn add_run(runs: &mut Vec<Mark>, target: &mut Offset, source: Offset, count: u64) -> bool {
+    let run = Mark { source, target: *target, count };
+    *target += count as Offset;
+    if !runs.last_mut().is_some_and(|last| last.join(run)) {
+        if runs.len() == RUNS {
+            return false;
+        }
+        runs.push(run);
+    }
+    true
 }
 
 fn push(builder: &mut BatchBuilder, record: &Record<'_>) {
@@ -331,7 +447,8 @@ impl Draft {
             bytes: 0,
             timestamps: Vec::new(),
         };
-        Self { bytes: Bytes::new(), count: 0, base: end, acked, offsets: Vec::new(), credits: Vec::new() }
+        let (bytes, offsets) = (BatchBytes::default(), SourceOffsets::default());
+        Self { bytes, count: 0, base: end, acked, offsets, credits: Vec::new() }
     }
 
     /// Only the position moves.
@@ -378,6 +495,17 @@ impl Draft {
             self.acked.marks = marks;
             (self.acked.next, self.acked.end) = (next, next);
         }
+    }
+
+    /// A batch as it is, and nothing else.
+    fn take(&mut self, batch: &UnopenedBatch) {
+        let (count, target) = (u64::from(batch.count), self.base);
+        self.acked.marks.push(Mark { source: batch.first, target, count });
+        self.offsets.extend(batch.first, batch.count as usize);
+        self.acked.records = count;
+        self.acked.bytes = batch.bytes.len() as u64;
+        self.acked.timestamps.push(batch.max_timestamp);
+        (self.acked.next, self.acked.end) = (batch.next(), target + count as Offset);
     }
 
     fn push(&mut self, record: &Record<'_>) {

@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use kafka_wire::{ProducerIdentity, records::Stamp};
 use mirror_types::{Lane, LaneEvent, Mark, Offset, Routed, Stop};
 use tokio::sync::mpsc;
@@ -22,6 +21,7 @@ use tracing::{debug, info};
 
 use crate::{
     BoxFuture, Offsets, Opening, Takes,
+    batch_bytes::BatchBytes,
     broker::{Answer, Failure, Outgoing, Way},
     cleanup::Undone,
     common::{Common, GONE, Trouble},
@@ -231,7 +231,7 @@ impl LaneWriter {
                 }
                 let stamp = self.stamp();
                 let (bytes, count) = tokio::task::block_in_place(|| padding.batch(start - end, limit, stamp));
-                self.send(Draft { bytes, count, ..Draft::new(&self.lane, end) }).await;
+                self.send(Draft { bytes: bytes.into(), count, ..Draft::new(&self.lane, end) }).await;
                 end += Offset::from(count);
             }
             let answer = self.answers.recv().await.expect("we hold a sender");
@@ -305,7 +305,7 @@ impl LaneWriter {
         self.in_flight.push_back(InFlight { number, draft, answer: None });
     }
 
-    async fn hand_over(&mut self, number: u64, records: Bytes) {
+    async fn hand_over(&mut self, number: u64, records: BatchBytes) {
         let to = self.lane.target.clone();
         let leader = match self.leader {
             Some(leader) => Ok(leader),
@@ -358,11 +358,11 @@ impl LaneWriter {
     async fn recover(&mut self, failure: Failure) -> Option<Stop> {
         let first = &self.in_flight.front().expect("the one that failed").draft;
         // Padding has no records.
-        let record = first.offsets.first().copied();
+        let record = first.offsets.first();
         let offset = record.unwrap_or(self.expected);
         let guilty = failure.guilty(first.offsets.len());
         for (index, words) in &guilty {
-            let offset = first.offsets[*index];
+            let offset = first.offsets.get(*index).expect("guilty of this batch");
             let refusal = refusal::of(&self.lane, offset, &failure.saying(words));
             self.memory.refuse(offset, refusal);
         }

@@ -18,6 +18,7 @@
 //! | translated, exclusive | one behind the other, as declared before they are sent | the declarations say which source offset lies, or is to lie, at the target's log end |
 //! | translated, shared | wherever there is room | the last committed transaction says the position, and where its records lie |
 
+mod batch_bytes;
 mod broker;
 mod cleanup;
 mod common;
@@ -38,9 +39,11 @@ mod producer_id;
 mod properties;
 mod refusal;
 mod shared;
+mod source_offsets;
 mod stage;
 mod standing;
 mod transaction;
+mod unopened;
 
 pub use error::Error;
 pub use limits::{Limits, Takes};

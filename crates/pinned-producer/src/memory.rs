@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -43,6 +44,11 @@ impl Memory {
     /// What was said of a record.
     pub(crate) fn verdict(&self, offset: Offset) -> Option<Refusal> {
         self.known().refused.get(&offset).cloned()
+    }
+
+    /// Whether anything was said of one of these records.
+    pub(crate) fn has_verdict_in(&self, offsets: Range<Offset>) -> bool {
+        self.known().refused.range(offsets).next().is_some()
     }
 
     /// The lane stops at this record; when it is tried again, the record is.

@@ -228,7 +228,7 @@ impl SharedWriter {
                 batch.push(now_ms(), Some(key), value.as_deref(), [].into_iter());
             }
             let bytes = batch.finish(self.transactions.stamp(&control), Compression::None, None);
-            let written = self.transactions.write(&control, &[(bytes, records.len() as i32)]).await;
+            let written = self.transactions.write(&control, &[(bytes.into(), records.len() as i32)]).await;
             written.map_err(|Unwritten { failure, .. }| refusal::no_note(&self.lane, &control, &failure))?;
             self.control = Some(control);
         }
@@ -244,17 +244,18 @@ impl SharedWriter {
         let Draft { bytes, offsets, .. } = &drafts[*batch];
         let guilty = failure.guilty(offsets.len());
         for (index, words) in &guilty {
-            let offset = offsets[*index];
+            let offset = offsets.get(*index).expect("guilty of this batch");
             self.memory.refuse(offset, refusal::of(&self.lane, offset, &failure.saying(words)));
         }
+        let first = offsets.first().expect("a batch has records");
         let too_large = failure.is_too_large() && offsets.len() > 1;
         if too_large {
             self.memory.lower_batch_limit(bytes.len() / 2);
         }
         if too_large || !guilty.is_empty() {
-            return refusal::read_again(&self.lane, offsets[0]);
+            return refusal::read_again(&self.lane, first);
         }
-        let refusal = refusal::in_transaction(&self.lane, offsets[0], failure);
+        let refusal = refusal::in_transaction(&self.lane, first, failure);
         self.common.count(&self.lane, &refusal);
         refusal.stop
     }

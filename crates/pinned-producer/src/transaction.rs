@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use kafka_wire::{
     Client, Code, Error, Isolation, OffsetSpec, ProduceBatch, ProduceOptions, ProducerIdentity, Purpose, To,
     records::Stamp,
@@ -19,6 +18,7 @@ use mirror_types::{Lane, Offset, TopicPartition};
 use tracing::debug;
 
 use crate::{
+    batch_bytes::BatchBytes,
     broker::Failure,
     common::{GONE, Trouble},
 };
@@ -111,7 +111,7 @@ impl Transactions {
     pub(crate) async fn write(
         &mut self,
         at: &TopicPartition,
-        batches: &[(Bytes, i32)],
+        batches: &[(BatchBytes, i32)],
     ) -> Result<Vec<Offset>, Unwritten> {
         let mut trouble: Option<Trouble> = None;
         let mut answers: Vec<Option<Offset>> = vec![None; batches.len()];
@@ -143,7 +143,7 @@ impl Transactions {
     async fn attempt(
         &self,
         at: &TopicPartition,
-        batches: &[(Bytes, i32)],
+        batches: &[(BatchBytes, i32)],
         answers: &mut [Option<Offset>],
     ) -> Option<(usize, Failure)> {
         let first = answers.iter().position(Option::is_none)?;
@@ -157,8 +157,8 @@ impl Transactions {
         let sent: Vec<_> = missing
             .take(if known { IN_FLIGHT } else { 1 })
             .map(|batch| {
-                let records = batches[batch].0.clone();
-                let request = ProduceBatch::new(at.topic.clone(), at.partition, records);
+                let records = batches[batch].0.chunks();
+                let request = ProduceBatch { topic: at.topic.clone(), partition: at.partition, records };
                 (batch, connection.produce(&[request], &self.options))
             })
             .collect();

@@ -8,7 +8,7 @@ use std::{
 
 use kafka_rd::{FetchQueue, LogContext, Message, Polled, Properties};
 use mirror_types::{
-    Budget, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
+    Budget, Content, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
     SourceChange, SourceLane, Stop, StopKind, TopicPartition,
 };
 use rdkafka::{
@@ -465,7 +465,13 @@ impl Reader {
             state.next = next;
         }
         // The channel is bounded in pieces; what they hold is bounded by the credit.
-        let _ = self.output.blocking_send(Fetched { lane, first, batch, next, credit });
+        let _ = self.output.blocking_send(Fetched {
+            lane,
+            first,
+            content: Content::Records(batch),
+            next,
+            credit,
+        });
     }
 
     /// Waits for throttle and credit. `None`: the piece must be dropped, and will be read again.

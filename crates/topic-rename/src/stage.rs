@@ -29,7 +29,7 @@ impl TopicRename {
 
     /// Runs until its input ends, or nobody wants its output.
     pub async fn run(mut self) {
-        while let Some(Fetched { lane: source, first, batch, next, credit }) = self.input.recv().await {
+        while let Some(Fetched { lane: source, first, content, next, credit }) = self.input.recv().await {
             let Some(topic) = self.target(&source.at.topic) else {
                 let reason = format!("{}: no rule leads topic {} anywhere", source.at, source.at.topic);
                 let stop =
@@ -38,7 +38,7 @@ impl TopicRename {
                 continue;
             };
             let target = TopicPartition { topic, partition: source.at.partition };
-            let routed = Routed { lane: Lane { source, target }, first, batch, next, credit };
+            let routed = Routed { lane: Lane { source, target }, first, content, next, credit };
             if self.output.send(routed).await.is_err() {
                 return;
             }

@@ -27,6 +27,13 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// That of this number in a batch's attributes; `None` for what Kafka does not have.
+    pub fn of(number: u8) -> Option<Self> {
+        [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd].get(usize::from(number)).copied()
+    }
+}
+
 /// The header of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
@@ -146,14 +153,7 @@ impl BatchHeader {
 
     /// How the records are compressed; `None` for what Kafka does not have.
     pub fn compression(&self) -> Option<Compression> {
-        match self.attributes & 7 {
-            0 => Some(Compression::None),
-            1 => Some(Compression::Gzip),
-            2 => Some(Compression::Snappy),
-            3 => Some(Compression::Lz4),
-            4 => Some(Compression::Zstd),
-            _ => None,
-        }
+        Compression::of(self.attributes as u8 & 7)
     }
 
     /// Whether the timestamps are the broker's (LogAppendTime): then all records have the largest one.

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kafka_wire::{ProducerIdentity, records::Batches};
-use mirror_types::{Budget, LaneId, RecordBatch, SourceLane, TopicPartition};
+use mirror_types::{Budget, Content, LaneId, RecordBatch, SourceLane, TopicPartition};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -58,7 +58,27 @@ fn drafts(opening: &Opening, takes: Takes, policy: RefusedPolicy) -> Drafts {
 
 /// A piece that begins where the one before it ended, or before.
 fn piece(lane: &Lane, batch: RecordBatch, next: Offset) -> Routed {
-    Routed { lane: lane.clone(), first: 0, batch, next, credit: lane.source.credit.take(1).unwrap() }
+    piece_of(lane, Content::Records(batch), next)
+}
+
+fn piece_of(lane: &Lane, content: Content, next: Offset) -> Routed {
+    Routed { lane: lane.clone(), first: 0, content, next, credit: lane.source.credit.take(1).unwrap() }
+}
+
+/// These records as a batch that nobody has opened, if they can be one.
+fn unopened(records: RecordBatch) -> Content {
+    let offsets = || records.iter().map(|record| record.offset());
+    let neighbours = offsets().zip(offsets().skip(1)).all(|(one, next)| one + 1 == next);
+    if records.is_empty() || !neighbours || records.iter().any(|record| record.key().is_none()) {
+        return Content::Records(records);
+    }
+    let mut builder = BatchBuilder::new(0);
+    records.iter().for_each(|record| push(&mut builder, &record));
+    let mut bytes = builder.finish(STAMP, Compression::None, None).to_vec();
+    let first = offsets().next().unwrap();
+    bytes[..8].copy_from_slice(&first.to_be_bytes());
+    let count = records.len() as u32;
+    Content::Unopened(UnopenedBatch { first, count, max_timestamp: 7, bytes: bytes.into() })
 }
 
 /// A record at each of these offsets.
@@ -72,7 +92,7 @@ fn run(source: Offset, target: Offset, count: u64) -> Mark {
     Mark { source, target, count }
 }
 
-/// Pieces of records: each has so many offsets of nothing before it, and its value so many bytes.
+/// Pieces of records, some of them unopened: each has so many offsets of nothing before it, and its value so many bytes.
 fn pieces(
     lane: &Lane,
     from: Offset,
@@ -88,7 +108,8 @@ fn pieces(
             next += 1;
         }
         next += behind;
-        piece(lane, batch, next)
+        let content = if batch.len() % 2 == 1 { unopened(batch) } else { Content::Records(batch) };
+        piece_of(lane, content, next)
     };
     (pieces.iter().map(&mut one).collect(), offsets)
 }
@@ -123,9 +144,9 @@ proptest! {
                     Step::Batch(draft) => {
                         prop_assert!(draft.bytes.len() as u64 <= limit);
                         prop_assert_eq!(draft.base, end);
-                        prop_assert!(draft.offsets.iter().copied().eq(end..end + i64::from(draft.count)));
+                        prop_assert!(draft.offsets.all().into_iter().eq(end..end + i64::from(draft.count)));
                         end += i64::from(draft.count);
-                        seen.extend(draft.offsets);
+                        seen.extend(draft.offsets.all());
                         draft.acked
                     }
                     Step::Fill(to) => {
@@ -161,7 +182,7 @@ enum Lies {
 
 /// What lies at each offset of a batch.
 fn lies(draft: &Draft) -> Vec<Lies> {
-    let batch = Batches::new(draft.bytes.clone()).next().unwrap().unwrap();
+    let batch = Batches::new(draft.bytes.whole()).next().unwrap().unwrap();
     let records = batch.records(usize::MAX).unwrap().map(|record| {
         let record = record.unwrap();
         match (record.key.as_deref(), record.value) {
@@ -363,14 +384,15 @@ proptest! {
                         batch.push(*offset, 7, keyed.then_some(b"k"), Some(&[b'x'; 20]), []);
                     }
                     let next = reader.peek().map_or(last, |behind| behind[0].0);
-                    drafts.add(piece(&lane, batch, next));
+                    let content = if next % 2 == 1 { unopened(batch) } else { Content::Records(batch) };
+                    drafts.add(piece_of(&lane, content, next));
                 }
                 match drafts.step(STAMP) {
                     Step::Declare(runs) => kept.declare(&runs),
                     Step::Batch(draft) => {
                         let way: usize = on_the_way.iter().map(|d: &Draft| d.offsets.len()).sum();
                         prop_assert_eq!(draft.base, kept.end() + way as Offset);
-                        for (n, offset) in draft.offsets.iter().enumerate() {
+                        for (n, offset) in draft.offsets.all().iter().enumerate() {
                             prop_assert_eq!(kept.source_of(draft.base + n as Offset), *offset);
                         }
                         on_the_way.push(draft);
@@ -394,12 +416,12 @@ proptest! {
                     let behind = draft.base + i64::from(draft.count);
                     prop_assert_eq!(draft.acked.end, behind);
                     let pairs: Vec<_> = pairs(&draft.acked.marks).collect();
-                    prop_assert!(pairs.into_iter().eq(draft.offsets.iter().copied().zip(draft.base..)));
-                    kept.log.extend(draft.offsets);
+                    prop_assert!(pairs.into_iter().eq(draft.offsets.all().into_iter().zip(draft.base..)));
+                    kept.log.extend(draft.offsets.all());
                 }
             }
             let arrive = if life.steps == usize::MAX { on_the_way.len() } else { life.arrive };
-            on_the_way.into_iter().take(arrive).for_each(|draft| kept.log.extend(draft.offsets));
+            on_the_way.into_iter().take(arrive).for_each(|draft| kept.log.extend(draft.offsets.all()));
             written.clone_from(&kept.log);
         }
         // Each record once, in order: those that are still there, and those that were taken in time.
@@ -415,16 +437,16 @@ fn all_that_waits_is_declared_at_once_and_then_sent_across_gaps() {
     let mut drafts = drafts(&translated(&lane, 10, 100), Takes::default(), RefusedPolicy::Stop);
     drafts.add(piece(&lane, records([10, 11, 13]), 14));
     drafts.add(piece(&lane, records([15, 16, 18]), 20));
-    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [10, 11]));
+    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets.all() == [10, 11]));
     let Step::Declare(runs) = drafts.step(STAMP) else { panic!("13 is not what follows") };
     assert_eq!(runs, [run(13, 102, 1), run(15, 103, 2), run(18, 105, 1)]);
     let Step::Batch(draft) = drafts.step(STAMP) else { panic!("all of it is declared") };
-    assert_eq!((draft.base, &*draft.offsets), (102, &[13, 15, 16, 18][..]));
+    assert_eq!((draft.base, &*draft.offsets.all()), (102, &[13, 15, 16, 18][..]));
     assert_eq!((draft.acked.next, draft.acked.end), (20, 106));
     assert_eq!(draft.acked.marks, runs);
     // Behind the last run source offsets go on one by one.
     drafts.add(piece(&lane, records([19, 21]), 22));
-    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [19]));
+    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets.all() == [19]));
     assert!(matches!(drafts.step(STAMP), Step::Declare(runs) if runs == [run(21, 107, 1)]));
 }
 
@@ -437,8 +459,8 @@ fn a_shared_lane_declares_nothing_and_batches_are_of_a_transaction() {
     let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
     drafts.add(piece(&lane, records([8, 9, 10, 12, 15]), 16));
     let Step::Batch(draft) = drafts.step(STAMP) else { panic!("there are records") };
-    assert_eq!((&*draft.offsets, draft.base, draft.acked.next), (&[10, 12, 15][..], 100, 16));
-    let batch = kafka_wire::records::Batches::new(draft.bytes).next().unwrap().unwrap();
+    assert_eq!((&*draft.offsets.all(), draft.base, draft.acked.next), (&[10, 12, 15][..], 100, 16));
+    let batch = kafka_wire::records::Batches::new(draft.bytes.whole()).next().unwrap().unwrap();
     assert!(batch.header.is_transactional());
     batch.check_crc().unwrap();
 }
@@ -458,14 +480,14 @@ fn what_is_refused_ends_the_lane_there_or_becomes_a_gap() {
         drafts
     };
     let mut drafts = filled(RefusedPolicy::Stop);
-    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [0]));
+    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets.all() == [0]));
     let Step::End(1, refusal) = drafts.step(STAMP) else { panic!("the lane ends before it") };
     assert!(refusal.stop.reason.contains("source offset 1 needs a batch of"), "{:?}", refusal.stop);
     let mut drafts = filled(RefusedPolicy::Skip);
-    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [0]));
+    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets.all() == [0]));
     assert!(matches!(drafts.step(STAMP), Step::Skipped(1, _)));
     assert!(matches!(drafts.step(STAMP), Step::Fill(2)));
-    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [2]));
+    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets.all() == [2]));
 }
 
 #[test]
@@ -476,7 +498,7 @@ fn the_gap_before_a_refused_record_is_filled_before_the_lane_ends() {
     let mut batch = records([0]);
     batch.push(5, 7, None, Some(b"v"), []);
     drafts.add(piece(&lane, batch, 6));
-    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets == [0]));
+    assert!(matches!(drafts.step(STAMP), Step::Batch(draft) if draft.offsets.all() == [0]));
     assert!(matches!(drafts.step(STAMP), Step::Fill(5)));
     assert!(matches!(drafts.step(STAMP), Step::End(5, _)));
 }
@@ -496,7 +518,7 @@ fn what_the_target_had_is_told_once_its_last_record_is_the_sources() {
         drafts.add(piece(&lane, records([4, 6]), 7));
         match drafts.step(STAMP) {
             Step::Batch(Draft { offsets, acked, .. }) => {
-                assert!(same && offsets == [6]);
+                assert!(same && offsets.all() == [6]);
                 assert_eq!(acked.marks, [run(0, 0, 2), run(3, 3, 2), run(6, 6, 1)]);
                 assert_eq!((acked.records, acked.next, acked.end), (1, 7, 7));
             }
@@ -532,8 +554,46 @@ fn a_piece_that_is_lost_on_the_way_is_no_gap() {
         drafts.add(Routed { first: 0, ..piece(&lane, records([0, 1]), 2) });
         drafts.add(Routed { first: 3, ..piece(&lane, records([3]), 4) });
         let Step::Batch(draft) = drafts.step(STAMP) else { panic!("the first piece is there") };
-        assert_eq!(draft.offsets, [0, 1]);
+        assert_eq!(draft.offsets.all(), [0, 1]);
         let Step::Diverged(stop) = drafts.step(STAMP) else { panic!("offset 2 is missing") };
         assert!(stop.reason.contains("offsets 2 to 2"), "{stop}");
+    }
+}
+
+#[test]
+fn a_batch_that_can_go_on_as_it_is_is_not_opened() {
+    let lane = lane();
+    let batch = |first: Offset| unopened(records(first..first + 3));
+    let step = |opening: &Opening, limit: u64, content: Content| {
+        let takes = Takes { max_message_bytes: Some(limit), only_keyed: false };
+        let mut drafts = drafts(opening, takes, RefusedPolicy::Stop);
+        drafts.add(piece_of(&lane, content, 20));
+        drafts.step(STAMP)
+    };
+    for opening in [identical(&lane, 10, None), translated(&lane, 10, 50)] {
+        let Step::Batch(draft) = step(&opening, 1000, batch(10)) else { panic!("it is the next") };
+        let made = Batches::new(draft.bytes.whole()).next().unwrap().unwrap();
+        assert!(draft.bytes.chunks().len() == 2 && made.check_crc().is_ok());
+        assert_eq!((draft.count, draft.acked.next, draft.acked.records), (3, 13, 3));
+        // The target takes no batch of three; or it has the first already.
+        for (limit, first, expected) in [(75, 10, vec![10]), (1000, 9, vec![10, 11])] {
+            let Step::Batch(draft) = step(&opening, limit, batch(first)) else { panic!("opened") };
+            assert_eq!((draft.bytes.chunks().len(), draft.offsets.all()), (1, expected));
+        }
+    }
+}
+
+#[test]
+fn a_corrupt_batch_is_never_forwarded() {
+    let lane = lane();
+    for (byte, end) in [(70, 10), (30, 10), (70, 11)] {
+        let Content::Unopened(mut batch) = unopened(records(10..14)) else { panic!("neighbours") };
+        let mut bytes = batch.bytes.to_vec();
+        bytes[byte] ^= 1;
+        batch.bytes = bytes.into();
+        let mut drafts = drafts(&identical(&lane, end, None), Takes::default(), RefusedPolicy::Stop);
+        drafts.add(piece_of(&lane, Content::Unopened(batch), 14));
+        let Step::Diverged(stop) = drafts.step(STAMP) else { panic!("byte {byte} is another") };
+        assert!(stop.reason.contains("offsets 10 to 13 is corrupt"), "{stop}");
     }
 }

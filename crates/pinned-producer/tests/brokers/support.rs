@@ -10,8 +10,8 @@ use std::{
 use kafka_harness::Cluster;
 use kafka_rd::Properties;
 use mirror_types::{
-    Acked, Budget, Lane, LaneEvent, LaneId, Mark, Offset, RecordBatch, Routed, SourceLane, Stop, StopKind,
-    TopicPartition,
+    Acked, Budget, Content, Lane, LaneEvent, LaneId, Mark, Offset, RecordBatch, Routed, SourceLane, Stop,
+    StopKind, TopicPartition,
 };
 use pinned_producer::{Config, Limits, Metrics, Opening, Order, PinnedProducer, RefusedPolicy};
 use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
@@ -90,7 +90,10 @@ impl Source {
             let next = behind.first().copied().unwrap_or(self.end);
             let credit = lane.source.credit.take(batch.cost()).expect("the buffer is large");
             let pause = self.pause.mul_f64(dice.below(1000) as f64 / 1000.0);
-            pieces.push((Routed { lane: lane.clone(), first, batch, next, credit }, pause));
+            pieces.push((
+                Routed { lane: lane.clone(), first, content: Content::Records(batch), next, credit },
+                pause,
+            ));
             first = next;
             left = behind;
         }

@@ -250,11 +250,6 @@ fn values() -> Vec<Bad> {
             with("[groups]\nsync = \"10s\"\n"),
             &["link.toml:8:2: [groups] is not in this version yet", "leave the section out"],
         ),
-        bad(
-            "batches",
-            LINK.to_owned() + "engine = \"batches\"\n" + &with("")[LINK.len()..],
-            &["link.toml:2:10: the engine `batches` is not in this version yet"],
-        ),
     ]
 }
 

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pipeline::{Endpoint, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
+use pipeline::{Endpoint, Engine, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
-use crate::config::{Cluster, Config, Offsets, OnTrouble, Start, Writers};
+use crate::config::{self, Cluster, Config, Offsets, OnTrouble, Start, Writers};
 
 /// What the pipeline is to run.
 pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig {
@@ -29,6 +29,10 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
     LinkConfig {
         link: config.link.clone(),
         version: env!("CARGO_PKG_VERSION"),
+        engine: match config.engine {
+            config::Engine::Auto | config::Engine::Records => Engine::Records,
+            config::Engine::Batches => Engine::Batches,
+        },
         source: endpoint(&config.source),
         target: endpoint(&config.target),
         group: config.group().to_owned(),

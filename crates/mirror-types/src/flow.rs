@@ -109,6 +109,12 @@ impl LaneCredit {
         Ok(Credit { budget: self.budget.clone(), lane: self.used.clone(), bytes })
     }
 
+    /// Bytes that it may take now, as far as others do not take them first.
+    pub fn room(&self) -> u64 {
+        let (lane, all) = (self.used.load(Relaxed), self.budget.used.load(Relaxed));
+        self.allowance(all).saturating_sub(lane).min(self.budget.limit.saturating_sub(all))
+    }
+
     /// Bytes this lane holds.
     pub fn used(&self) -> u64 {
         self.used.load(Relaxed)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cluster_admin::Isolation;
 use kafka_rd::{LogContext, Properties};
 use pinned_producer::{Offsets, RefusedPolicy};
-use source_consumer::LossPolicy;
+use source_consumer::{BatchConfig, LossPolicy};
 use topic_rename::Rules;
 
 /// Where a lane starts that has no position yet.
@@ -17,6 +17,15 @@ pub enum Start {
     Latest,
     /// At the first record that is not older, in milliseconds since the epoch.
     At(i64),
+}
+
+/// What carries the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// librdkafka, record by record.
+    Records,
+    /// kafka-wire, in the batches that they were written in.
+    Batches,
 }
 
 /// What is set topic by topic.
@@ -53,6 +62,8 @@ pub struct LinkConfig {
     pub link: String,
     /// isomirror's version, for status and metrics.
     pub version: &'static str,
+    /// What carries the records.
+    pub engine: Engine,
     /// The cluster that is read.
     pub source: Endpoint,
     /// The cluster that is written.
@@ -97,6 +108,18 @@ impl LinkConfig {
             context: LogContext::new(format!("source cluster {}", self.source.name)),
             prefetch: self.buffer / 4 / self.consumers.max(1) as u64,
             loss: self.loss,
+        }
+    }
+
+    pub(crate) fn batch_consumer(&self) -> BatchConfig {
+        BatchConfig {
+            properties: self.source.properties.clone(),
+            prefetch: self.buffer / 4,
+            loss: self.loss,
+            isolation: match self.isolation() {
+                Isolation::Committed => kafka_wire::Isolation::ReadCommitted,
+                Isolation::Uncommitted => kafka_wire::Isolation::ReadUncommitted,
+            },
         }
     }
 

@@ -24,7 +24,7 @@ mod topics;
 mod wire;
 
 pub use clients::{BadProperty, check_properties};
-pub use config::{Endpoint, LinkConfig, SettingsOf, Start, TopicSettings};
+pub use config::{Endpoint, Engine, LinkConfig, SettingsOf, Start, TopicSettings};
 pub use control::StatusHandle;
 pub use decide::{Decision, TARGET_IGNORES, decide, topic_configs_for_target};
 pub use error::Error;

@@ -1,7 +1,7 @@
 //! Every channel of the data path, in the order of a record's way.
 //!
 //! ```text
-//! source ─► SourceConsumer × consumers
+//! source ─► SourceConsumer × consumers, or BatchConsumer: the one place where the engines differ
 //!              │ Fetched            a piece of one lane, with the credit it holds
 //!              ▼
 //!           TopicRename
@@ -22,7 +22,7 @@ use mirror_types::{Budget, LaneEvent};
 use offset_marks::{OffsetMarks, ProgressBoard};
 use pinned_producer::{Limits, Order, PinnedProducer};
 use prometheus::Registry;
-use source_consumer::{Command, SourceConsumer, Throttle};
+use source_consumer::{BatchConsumer, Command, SourceConsumer, Throttle};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -30,7 +30,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use topic_rename::TopicRename;
 
-use crate::{Error, config::LinkConfig, marks::MarkBooks};
+use crate::{
+    Error,
+    config::{Engine, LinkConfig},
+    marks::MarkBooks,
+};
 
 /// Pieces that may wait between two stages.
 const PIECES: usize = 256;
@@ -48,10 +52,16 @@ pub(crate) struct Wired {
     pub(crate) books: Arc<MarkBooks>,
     pub(crate) events: mpsc::Receiver<LaneEvent>,
     pub(crate) metrics: StageMetrics,
-    consumers: Vec<SourceConsumer>,
+    consumers: Vec<Consumer>,
     rename: TopicRename,
     producer: PinnedProducer,
     marks: OffsetMarks<MarkBooks>,
+}
+
+/// Either engine's first stage.
+enum Consumer {
+    Records(Box<SourceConsumer>),
+    Batches(BatchConsumer),
 }
 
 /// The stages' metrics, for forgetting lanes that are gone.
@@ -86,19 +96,25 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
 
     let mut commands = Vec::new();
     let mut consumers = Vec::new();
-    for _ in 0..config.consumers.max(1) {
+    let count = if config.engine == Engine::Records { config.consumers.max(1) } else { 1 };
+    for _ in 0..count {
         let (command, orders) = mpsc::unbounded_channel();
         commands.push(command);
-        consumers.push(SourceConsumer::new(
-            config.source_consumer(),
-            shared.budget.clone(),
-            throttle.clone(),
-            orders,
-            fetched.clone(),
-            event.clone(),
-            metrics.source.clone(),
-        )?);
+        let (throttle, fetched, event) = (throttle.clone(), fetched.clone(), event.clone());
+        let source = metrics.source.clone();
+        consumers.push(match config.engine {
+            Engine::Records => {
+                let (config, budget) = (config.source_consumer(), shared.budget.clone());
+                let consumer = SourceConsumer::new(config, budget, throttle, orders, fetched, event, source)?;
+                Consumer::Records(Box::new(consumer))
+            }
+            Engine::Batches => {
+                let config = config.batch_consumer();
+                Consumer::Batches(BatchConsumer::new(config, throttle, orders, fetched, event, source)?)
+            }
+        });
     }
+    drop(fetched);
     let rename = TopicRename::new(config.rules.clone(), to_rename, routed, event.clone());
     let producer = PinnedProducer::new(
         config.pinned_producer(),
@@ -133,7 +149,13 @@ impl Wired {
         let mut stages = JoinSet::new();
         for consumer in self.consumers {
             let shutdown = shutdown.clone();
-            stages.spawn(async move { Ok(consumer.run(shutdown).await?) });
+            stages.spawn(async move {
+                match consumer {
+                    Consumer::Records(consumer) => consumer.run(shutdown).await?,
+                    Consumer::Batches(consumer) => consumer.run(shutdown).await?,
+                }
+                Ok(())
+            });
         }
         stages.spawn(async move {
             self.rename.run().await;

@@ -8,6 +8,9 @@ pub enum Error {
     /// The properties make no client.
     #[error("failed to make the source consumer: {0}")]
     Client(#[source] KafkaError),
+    /// The properties make no client of the batches engine.
+    #[error("failed to make the source's client: {0}")]
+    Settings(#[from] kafka_wire::SettingsError),
     /// A property that isomirror has to set itself.
     #[error("source.kafka: `{property}` can't be set to `{value}`: {why}; remove it")]
     Forced {
@@ -31,7 +34,7 @@ impl Error {
     pub fn property(&self) -> Option<&str> {
         match self {
             Error::Forced { property, .. } => Some(property),
-            Error::Client(_) | Error::Thread(_) | Error::Panicked => None,
+            Error::Client(_) | Error::Settings(_) | Error::Thread(_) | Error::Panicked => None,
         }
     }
 }

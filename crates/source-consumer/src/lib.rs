@@ -8,13 +8,16 @@
 //!                   └────────[LaneEvent, bounded]──► supervisor
 //! ```
 
+mod batches;
 mod error;
 mod lanes;
 mod metrics;
 mod properties;
 mod stage;
+mod stops;
 mod throttle;
 
+pub use batches::{BatchConfig, BatchConsumer};
 pub use error::Error;
 pub use metrics::Metrics;
 pub use properties::complete;

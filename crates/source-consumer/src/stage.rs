@@ -9,7 +9,7 @@ use std::{
 use kafka_rd::{FetchQueue, LogContext, Message, Polled, Properties};
 use mirror_types::{
     Budget, Content, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
-    SourceChange, SourceLane, Stop, StopKind, TopicPartition,
+    SourceChange, SourceLane, Stop, TopicPartition,
 };
 use rdkafka::{
     TopicPartitionList,
@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use crate::{
     Error, Metrics, Throttle,
     lanes::{LaneState, Lanes, Reading},
-    properties,
+    properties, stops,
 };
 
 /// How long a poll waits for a first record: also how soon a command or a shutdown is heard.
@@ -245,8 +245,7 @@ impl Reader {
     }
 
     fn recreated(&mut self, lane: &Arc<SourceLane>, id: &str) {
-        let reason = format!("{}: the source topic was recreated, it has topic id {id} now", lane.at);
-        let stop = Stop::new(StopKind::Interrupted, reason, "nothing; it is looked at again by itself");
+        let stop = stops::recreated(&lane.at, id);
         self.changed(lane, SourceChange::Recreated, stop);
     }
 
@@ -348,24 +347,10 @@ impl Reader {
                 self.truncated(&lane, to, reason);
             }
             Code::AutoOffsetReset | Code::OffsetOutOfRange => self.ask_where_it_stands(&lane),
-            Code::TopicAuthorizationFailed => self.stop(
-                &lane,
-                Stop::new(
-                    StopKind::Unreadable,
-                    format!("{}: the source does not let us read it at offset {next} ({text})", lane.at),
-                    format!("grant READ and DESCRIBE on topic {topic} on the source; the lane is tried again by itself"),
-                ),
-            ),
-            Code::BadMessage | Code::InvalidMessage => self.stop(
-                &lane,
-                Stop::new(
-                    StopKind::Diverged,
-                    format!("{}: a corrupt batch at or after offset {next} ({text}); it was not forwarded", lane.at),
-                    "check the source broker's disk; if the records are beyond repair, delete up to them on the \
-                     source (kafka-delete-records.sh) and set policy.loss = \"skip\""
-                        .to_owned(),
-                ),
-            ),
+            Code::TopicAuthorizationFailed => self.stop(&lane, stops::unreadable(&lane.at, next, text)),
+            Code::BadMessage | Code::InvalidMessage => {
+                self.stop(&lane, stops::corrupt(&lane.at, next, text));
+            }
             // A topic that is gone is the supervisor's to notice; everything else librdkafka tries again.
             _ => debug!(lane = %lane.at, %code, text, "source partition"),
         }
@@ -389,11 +374,7 @@ impl Reader {
         if next < low {
             self.lost(lane, Gap { from: next, to: low, cause: GapCause::Retention });
         } else if next > high {
-            let reason = format!(
-                "{at}: the source ends at offset {high}, but the lane stands at {next}: the source was truncated or \
-                 recreated"
-            );
-            self.truncated(lane, Some(high), reason);
+            self.truncated(lane, Some(high), stops::ends_before(at, high, next));
         } else {
             self.unassign(lane);
             self.assign(vec![(lane.clone(), next)]);
@@ -404,12 +385,7 @@ impl Reader {
     }
 
     fn truncated(&mut self, lane: &Arc<SourceLane>, end: Option<Offset>, reason: String) {
-        let fix = format!(
-            "find out what happened to the source topic; to mirror what it holds now: stop isomirror, delete the target \
-             topic, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
-            lane.at.topic
-        );
-        let stop = Stop::new(StopKind::Diverged, reason, fix);
+        let stop = stops::truncated(&lane.at, reason);
         match end {
             Some(end) => self.changed(lane, SourceChange::Truncated(end), stop),
             None => self.stop(lane, stop),
@@ -421,14 +397,7 @@ impl Reader {
         let count = (gap.to - gap.from) as u64;
         self.metrics.gap(at, gap.cause, count);
         if self.loss == LossPolicy::Stop {
-            let reason = format!(
-                "{at}: {count} source offsets, {} to {}, were deleted (retention) before they were read",
-                gap.from,
-                gap.to - 1
-            );
-            let fix = "to go on behind the loss set policy.loss = \"skip\" and restart; then raise the source's \
-                       retention or the mirror's throughput";
-            return self.stop(lane, Stop::new(StopKind::Lost, reason, fix));
+            return self.stop(lane, stops::lost(at, gap));
         }
         warn!(lane = %at, from = gap.from, to = gap.to, count, "source records lost to retention; skipped");
         let _ = self.events.blocking_send(LaneEvent::Lost { lane: lane.id, gap });

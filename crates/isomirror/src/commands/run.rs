@@ -96,8 +96,9 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
 
 fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
     let engine = match config.engine {
-        Engine::Auto => "records (auto: this version has no other)",
-        _ => "records",
+        Engine::Auto => "records (auto: batches is new, and has to be asked for)",
+        Engine::Records => "records",
+        Engine::Batches => "batches",
     };
     info!(
         link = config.link,

@@ -67,7 +67,7 @@ pub fn config(
 
     let mut top = Section::top(tree, problems);
     let link = read_link(&mut top, asks.link, problems);
-    let engine = read_engine(&mut top, problems);
+    let engine = top.get("engine").map_or(Engine::Auto, |found| found.value);
     refuse_groups(&mut top, problems);
     let source = read_cluster(top.section("source", "source"), "source", asks.source, lookup, problems);
     let target = read_cluster(top.section("target", "target"), "target", asks.target, lookup, problems);
@@ -136,15 +136,6 @@ fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> 
         return None;
     }
     Some(name)
-}
-
-fn read_engine(top: &mut Section<'_>, problems: &RefCell<Problems>) -> Engine {
-    let Some(found) = top.get::<Engine>("engine") else { return Engine::Auto };
-    if found.value == Engine::Batches {
-        let message = "the engine `batches` is not in this version yet";
-        problems.borrow_mut().add(&found.origin, message, "write \"auto\" or \"records\", or leave it out");
-    }
-    found.value
 }
 
 fn refuse_groups(top: &mut Section<'_>, problems: &RefCell<Problems>) {

@@ -43,11 +43,11 @@ macro_rules! words {
 /// Which engine carries the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// The best there is: `records` in this version.
+    /// `records`, until `batches` has been through all tests.
     Auto,
     /// Record by record, through librdkafka.
     Records,
-    /// Undecoded record batches. Not in this version.
+    /// Undecoded record batches.
     Batches,
 }
 

@@ -43,6 +43,13 @@ pub struct Topic {
     pub partitions: BTreeMap<i32, Partition>,
 }
 
+impl Topic {
+    /// Its id as Kafka's tools write it; `None` where the broker knows none.
+    pub fn id_text(&self) -> Option<String> {
+        (self.id != [0; 16]).then(|| crate::base64::encode_url(&self.id))
+    }
+}
+
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {

@@ -1,0 +1,120 @@
+//! Finds the broker that a lane is to be read from, and out what became of the lane where it can't be read on.
+
+use std::{sync::Arc, time::Duration};
+
+use kafka_wire::{Error, Isolation, OffsetSpec};
+use mirror_types::{Content, Gap, GapCause, LaneEvent, LaneId, Offset, RecordBatch, SourceChange};
+use tracing::{debug, warn};
+
+use super::{Shared, cut::Piece, lane::ReadLane};
+use crate::{LossPolicy, stops};
+
+/// Before the cluster is asked again; doubles up to [`LONGEST`].
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(1);
+/// How long one answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Why a lane has no broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It was just started.
+    New,
+    /// Its broker has named another.
+    Sent,
+    /// Its broker does not have it, or is not there.
+    Moved,
+    /// It has nothing at the offset.
+    OutOfRange,
+}
+
+/// What came of it.
+pub(super) enum Placed {
+    /// To be read from this broker.
+    At(i32, Box<ReadLane>),
+    /// It is read no more; that is told.
+    Gone(LaneId),
+}
+
+/// Goes on until the lane has a broker, or is gone.
+pub(super) async fn place(shared: Arc<Shared>, mut lane: Box<ReadLane>, why: Why) -> Placed {
+    let mut asks = why == Why::OutOfRange;
+    if !matches!(why, Why::New | Why::Sent) {
+        pause(&mut lane).await;
+    }
+    loop {
+        let found = shared.find(&mut lane, asks).await;
+        match found {
+            Ok(Some(broker)) => return Placed::At(broker, lane),
+            Ok(None) => return Placed::Gone(lane.lane.id),
+            Err(error) if error.is_not_authorized() => {
+                let stop = stops::unreadable(lane.at(), lane.from, &error.to_string());
+                shared.stopped(&lane, stop).await;
+                return Placed::Gone(lane.lane.id);
+            }
+            // A topic that is gone is the supervisor's to notice; everything else passes.
+            Err(error) => debug!(lane = %lane.at(), %error, "no broker to read from"),
+        }
+        shared.client.forget(&lane.at().topic);
+        asks |= why == Why::OutOfRange;
+        pause(&mut lane).await;
+    }
+}
+
+async fn pause(lane: &mut ReadLane) {
+    let pause = PAUSE.saturating_mul(1 << lane.tries.min(10)).min(LONGEST);
+    lane.tries += 1;
+    tokio::time::sleep(pause).await;
+}
+
+impl Shared {
+    /// The broker; none where the lane is gone.
+    async fn find(&self, lane: &mut ReadLane, out_of_range: bool) -> Result<Option<i32>, Error> {
+        let client = self.client.with_patience(ANSWER);
+        let at = lane.at().clone();
+        let topic = client.topic(&at.topic).await?;
+        if let (Some(then), Some(now)) = (&lane.topic_id, topic.id_text())
+            && *then != now
+        {
+            self.changed(lane, SourceChange::Recreated, stops::recreated(&at, &now)).await;
+            return Ok(None);
+        }
+        lane.id = topic.id;
+        if out_of_range {
+            let asked = [(&*at.topic, at.partition)];
+            let offset = async |spec| {
+                let mut listed = client.list_offsets(&asked, spec, Isolation::ReadUncommitted).await;
+                listed.remove(0).map(|listed| listed.offset)
+            };
+            let (low, high) = (offset(OffsetSpec::Earliest).await?, offset(OffsetSpec::Latest).await?);
+            if lane.from < low && !self.lost(lane, low).await {
+                return Ok(None);
+            }
+            if lane.from > high {
+                let stop = stops::truncated(&at, stops::ends_before(&at, high, lane.from));
+                self.changed(lane, SourceChange::Truncated(high), stop).await;
+                return Ok(None);
+            }
+        }
+        lane.leader_epoch = client.leader(&at.topic, at.partition).await?.epoch;
+        Ok(Some(client.reader(&at.topic, at.partition).await?))
+    }
+
+    /// What is before `low` is gone. Whether the lane goes on there.
+    async fn lost(&self, lane: &mut ReadLane, low: Offset) -> bool {
+        let at = lane.at().clone();
+        let gap = Gap { from: lane.from, to: low, cause: GapCause::Retention };
+        let count = (gap.to - gap.from) as u64;
+        self.metrics.gap(&at, gap.cause, count);
+        if self.loss == LossPolicy::Stop {
+            self.stopped(lane, stops::lost(&at, gap)).await;
+            return false;
+        }
+        warn!(lane = %at, from = gap.from, to = gap.to, count, "source records lost to retention; skipped");
+        let _ = self.events.send(LaneEvent::Lost { lane: lane.lane.id, gap }).await;
+        lane.pieces.push_back(Piece { content: Content::Records(RecordBatch::default()), next: low });
+        lane.from = low;
+        lane.last_epoch = -1;
+        true
+    }
+}

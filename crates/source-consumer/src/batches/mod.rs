@@ -104,10 +104,7 @@ impl BatchConsumer {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                command = self.commands.recv() => match command {
-                    Some(command) => readers.obey(command),
-                    None => break,
-                },
+                Some(command) = self.commands.recv() => readers.obey(command),
                 Some(placed) = readers.placing.join_next() => readers.placed(well(placed)?),
                 Some(lane) = back.recv() => readers.look_for_broker(lane),
                 Some(ended) = readers.tasks.join_next() => well(ended)?,

@@ -94,14 +94,11 @@ impl LaneCredit {
     /// Takes `bytes` of the budget. Where nothing is held any number of bytes may be taken: progress is
     /// never denied, so a record larger than the buffer still passes, alone. Nothing is always there to be taken.
     pub fn take(&self, bytes: u64) -> Result<Credit, Denied> {
-        let (mut lane, mut all) = (self.used.load(Relaxed), self.budget.used.load(Relaxed));
-        if bytes == 0 {
-            (lane, all) = (0, 0);
-        }
-        if lane > 0 && lane + bytes > self.allowance(all) {
+        let (lane, all) = (self.used.load(Relaxed), self.budget.used.load(Relaxed));
+        if bytes > 0 && lane > 0 && lane + bytes > self.allowance(all) {
             return Err(Denied::LaneFull);
         }
-        if all > 0 && all + bytes > self.budget.limit {
+        if bytes > 0 && all > 0 && all + bytes > self.budget.limit {
             return Err(Denied::BufferFull);
         }
         self.budget.used.fetch_add(bytes, Relaxed);

@@ -269,7 +269,8 @@ impl Drafts {
         }
         match builder.is_empty() {
             false => {
-                let codec = if draft.is_padded() { self.packed() } else { self.codec(codec) };
+                let usual = if draft.is_padded() { Some(Compression::Zstd) } else { Compression::of(codec) };
+                let codec = self.codec(usual.unwrap_or(Compression::None));
                 let bytes = builder.finish(stamp, codec, self.options.level).into();
                 Step::Batch(Draft { count: draft.offsets.len() as i32, bytes, ..draft })
             }
@@ -322,14 +323,6 @@ impl Drafts {
     fn first_is_now(&mut self, content: Content) {
         self.queue.front_mut().expect("there is a first").content = content;
         self.taken = 0;
-    }
-
-    /// The codec for records that were compressed with the one of this number.
-    fn codec(&self, number: u8) -> Compression {
-        match self.options.compression {
-            Compression::None => Compression::of(number).unwrap_or(Compression::None),
-            chosen => chosen,
-        }
     }
 
     /// Where all records that wait are going to lie, as far as they are to be written.
@@ -393,7 +386,7 @@ impl Drafts {
     fn alone(&self, record: &Record<'_>, stamp: Stamp, limit: u64) -> Result<BatchBytes, Refusal> {
         let mut alone = self.builder(record.batch_size() as usize);
         push(&mut alone, record);
-        let bytes = alone.finish(stamp, self.packed(), self.options.level);
+        let bytes = alone.finish(stamp, self.codec(Compression::Zstd), self.options.level);
         if bytes.len() as u64 > limit {
             let size = record.batch_size();
             return Err(refusal::too_large(&self.lane, record.offset(), size, bytes.len() as u64, limit));
@@ -401,10 +394,10 @@ impl Drafts {
         Ok(bytes.into())
     }
 
-    /// The codec of what has to be compressed.
-    fn packed(&self) -> Compression {
+    /// The codec that was chosen; this one, where none was.
+    fn codec(&self, otherwise: Compression) -> Compression {
         match self.options.compression {
-            Compression::None => Compression::Zstd,
+            Compression::None => otherwise,
             chosen => chosen,
         }
     }

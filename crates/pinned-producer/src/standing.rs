@@ -16,7 +16,7 @@ use crate::digest::Digest;
 /// Bytes of a fetch that looks for the last visible record.
 const FETCH: i32 = 1024 * 1024;
 /// Bytes that a batch may have decompressed.
-const UNPACKED: usize = 256 * 1024 * 1024;
+pub(crate) const UNPACKED: usize = 256 * 1024 * 1024;
 /// How far back from the end to look for it: a partition that ends in more control records than this has none.
 const FAR: Offset = 1 << 20;
 /// What an earlier writer had on its way when it was killed is written within this time, if at all.

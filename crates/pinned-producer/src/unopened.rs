@@ -3,10 +3,7 @@
 use kafka_wire::records::{Batch, BatchError, Batches, Stamp};
 use mirror_types::{Header, Lane, RecordBatch, Stop, StopKind, UnopenedBatch};
 
-use crate::batch_bytes::BatchBytes;
-
-/// Bytes that a batch may have decompressed.
-const UNPACKED: usize = 256 * 1024 * 1024;
+use crate::{batch_bytes::BatchBytes, standing::UNPACKED};
 
 /// The same records under a header with this stamp.
 pub(crate) fn stamped(

@@ -67,13 +67,13 @@ impl Events {
     }
 
     fn stopped(&mut self, id: LaneId, change: Option<SourceChange>, stop: Stop) {
+        // What the lane could go on behind is seen when it starts again.
+        let skips = self.control.config.loss == LossPolicy::Skip && change.is_some();
         let stopped = {
             let mut book = self.control.book();
             let lane = book.lanes.iter_mut().find(|(_, lane)| lane.id == id);
             lane.map(|(at, lane)| {
                 let news = lane.last_stop.as_ref() != Some(&stop);
-                // What the lane could go on behind is seen when it starts again.
-                let skips = self.control.config.loss == LossPolicy::Skip && change.is_some();
                 let stop = match skips {
                     true => Stop { kind: StopKind::Interrupted, ..stop.clone() },
                     false => stop.clone(),
@@ -84,7 +84,7 @@ impl Events {
             })
         };
         let kind = match stop.kind {
-            _ if change.is_some() && self.control.config.loss == LossPolicy::Skip => return,
+            _ if skips => return,
             StopKind::Diverged if change.is_some() => EventKind::Truncated,
             StopKind::Diverged => EventKind::Diverged,
             StopKind::Lost => EventKind::Retention,

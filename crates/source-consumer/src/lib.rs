@@ -22,4 +22,5 @@ pub use error::Error;
 pub use metrics::Metrics;
 pub use properties::complete;
 pub use stage::{Command, Config, LossPolicy, SourceConsumer};
+pub use stops::recreated;
 pub use throttle::Throttle;

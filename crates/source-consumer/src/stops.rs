@@ -2,7 +2,8 @@
 
 use mirror_types::{Gap, Offset, Stop, StopKind, TopicPartition};
 
-pub(crate) fn recreated(at: &TopicPartition, id: &str) -> Stop {
+/// The source topic is another now, of this id: the lane of the old one is to begin again, where that is judged.
+pub fn recreated(at: &TopicPartition, id: &str) -> Stop {
     let reason = format!("{at}: the source topic was recreated, it has topic id {id} now");
     Stop::new(StopKind::Interrupted, reason, "nothing; it is looked at again by itself")
 }

@@ -159,9 +159,7 @@ impl Topics {
                 lane.seen_end = *end;
                 continue;
             }
-            let reason = format!("{at}: the source topic was recreated, it has topic id {id} now");
-            let fix = "nothing; it is looked at again by itself";
-            control.stop(at, lane, Stop::new(StopKind::Interrupted, reason, fix));
+            control.stop(at, lane, source_consumer::recreated(at, id));
             lane.change = Some(SourceChange::Recreated);
         }
         Ok(())

@@ -105,11 +105,11 @@ impl Topics {
                     None => continue,
                 },
             };
-            let topic_id = marks.ledger().start().source_topic_id.clone();
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
             let progress = LaneProgress::starting_at(position);
-            let LaneStart { at, source_end, configs, .. } = marks.ledger().start().clone();
+            let LaneStart { at, source_end, configs, source_topic_id: topic_id, .. } =
+                marks.ledger().start().clone();
             let copied = at.source..source_end.unwrap_or(-1);
             let gap_cause = causes[&lane.at.topic];
             let padded = match gap_cause {
@@ -152,7 +152,6 @@ impl Topics {
             if first || was_there && control.config.until_caught_up.is_some() {
                 entry.goal = entry.source_end;
             }
-            let gap_cause = causes[&lane.at.topic];
             let command = Command::Start { lane: source, from, position, gap_cause, topic_id };
             let _ = control.consumer_of(&lane.at).send(command);
             book.lanes.insert(lane.at, entry);

@@ -278,21 +278,14 @@ impl BrokerReader {
         let client = &self.shared.client;
         client.forget(&key.0);
         client.forget_reader(&key.0, key.1);
-        match code {
-            Code::OffsetOutOfRange => self.send_away(key, Why::OutOfRange),
-            Code::TopicAuthorizationFailed => {
-                if let Some(lane) = self.let_go(key) {
-                    let stop = stops::unreadable(lane.at(), lane.from, &code.to_string());
-                    self.shared.stopped(&lane, stop).await;
-                }
-            }
-            Code::CorruptMessage => {
-                if let Some(lane) = self.let_go(key) {
-                    let stop = stops::corrupt(lane.at(), lane.from, &code.to_string());
-                    self.shared.stopped(&lane, stop).await;
-                }
-            }
-            _ => self.send_away(key, Why::Moved),
+        let stop = match code {
+            Code::OffsetOutOfRange => return self.send_away(key, Why::OutOfRange),
+            Code::TopicAuthorizationFailed => stops::unreadable,
+            Code::CorruptMessage => stops::corrupt,
+            _ => return self.send_away(key, Why::Moved),
+        };
+        if let Some(lane) = self.let_go(key) {
+            self.shared.stopped(&lane, stop(lane.at(), lane.from, &code.to_string())).await;
         }
     }
 

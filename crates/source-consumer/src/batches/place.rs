@@ -38,12 +38,12 @@ pub(super) enum Placed {
 
 /// Goes on until the lane has a broker, or is gone.
 pub(super) async fn place(shared: Arc<Shared>, mut lane: Box<ReadLane>, why: Why) -> Placed {
-    let mut asks = why == Why::OutOfRange;
+    let out_of_range = why == Why::OutOfRange;
     if !matches!(why, Why::New | Why::Sent) {
         pause(&mut lane).await;
     }
     loop {
-        let found = shared.find(&mut lane, asks).await;
+        let found = shared.find(&mut lane, out_of_range).await;
         match found {
             Ok(Some(broker)) => return Placed::At(broker, lane),
             Ok(None) => return Placed::Gone(lane.lane.id),
@@ -56,7 +56,6 @@ pub(super) async fn place(shared: Arc<Shared>, mut lane: Box<ReadLane>, why: Why
             Err(error) => debug!(lane = %lane.at(), %error, "no broker to read from"),
         }
         shared.client.forget(&lane.at().topic);
-        asks |= why == Why::OutOfRange;
         pause(&mut lane).await;
     }
 }

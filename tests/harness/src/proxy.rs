@@ -240,13 +240,14 @@ impl Shared {
                 while connection.frozen.load(Ordering::Relaxed) && !self.closed.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_millis(5));
                 }
+                // Counted first: who has got an answer finds all of it counted.
+                direction.bytes.fetch_add(part.len() as u64, Ordering::Relaxed);
                 if self.black_hole.load(Ordering::Relaxed) {
                     connection.broken.store(true, Ordering::Relaxed);
                 } else if to.write_all(part).is_err() {
                     connection.reset();
                     return;
                 }
-                direction.bytes.fetch_add(part.len() as u64, Ordering::Relaxed);
             }
         }
         // One side has closed: pass that on.

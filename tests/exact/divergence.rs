@@ -189,30 +189,71 @@ fn an_unclean_election_on_the_source_is_noticed() {
     let run = Run::of("divergence::an_unclean_election_on_the_source_is_noticed");
     let (_, to) = clusters::pair();
     let from = clusters::builder().brokers(3).heap("320m").start().expect("three brokers");
-    let source = Source { partitions: 1, ..Source::new(Kind::Idempotent, &unique("unclean")) };
-    let link = Link::new(Mode::Identical, source, &from, to);
-    let topic = &link.source.topic;
-    from.alter_topic_config(topic, &[("unclean.leader.election.enable", "true")]).unwrap();
-    from.wait_isr(topic, 3).unwrap();
-    drop(write(&link, &run, 1));
-    let leader = from.leader(topic, 0).unwrap().expect("a leader");
+    let link = |mode: Mode| {
+        let source = Source { partitions: 1, ..Source::new(Kind::Idempotent, &unique("unclean")) };
+        let link = Link::new(mode, source, &from, to);
+        from.alter_topic_config(&link.source.topic, &[("unclean.leader.election.enable", "true")]).unwrap();
+        from.wait_isr(&link.source.topic, 3).unwrap();
+        link
+    };
+    let skipping = |mode: Mode| {
+        let link = link(mode);
+        Link { config: link.config.clone().section("[policy]\nloss = 'skip'"), ..link }
+    };
+    // One that stops, one that goes on behind the loss, and one that does so while it runs.
+    let (stops, skips, runs) = (link(Mode::Identical), skipping(Mode::Translated), skipping(Mode::Translated));
+    let all = [&stops, &skips, &runs];
+    let write_all = |part| all.iter().for_each(|link| drop(write(link, &run, part)));
+    write_all(1);
+    let daemon = runs.config.run();
+    let leader = from.leader(&stops.source.topic, 0).unwrap().expect("a leader");
     let others: Vec<u32> = from.broker_ids().into_iter().filter(|id| *id != leader).collect();
     for other in &others {
         from.kill(*other).unwrap();
     }
-    drop(write(&link, &run, 2));
-    link.config.run_until_caught_up().expect(0);
+    write_all(2);
+    stops.config.run_until_caught_up().expect(0);
+    skips.config.run_until_caught_up().expect(0);
+    let mirrored = [&skips, &runs].map(|link| numbers(&from, link));
+    eventually("all is mirrored", || (numbers(to, &runs) == mirrored[1]).then_some(()));
+
     from.kill(leader).unwrap();
     for other in &others {
         from.start(*other).unwrap();
     }
-    from.wait_leader_other_than(topic, 0, leader).unwrap();
+    for link in all {
+        from.wait_leader_other_than(&link.source.topic, 0, leader).unwrap();
+    }
     from.start(leader).unwrap();
-    from.wait_isr(topic, 3).unwrap();
-    let (source, target) = ends(&link, 0);
+    for link in all {
+        from.wait_isr(&link.source.topic, 3).unwrap();
+    }
+    let (source, target) = ends(&stops, 0);
     assert!(source < target, "the source went back: {source}, {target}");
-    refused(&link, &link.config, &[0], &[source.to_string(), target.to_string()]);
-    (3..6).for_each(|part| drop(write(&link, &run, part)));
-    assert!(ends(&link, 0).0 > target);
-    refused(&link, &link.config, &[0], &[]);
+    refused(&stops, &stops.config, &[0], &[source.to_string(), target.to_string()]);
+    let cut = [&skips, &runs].map(|link| numbers(&from, link).len());
+    let lost = "source records are lost (truncated); skipped";
+    eventually("it is noticed while it runs", || daemon.log().contains(lost).then_some(()));
+    (3..6).for_each(write_all);
+    assert!(ends(&stops, 0).0 > target);
+    refused(&stops, &stops.config, &[0], &[]);
+
+    // All that was mirrored stays, and all that came after the truncation is behind it. The exit code tells of it once.
+    let ended = skips.config.run_until_caught_up().expect(5);
+    assert!(ended.log.contains(lost), "{}", ended.log);
+    skips.config.run_until_caught_up().expect(0);
+    for ((link, mirrored), cut) in [&skips, &runs].into_iter().zip(mirrored).zip(cut) {
+        let now = numbers(&from, link);
+        assert_eq!(mirrored[..cut], now[..cut], "what the source kept");
+        let expected = [&mirrored[..], &now[cut..]].concat();
+        eventually("what is left is mirrored", || (numbers(to, link).len() >= expected.len()).then_some(()));
+        assert!(numbers(to, link) == expected, "{}", link.source.topic);
+    }
+    daemon.stop().expect(0);
+}
+
+/// The numbers of the records in the only partition; a stranger's have none.
+fn numbers(cluster: &Cluster, link: &Link<'_>) -> Vec<u64> {
+    let view = view(cluster, &link.source.topic, Isolation::Uncommitted, Reader::Librdkafka);
+    view[&0].records.iter().filter_map(|seen| seen.number).collect()
 }

@@ -115,3 +115,32 @@ fn pad(cluster: &Cluster, topic: &str, to: i64) {
         }
     });
 }
+
+/// What a link that has nothing to do says to its target and hears from it, with the default intervals.
+#[test]
+#[ignore = "long"]
+fn an_idle_link_costs_less_than_1_kb_a_second() {
+    const WHILE: Duration = Duration::from_secs(60);
+    let start = || clusters::builder().proxied().start().expect("a cluster behind a proxy");
+    let (from, to) = (start(), start());
+    for mode in [Mode::Identical, Mode::Translated, Mode::Shared] {
+        let link = Link::new(mode, Source::new(Kind::Idempotent, &unique("idle")), &from, &to);
+        drop(link.source.write_for(&from, &Run::of("long::idle").dice(), Duration::from_secs(1)));
+        let config = link.config.clone().topics("refresh = \"5s\"");
+        let config = config.target(to.client_properties("admin")).target_property("session.timeout.ms", "20000");
+        let daemon = config.run();
+        let all = client::end_offsets(&from.props(), &link.source.topic).unwrap();
+        let count: i64 = all.values().sum();
+        daemon.wait_for_records(count as u64);
+        // Until the last marks are written.
+        std::thread::sleep(Duration::from_secs(5));
+        let bytes = || [&from, &to].map(|cluster| cluster.proxy(1).bytes()).map(|(up, down)| up + down);
+        let before = bytes();
+        std::thread::sleep(WHILE);
+        let after = bytes();
+        let rate = |side: usize| (after[side] - before[side]) / WHILE.as_secs();
+        eprintln!("{mode}, idle: {} B/s to and from the source, {} B/s the target", rate(0), rate(1));
+        assert!(rate(1) < 1000, "{} B/s", rate(1));
+        daemon.stop().expect(0);
+    }
+}

@@ -23,6 +23,10 @@ use crate::{Cause, Code, Connection, Error, Response, fields::Writer};
 const VERSION: i16 = 9;
 /// From this version on, lengths are varints, and there are tagged fields (KIP-482).
 const COMPACT: i16 = 9;
+/// Who must have it before the broker answers.
+const ALL: i16 = -1;
+const LEADER: i16 = 1;
+const NOBODY: i16 = 0;
 
 /// One record batch for one partition.
 #[derive(Clone)]
@@ -119,16 +123,30 @@ impl Connection {
             Ok(version) => version,
             Err(error) => return Producing(self.failed(error)),
         };
-        Producing(match encode(batches, options, version) {
+        let acks = if options.all_replicas { ALL } else { LEADER };
+        Producing(match encode(batches, acks, options, version) {
             Ok(body) => {
                 let header = ProduceRequest::header_version(version);
                 self.send_chunks(ProduceRequest::KEY, version, header, body, options.timeout)
             }
-            Err(reason) => {
-                let cause = Cause::Invalid(reason.into());
-                self.failed(Error::not_sent(self.address(), "Produce", cause))
-            }
+            Err(reason) => self.failed(self.invalid(reason)),
         })
+    }
+
+    /// Sends batches with `acks=0`, ahead of a request that may be carried out only if all of them are in their leader's
+    /// log: the broker closes the connection where one is not, and reads nothing that was sent behind it (3.9.1, 4.1.0:
+    /// `KafkaApis.handleProduceRequest`). Otherwise it says nothing; an answer to what was sent behind is the answer to
+    /// these, too. An error is about what was not sent.
+    pub fn produce_ahead(&self, batches: &[ProduceBatch]) -> Result<(), Error> {
+        let version = self.version_of::<ProduceRequest>(VERSION)?;
+        let body = encode(batches, NOBODY, &ProduceOptions::default(), version);
+        let header = ProduceRequest::header_version(version);
+        self.send_silent(ProduceRequest::KEY, version, header, body.map_err(|reason| self.invalid(reason))?);
+        Ok(())
+    }
+
+    fn invalid(&self, reason: String) -> Error {
+        Error::not_sent(self.address(), "Produce", Cause::Invalid(reason.into()))
     }
 }
 
@@ -172,7 +190,12 @@ fn outcomes(answer: ProduceResponse) -> Outcomes {
 }
 
 /// The body of a request, its batches as they are.
-fn encode(batches: &[ProduceBatch], options: &ProduceOptions, version: i16) -> Result<Vec<Bytes>, String> {
+fn encode(
+    batches: &[ProduceBatch],
+    acks: i16,
+    options: &ProduceOptions,
+    version: i16,
+) -> Result<Vec<Bytes>, String> {
     // A topic listed twice would lose all but the last of its entries.
     let mut topics: Vec<(&Arc<str>, Vec<&ProduceBatch>)> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -187,7 +210,7 @@ fn encode(batches: &[ProduceBatch], options: &ProduceOptions, version: i16) -> R
     }
     let mut body = Body { chunks: Vec::new(), last: Writer::new(version >= COMPACT, 256) };
     body.last.text(options.transactional_id.as_deref())?;
-    body.last.out.put_i16(if options.all_replicas { -1 } else { 1 });
+    body.last.out.put_i16(acks);
     body.last.out.put_i32(i32::try_from(options.timeout.as_millis()).unwrap_or(i32::MAX));
     body.last.count(topics.len());
     for (topic, batches) in topics {
@@ -247,7 +270,7 @@ mod tests {
         for version in 3..=VERSION {
             for id in [None, Some("tx".into())] {
                 let options = ProduceOptions { transactional_id: id.clone(), ..ProduceOptions::default() };
-                let mut body = Bytes::from(encode(&batches, &options, version).unwrap().concat());
+                let mut body = Bytes::from(encode(&batches, ALL, &options, version).unwrap().concat());
                 let read = ProduceRequest::decode(&mut body, version).unwrap();
                 assert!(body.is_empty(), "version {version}");
                 assert_eq!(read.transactional_id.as_ref().map(|id| id.as_str()), id.as_deref());
@@ -268,14 +291,14 @@ mod tests {
     fn records_are_not_copied() {
         let records = Bytes::from(vec![7; 100]);
         let body =
-            encode(&[ProduceBatch::new("a", 0, records.clone())], &ProduceOptions::default(), 9).unwrap();
+            encode(&[ProduceBatch::new("a", 0, records.clone())], ALL, &ProduceOptions::default(), 9).unwrap();
         assert!(body.iter().any(|chunk| chunk.as_ptr() == records.as_ptr()));
     }
 
     #[test]
     fn a_partition_listed_twice_is_refused() {
         let twice = [batch("a", 1, &["x"]), batch("b", 1, &["x"]), batch("a", 1, &["y"])];
-        let error = encode(&twice, &ProduceOptions::default(), 9).unwrap_err();
+        let error = encode(&twice, ALL, &ProduceOptions::default(), 9).unwrap_err();
         assert!(error.contains("a/1"), "{error}");
     }
 }

@@ -22,6 +22,7 @@ use tracing::{debug, info};
 
 use crate::{
     Marks,
+    batch_bytes::BatchBytes,
     markers::{MARKERS, Markers},
 };
 
@@ -68,32 +69,36 @@ impl Filler {
         }
     }
 
-    /// Fills a partition whose log ends at `from`, until it ends at `to`.
+    /// Fills a partition whose log ends at `from`, until it ends at `to`. After an order of which nothing is known, what
+    /// it has done is looked up first.
     pub(crate) async fn fill(
         &self,
         producer: ProducerIdentity,
         marks: &Arc<dyn Marks>,
         at: &TopicPartition,
-        from: Offset,
-        to: Offset,
+        (from, to): (Offset, Offset),
+        unknown: Option<Error>,
     ) -> Result<(), Unfilled> {
         let mut end = from;
+        // Neither of these leaves anything behind.
+        let refused = |error: &Error| {
+            matches!(
+                error.code(),
+                Some(Code::TransactionCoordinatorFenced | Code::ClusterAuthorizationFailed)
+            )
+        };
+        if let Some(error) = unknown.filter(|error| !refused(error)) {
+            end = self.look(at, &error).await?;
+            if end < from || end > to {
+                return Err(Unfilled::Moved(end));
+            }
+        }
         while end < to {
             if self.no_markers.load(Relaxed) {
                 return self.by_transactions(at, end, to).await;
             }
             let count = (to - end).min(MARKERS as Offset);
-            let marker = TxnMarker {
-                producer,
-                coordinator_epoch: self.epoch.load(Relaxed),
-                commit: true,
-                topic: at.topic.clone(),
-                partition: at.partition,
-            };
-            let Some(written) = self.markers.write(marker, count as usize, marks).await else {
-                return Err(Unfilled::NotOurs);
-            };
-            match written {
+            match self.write(None, producer, marks, at, count).await? {
                 Ok(()) => end += count,
                 // Nothing was written: somebody with a clock ahead of ours has been here.
                 Err(error) if error.code() == Some(Code::TransactionCoordinatorFenced) => {
@@ -107,7 +112,6 @@ impl Filler {
                     self.no_markers.store(true, Relaxed);
                 }
                 Err(error) => {
-                    self.epoch.fetch_add(1, Relaxed);
                     end = self.look(at, &error).await?;
                     if end < from || end > to {
                         return Err(Unfilled::Moved(end));
@@ -118,9 +122,46 @@ impl Filler {
         Ok(())
     }
 
+    /// Writes a batch and the `count` control records behind it, in one order. If that fails, the batch is to be sent
+    /// again as it is, and the rest to be filled with this error known.
+    pub(crate) async fn fill_behind(
+        &self,
+        batch: BatchBytes,
+        producer: ProducerIdentity,
+        marks: &Arc<dyn Marks>,
+        at: &TopicPartition,
+        count: Offset,
+    ) -> Result<Result<(), Error>, Unfilled> {
+        self.write(Some(batch), producer, marks, at, count).await
+    }
+
+    /// Whether so many offsets can be filled behind a batch in one order.
+    pub(crate) fn can_fill_behind(&self, count: Offset) -> bool {
+        count <= MARKERS as Offset && !self.no_markers.load(Relaxed)
+    }
+
+    async fn write(
+        &self,
+        batch: Option<BatchBytes>,
+        producer: ProducerIdentity,
+        marks: &Arc<dyn Marks>,
+        at: &TopicPartition,
+        count: Offset,
+    ) -> Result<Result<(), Error>, Unfilled> {
+        let marker = TxnMarker {
+            producer,
+            coordinator_epoch: self.epoch.load(Relaxed),
+            commit: true,
+            topic: at.topic.clone(),
+            partition: at.partition,
+        };
+        self.markers.write(batch, marker, count as usize, marks).await.ok_or(Unfilled::NotOurs)
+    }
+
     /// Where the log ends after an order that failed.
     async fn look(&self, at: &TopicPartition, error: &Error) -> Result<Offset, Unfilled> {
         debug!(target = %at, %error, "a fill failed");
+        self.epoch.fetch_add(1, Relaxed);
         let certain = error.sent == Sent::NotSent;
         if !certain && !error.is_retriable() && !error.is_unreachable() {
             return Err(Unfilled::Refused(error.clone()));

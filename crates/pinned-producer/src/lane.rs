@@ -14,13 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kafka_wire::{ProducerIdentity, records::Stamp};
+use kafka_wire::{Error, ProducerIdentity, records::Stamp};
 use mirror_types::{Lane, LaneEvent, Mark, Offset, Routed, Stop};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use crate::{
     BoxFuture, Offsets, Opening, Takes,
+    ahead::Ahead,
     batch_bytes::BatchBytes,
     broker::{Answer, Failure, Outgoing, Way},
     cleanup::Undone,
@@ -60,6 +61,8 @@ pub(crate) struct LaneWriter {
     declaring: Option<BoxFuture<'static, Result<(), Stop>>>,
     /// What is to be done before more is sent, once all that was sent is acknowledged.
     before: Option<Before>,
+    /// How the lane's batches have gone ahead of fills.
+    ahead: Ahead,
     /// Which connection of the leader: lanes that are slow to replicate have one of their own.
     way: Way,
     /// Set when this run is over, so that what still waits to be sent is not.
@@ -68,10 +71,11 @@ pub(crate) struct LaneWriter {
 }
 
 /// What must not be done while a batch is in flight.
-#[derive(Clone, Copy)]
 enum Before {
-    /// Control records up to this offset.
-    Fill(Offset),
+    /// Control records up to this offset, after an order that failed with this error.
+    Fill(Offset, Option<Error>),
+    /// This batch, and the control records behind it up to this offset.
+    Both(Draft, Offset),
     /// The padding before this offset is deleted.
     Unpad(Offset),
 }
@@ -112,6 +116,7 @@ impl LaneWriter {
             expected: opening.standing.end,
             declaring: None,
             before: None,
+            ahead: Ahead::default(),
             way: Way::Usual,
             over: Arc::default(),
             trouble: None,
@@ -137,13 +142,13 @@ impl LaneWriter {
             return prepared;
         }
         let mut closed = false;
-        let mut stop = None;
+        let (mut stop, mut looked_ahead) = (None, None);
         loop {
-            if let (Some(before), true) = (self.before, self.in_flight.is_empty()) {
-                if let Some(stop) = self.just_now(before).await {
-                    return Some(stop);
-                }
-                self.before = None;
+            if self.in_flight.is_empty()
+                && let Some(before) = self.before.take()
+                && let Some(stop) = self.just_now(before).await
+            {
+                return Some(stop);
             }
             while let Ok(piece) = self.pieces.try_recv() {
                 self.drafts.add(piece);
@@ -152,7 +157,19 @@ impl LaneWriter {
                 if !self.opening.marks.may_write() {
                     return Some(refusal::not_ours(&self.lane));
                 }
-                match self.drafts.step(self.stamp()) {
+                let step = looked_ahead.take().unwrap_or_else(|| self.drafts.step(self.stamp()));
+                match step {
+                    Step::Batch(draft) if self.may_go_ahead(&draft) => {
+                        match self.drafts.step(self.stamp_behind(&draft)) {
+                            Step::Fill(to) if self.can_fill_behind(&draft, to) => {
+                                self.before = Some(Before::Both(draft, to));
+                            }
+                            step => {
+                                self.send(draft).await;
+                                looked_ahead = Some(step);
+                            }
+                        }
+                    }
                     Step::Batch(draft) => self.send(draft).await,
                     Step::Moved(draft) => self.moved(draft).await,
                     Step::Skipped(offset, refusal) => {
@@ -165,14 +182,15 @@ impl LaneWriter {
                     }
                     Step::Diverged(diverged) => stop = Some(diverged),
                     Step::Declare(runs) => self.declaring = Some(self.declare(runs)),
-                    Step::Fill(to) => self.before = Some(Before::Fill(to)),
+                    Step::Fill(to) => self.before = Some(Before::Fill(to, None)),
                     Step::Nothing => break,
                 }
             }
             if self.before.is_some() && self.in_flight.is_empty() {
                 continue;
             }
-            let all_sent = stop.is_some() || closed && self.drafts.is_empty() && self.declaring.is_none();
+            let nothing_waits = self.drafts.is_empty() && looked_ahead.is_none() && self.declaring.is_none();
+            let all_sent = stop.is_some() || closed && nothing_waits;
             if all_sent && self.in_flight.is_empty() {
                 return stop;
             }
@@ -245,14 +263,32 @@ impl LaneWriter {
     async fn just_now(&mut self, what: Before) -> Option<Stop> {
         let common = &self.common;
         let at = &self.lane.target;
+        let marks = &self.opening.marks;
         match what {
-            Before::Fill(to) => {
-                let (marks, from) = (&self.opening.marks, self.expected);
-                match common.filler.fill(self.producer, marks, at, from, to).await {
+            Before::Fill(to, unknown) => {
+                let from = self.expected;
+                match common.filler.fill(self.producer, marks, at, (from, to), unknown).await {
                     Ok(()) => self.expected = to,
-                    Err(Unfilled::Moved(end)) => return Some(refusal::end_moved(&self.lane, from, end)),
-                    Err(Unfilled::NotOurs) => return Some(refusal::not_ours(&self.lane)),
-                    Err(Unfilled::Refused(error)) => return Some(refusal::unfilled(&self.lane, &error)),
+                    Err(unfilled) => return Some(self.unfilled(unfilled)),
+                }
+            }
+            Before::Both(draft, to) => {
+                let (batch, count) = (draft.bytes.clone(), to - self.expected_behind(&draft));
+                match common.filler.fill_behind(batch, self.producer, marks, at, count).await {
+                    Ok(Ok(())) => {
+                        self.sequence = self.stamp_behind(&draft).sequence;
+                        self.expected = to;
+                        self.ahead.went();
+                        self.acknowledge(draft).await;
+                    }
+                    // The usual way tells what is wrong with it; if the target has it, it is not written twice.
+                    Ok(Err(error)) => {
+                        debug!(lane = %self.lane, %error, "a batch and a fill failed together");
+                        self.ahead.failed();
+                        self.send(draft).await;
+                        self.before = Some(Before::Fill(to, Some(error)));
+                    }
+                    Err(unfilled) => return Some(self.unfilled(unfilled)),
                 }
             }
             Before::Unpad(start) => {
@@ -267,6 +303,14 @@ impl LaneWriter {
             }
         }
         None
+    }
+
+    fn unfilled(&self, unfilled: Unfilled) -> Stop {
+        match unfilled {
+            Unfilled::Moved(end) => refusal::end_moved(&self.lane, self.expected, end),
+            Unfilled::NotOurs => refusal::not_ours(&self.lane),
+            Unfilled::Refused(error) => refusal::unfilled(&self.lane, &error),
+        }
     }
 
     /// An earlier run was killed between changing the target topic's configs and giving them back.
@@ -290,6 +334,29 @@ impl LaneWriter {
         Stamp { producer: self.producer, sequence: self.sequence }
     }
 
+    /// As it is once this batch is sent.
+    fn stamp_behind(&self, draft: &Draft) -> Stamp {
+        Stamp { sequence: self.stamp().behind(draft.count), ..self.stamp() }
+    }
+
+    /// Whether a batch may be sent together with the fill behind it, if there is one.
+    fn may_go_ahead(&self, draft: &Draft) -> bool {
+        self.opening.offsets == Offsets::Identical
+            && self.in_flight.is_empty()
+            && self.known
+            && self.way == Way::Usual
+            && self.ahead.may_go(draft.bytes.len())
+    }
+
+    fn can_fill_behind(&self, draft: &Draft, to: Offset) -> bool {
+        self.common.filler.can_fill_behind(to - self.expected_behind(draft))
+    }
+
+    /// Where the target ends once this batch is on it, and nothing else is in flight.
+    fn expected_behind(&self, draft: &Draft) -> Offset {
+        self.expected + Offset::from(draft.count)
+    }
+
     fn may_send(&self) -> bool {
         let most = if self.known { IN_FLIGHT } else { 1 };
         self.declaring.is_none()
@@ -300,7 +367,7 @@ impl LaneWriter {
     async fn send(&mut self, draft: Draft) {
         let number = self.next_batch;
         self.next_batch += 1;
-        self.sequence = self.stamp().behind(draft.count);
+        self.sequence = self.stamp_behind(&draft).sequence;
         self.hand_over(number, draft.bytes.clone()).await;
         self.in_flight.push_back(InFlight { number, draft, answer: None });
     }
@@ -337,6 +404,7 @@ impl LaneWriter {
             }
             self.expected = base + i64::from(draft.count);
             self.known = true;
+            self.ahead.checked();
             self.over_it();
             // Only now: on two connections at once, batches could overtake each other.
             if self.in_flight.is_empty() {

@@ -18,6 +18,7 @@
 //! | translated, exclusive | one behind the other, as declared before they are sent | the declarations say which source offset lies, or is to lie, at the target's log end |
 //! | translated, shared | wherever there is room | the last committed transaction says the position, and where its records lie |
 
+mod ahead;
 mod batch_bytes;
 mod broker;
 mod cleanup;

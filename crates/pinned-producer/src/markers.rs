@@ -1,19 +1,27 @@
 //! Control records for many partitions in one request: a task for each target broker, with one order on its way at a
-//! time; what is asked for meanwhile goes with the next. So the many small fills of a transactional source cost a lane no
-//! more than one round trip each, and the broker one request for all lanes.
+//! time; what is asked for meanwhile goes with the next.
+//!
+//! A batch can go ahead of its lane's markers in the same order, with `acks=0`: the broker closes the connection where it
+//! does not take the batch, and so never reads the markers ([`Connection::produce_ahead`]); and as markers are answered
+//! only when all replicas in sync have them, their answer is the batch's, too. So the many small transactions of a source
+//! cost a lane one round trip each, and the broker one request and one answer for all lanes.
+//!
+//! [`Connection::produce_ahead`]: kafka_wire::Connection::produce_ahead
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
-use kafka_wire::{Client, Error, TxnMarker};
+use kafka_wire::{Client, Code, Error, ProduceBatch, To, TxnMarker};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Marks;
+use crate::{Marks, batch_bytes::BatchBytes};
 
 /// Markers of one order.
 pub(crate) const MARKERS: usize = 1000;
+/// Bytes of an order's batches, but for the last.
+const BYTES: usize = 1024 * 1024;
 
 /// Writes markers, by broker.
 pub(crate) struct Markers {
@@ -23,6 +31,8 @@ pub(crate) struct Markers {
 
 /// So many of this marker, for a lane with these marks.
 struct Wanted {
+    /// What goes ahead of them, if it does.
+    batch: Option<BatchBytes>,
     marker: TxnMarker,
     count: usize,
     marks: Arc<dyn Marks>,
@@ -35,10 +45,11 @@ impl Markers {
         Self { client, brokers: Mutex::default() }
     }
 
-    /// Writes a marker so many times, [`MARKERS`] at the most, at the broker that leads its partition. `None`: the lane
-    /// is not ours any more.
+    /// Writes a marker so many times, [`MARKERS`] at the most, at the broker that leads its partition; behind a batch, if
+    /// there is one. `None`: the lane is not ours any more.
     pub(crate) async fn write(
         &self,
+        batch: Option<BatchBytes>,
         marker: TxnMarker,
         count: usize,
         marks: &Arc<dyn Marks>,
@@ -48,7 +59,7 @@ impl Markers {
             Err(error) => return Some(Err(error)),
         };
         let (answer, outcome) = oneshot::channel();
-        self.to(broker, Wanted { marker, count, marks: marks.clone(), answer });
+        self.to(broker, Wanted { batch, marker, count, marks: marks.clone(), answer });
         outcome.await.ok()
     }
 
@@ -75,11 +86,13 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
         }
         // Who asked may have been ended meanwhile, or the lane be another's: then it must not be written any more.
         waiting.retain(|wanted: &Wanted| !wanted.answer.is_closed() && wanted.marks.may_write());
-        let mut room = MARKERS;
+        // What comes first is never too much. A partition can be in an order once.
+        let (mut room, mut bytes, mut partitions) = (MARKERS, 0, HashSet::new());
         let fits = |wanted: &&Wanted| {
-            let fits = wanted.count <= room;
+            let fits = wanted.count <= room && bytes < BYTES;
             room = room.saturating_sub(wanted.count);
-            fits
+            bytes += wanted.batch.as_ref().map_or(0, BatchBytes::len);
+            fits && partitions.insert((wanted.marker.topic.clone(), wanted.marker.partition))
         };
         let now = waiting.iter().take_while(fits).count();
         if now == 0 {
@@ -90,8 +103,7 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
             continue;
         }
         let order: Vec<Wanted> = waiting.drain(..now).collect();
-        let markers: Vec<TxnMarker> = order.iter().flat_map(|w| vec![w.marker.clone(); w.count]).collect();
-        match client.write_txn_markers(broker, &markers).await {
+        match send(&client, broker, &order).await {
             Ok(outcomes) => {
                 // Those of one partition have one outcome.
                 let mut outcomes = outcomes.into_iter();
@@ -107,4 +119,20 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
             }),
         }
     }
+}
+
+/// One order: the batches, then the markers.
+async fn send(client: &Client, broker: i32, order: &[Wanted]) -> Result<Vec<Result<(), Code>>, Error> {
+    let connection = client.connection(To::Broker(broker)).await?;
+    let batch = |wanted: &Wanted| {
+        let TxnMarker { topic, partition, .. } = &wanted.marker;
+        let records = wanted.batch.as_ref()?.chunks();
+        Some(ProduceBatch { topic: topic.clone(), partition: *partition, records })
+    };
+    let batches: Vec<ProduceBatch> = order.iter().filter_map(batch).collect();
+    let markers: Vec<TxnMarker> = order.iter().flat_map(|w| vec![w.marker.clone(); w.count]).collect();
+    if !batches.is_empty() {
+        connection.produce_ahead(&batches)?;
+    }
+    connection.write_txn_markers(&markers).await
 }

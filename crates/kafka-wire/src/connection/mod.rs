@@ -132,6 +132,11 @@ impl Connection {
         self.queue.send_chunks(key, version, request_header_version, body, extra)
     }
 
+    /// The same for a request that no answer comes to.
+    pub(crate) fn send_silent(&self, key: i16, version: i16, request_header_version: i16, body: Vec<Bytes>) {
+        self.queue.send_silent(key, version, request_header_version, body);
+    }
+
     pub(crate) fn failed<T>(&self, error: Error) -> Response<T> {
         self.queue.failed(error)
     }

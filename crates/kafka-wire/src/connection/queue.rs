@@ -35,6 +35,8 @@ pub(super) struct Outgoing {
     body: Vec<Bytes>,
     pub length: usize,
     pub owed: Owed,
+    /// The broker answers it with nothing.
+    pub silent: bool,
 }
 
 /// An answer that a broker owes.
@@ -188,7 +190,7 @@ impl Queue {
         let encoded = head.and_then(|mut head| {
             request.encode(&mut head, version).map_err(|reason| reason.to_string()).map(|()| head)
         });
-        self.put(R::KEY, encoded, Vec::new(), extra)
+        self.put(R::KEY, encoded, Vec::new(), extra, false)
     }
 
     pub fn send_chunks<T: Answer>(
@@ -200,7 +202,13 @@ impl Queue {
         extra: Duration,
     ) -> Response<T> {
         let head = self.head(key, version, header_version);
-        Response::new(self.put(key, head, body, extra), version)
+        Response::new(self.put(key, head, body, extra, false), version)
+    }
+
+    /// The same for a request that no answer comes to.
+    pub fn send_silent(&self, key: i16, version: i16, header_version: i16, body: Vec<Bytes>) {
+        let head = self.head(key, version, header_version);
+        drop(self.put(key, head, body, Duration::ZERO, true));
     }
 
     fn head(&self, key: i16, version: i16, header_version: i16) -> Result<BytesMut, String> {
@@ -219,6 +227,7 @@ impl Queue {
         head: Result<BytesMut, String>,
         body: Vec<Bytes>,
         extra: Duration,
+        silent: bool,
     ) -> RawResponse {
         let (reply, answer) = oneshot::channel();
         let raw = RawResponse { answer, key, shared: self.shared.clone() };
@@ -239,7 +248,7 @@ impl Queue {
         head[..4].copy_from_slice(&framed.to_be_bytes());
         let owed = Owed { key, correlation: 0, extra, reply };
         self.shared.unwritten.fetch_add(length, AcqRel);
-        if let Err(refused) = self.requests.send(Outgoing { head, body, length, owed }) {
+        if let Err(refused) = self.requests.send(Outgoing { head, body, length, owed, silent }) {
             self.shared.unwritten.fetch_sub(length, AcqRel);
             let _ = refused.0.owed.reply.send(Err(self.shared.not_sent(key)));
         }

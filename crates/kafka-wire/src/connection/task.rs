@@ -154,9 +154,9 @@ impl<W: AsyncWrite + Unpin> Writing<'_, W> {
 
     async fn write(&mut self, request: Outgoing) -> Result<(), Cause> {
         self.correlation = self.correlation.wrapping_add(1);
-        let mut left = request.length;
+        let (mut left, silent) = (request.length, request.silent);
         let (owed, chunks) = request.number(self.correlation);
-        let is_head = {
+        let is_head = !silent && {
             let mut all = self.shared.owed();
             all.push_back(owed);
             all.len() == 1

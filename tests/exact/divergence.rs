@@ -201,7 +201,8 @@ fn an_unclean_election_on_the_source_is_noticed() {
         Link { config: link.config.clone().section("[policy]\nloss = 'skip'"), ..link }
     };
     // One that stops, one that goes on behind the loss, and one that does so while it runs.
-    let (stops, skips, runs) = (link(Mode::Identical), skipping(Mode::Translated), skipping(Mode::Translated));
+    let (stops, skips, runs) =
+        (link(Mode::Identical), skipping(Mode::Translated), skipping(Mode::Translated));
     let all = [&stops, &skips, &runs];
     let write_all = |part| all.iter().for_each(|link| drop(write(link, &run, part)));
     write_all(1);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use kafka_harness::{
     Cluster,
     client::{self, Load},
+    daemon::Config,
     shared::unique,
 };
 use kafka_wire::{
@@ -46,28 +47,39 @@ fn every_offset_of_millions_is_translated() {
     eprintln!("{} records, {:?} offsets without", history.count(), gaps(&seen));
 }
 
+/// On brokers as operators run them, with all of the JVM's compilers; the two take turns, and medians are compared.
 #[test]
 #[ignore = "long"]
 fn small_transactions_are_mirrored_at_no_less_than_a_third_of_the_rate() {
-    let (from, to) = clusters::pair();
+    let start = || clusters::builder().full_jit().heap("1g").start().expect("a cluster");
+    let (from, to) = (start(), start());
     let transactions = setting("CHAOS_TRANSACTIONS").unwrap_or(100_000);
-    let rate = |kind: Kind| {
-        let link = Link::new(Mode::Identical, Source::new(kind, &unique("speed")), from, to);
-        if kind == Kind::Transactional {
-            let begun = Instant::now();
-            burst(from, &link.source.topic, 4, transactions, 10);
-            eprintln!("written in {:?}", begun.elapsed());
-        } else {
-            let load = Load { partitions: 4, count: transactions * 10, value_size: 100, ..Load::default() };
-            client::load(&from.props(), &link.source.topic, &load).unwrap();
-        }
+    let link = |kind: Kind| Link::new(Mode::Identical, Source::new(kind, &unique("speed")), &from, &to);
+    let (plain, small) = (link(Kind::Idempotent), link(Kind::Transactional));
+    let load = Load { partitions: 4, count: transactions * 10, value_size: 100, ..Load::default() };
+    client::load(&from.props(), &plain.source.topic, &load).unwrap();
+    let begun = Instant::now();
+    burst(&from, &small.source.topic, 4, transactions, 10);
+    eprintln!("written in {:?}", begun.elapsed());
+    let rate = |link: &Link<'_>| {
+        let Source { topic, partitions, kind, .. } = &link.source;
+        to.delete_topic(topic).unwrap();
+        to.create_topic(topic, *partitions, 1, kind.target_config()).unwrap();
+        // A link of its own each time, which knows nothing of the last.
+        let config = Config::new(&from, &to, topic).topics("offsets = \"identical\"");
         let begun = Instant::now();
-        link.config.run_until_caught_up().expect(0);
+        config.run_until_caught_up().expect(0);
         let took = begun.elapsed();
         eprintln!("{kind:?}: {} records in {took:?}", transactions * 10);
         (transactions * 10) as f64 / took.as_secs_f64()
     };
-    let (plain, small) = (rate(Kind::Idempotent), rate(Kind::Transactional));
+    let mut rates: Vec<[f64; 2]> = (0..5).map(|_| [rate(&plain), rate(&small)]).collect();
+    let mut median = |of: usize| {
+        rates.sort_by(|one, other| one[of].total_cmp(&other[of]));
+        rates[rates.len() / 2][of]
+    };
+    let (plain, small) = (median(0), median(1));
+    eprintln!("medians: {plain:.0} records/s without transactions, {small:.0} with: {:.2}", small / plain);
     assert!(small * 3.0 >= plain, "{small:.0} records/s, without transactions {plain:.0}");
 }
 
@@ -127,7 +139,8 @@ fn an_idle_link_costs_less_than_1_kb_a_second() {
         let link = Link::new(mode, Source::new(Kind::Idempotent, &unique("idle")), &from, &to);
         drop(link.source.write_for(&from, &Run::of("long::idle").dice(), Duration::from_secs(1)));
         let config = link.config.clone().topics("refresh = \"5s\"");
-        let config = config.target(to.client_properties("admin")).target_property("session.timeout.ms", "20000");
+        let config =
+            config.target(to.client_properties("admin")).target_property("session.timeout.ms", "20000");
         let daemon = config.run();
         let all = client::end_offsets(&from.props(), &link.source.topic).unwrap();
         let count: i64 = all.values().sum();

@@ -75,3 +75,47 @@ fn log_ends_become_the_same_behind_markers_and_aborted_records() {
     daemon.stop().expect(0);
     link.assert_exact(None, &[Reader::Librdkafka, Reader::Java]);
 }
+
+/// Small batches go ahead of the fills behind them, unanswered. One that only the target can tell to be wrong must stop its
+/// lane before it all the same, with nothing in its place; and the others, whose batches went with it, must not notice.
+#[test]
+fn a_batch_that_is_refused_ahead_of_a_fill_stops_its_lane_and_no_other() {
+    let (from, to) = clusters::pair();
+    let source = Source { partitions: 4, ..Source::new(Kind::Transactional, &unique("ahead")) };
+    let link = Link::new(Mode::Identical, source, from, to);
+    let topic = &link.source.topic;
+    let day = [("message.timestamp.before.max.ms", "86400000")];
+    to.alter_topic_config(topic, &day).unwrap();
+    let mut properties = client::config(&from.props());
+    let producer: BaseProducer = properties.set("transactional.id", topic).create().unwrap();
+    let long = Duration::from_secs(30);
+    producer.init_transactions(long).unwrap();
+    const REFUSED: i32 = 150;
+    for transaction in 0..300 {
+        producer.begin_transaction().unwrap();
+        for partition in 0..4 {
+            for record in 0..3 {
+                let payload = format!("{transaction}-{record}");
+                let record = BaseRecord::<str, str>::to(topic).partition(partition).payload(&payload);
+                let old = transaction == REFUSED && partition == 0;
+                producer.send(if old { record.timestamp(1) } else { record }).map_err(|(e, _)| e).unwrap();
+            }
+        }
+        producer.commit_transaction(long).unwrap();
+    }
+    let ends = |cluster: &kafka_harness::Cluster| client::end_offsets(&cluster.props(), topic).unwrap();
+
+    let ended = link.config.run_with(&["--until-caught-up", "-v"]).wait().expect(5);
+    let log = &ended.log;
+    assert!(log.contains("a batch and a fill failed together"), "it did not go ahead:\n{log}");
+    // Three records and a marker each.
+    let refused = i64::from(REFUSED) * 4;
+    assert!(log.contains(&format!("source offset {refused}")), "{log}");
+    assert_eq!(ends(to)[&0], refused, "all before it, and nothing in its place");
+    for partition in 1..4 {
+        assert_eq!(ends(to)[&partition], ends(from)[&partition], "[{partition}] went on");
+    }
+    to.alter_topic_config(topic, &[(day[0].0, &i64::MAX.to_string())]).unwrap();
+    link.config.run_until_caught_up().expect(0);
+    link.assert_exact(None, &[Reader::Librdkafka]);
+}

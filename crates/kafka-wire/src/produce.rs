@@ -290,8 +290,8 @@ mod tests {
     #[test]
     fn records_are_not_copied() {
         let records = Bytes::from(vec![7; 100]);
-        let body =
-            encode(&[ProduceBatch::new("a", 0, records.clone())], ALL, &ProduceOptions::default(), 9).unwrap();
+        let body = encode(&[ProduceBatch::new("a", 0, records.clone())], ALL, &ProduceOptions::default(), 9)
+            .unwrap();
         assert!(body.iter().any(|chunk| chunk.as_ptr() == records.as_ptr()));
     }
 

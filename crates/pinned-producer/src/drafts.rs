@@ -31,6 +31,8 @@ use crate::{
 
 /// Runs that are declared at once, at the most.
 const RUNS: usize = 10_000;
+/// Room that a batch has at first.
+const SMALL: usize = 4096;
 
 /// One lane's records on their way into batches.
 pub(crate) struct Drafts {
@@ -47,6 +49,8 @@ pub(crate) struct Drafts {
     reached: Offset,
     course: Course,
     had: Had,
+    /// Bytes of the last batch that was made here.
+    last: usize,
 }
 
 /// What to do next.
@@ -118,6 +122,7 @@ impl Drafts {
             reached: course.from(),
             course,
             had,
+            last: 0,
         }
     }
 
@@ -137,7 +142,9 @@ impl Drafts {
     /// What to do next; batches are stamped with `stamp`.
     pub(crate) fn step(&mut self, stamp: Stamp) -> Step {
         let limit = self.memory.batch_limit(self.options.batch_for(self.takes.max_message_bytes));
-        let room = limit.min(usize::try_from(self.waiting()).unwrap_or(limit));
+        // As much as the last one took, or a little more: what waits may be many small ones, with gaps between.
+        let waits = usize::try_from(self.waiting()).unwrap_or(limit);
+        let room = limit.min(waits).min((2 * self.last).max(SMALL));
         let mut builder = self.builder(room);
         let mut codec = 0;
         let mut draft = Draft::new(&self.lane, self.course.target());
@@ -271,6 +278,7 @@ impl Drafts {
             false => {
                 let usual = if draft.is_padded() { Some(Compression::Zstd) } else { Compression::of(codec) };
                 let codec = self.codec(usual.unwrap_or(Compression::None));
+                self.last = builder.size();
                 let bytes = builder.finish(stamp, codec, self.options.level).into();
                 Step::Batch(Draft { count: draft.offsets.len() as i32, bytes, ..draft })
             }

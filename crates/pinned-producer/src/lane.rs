@@ -29,7 +29,7 @@ use crate::{
     drafts::{Draft, Drafts, Step},
     fill::Unfilled,
     memory::Memory,
-    padding::Padding,
+    padding::{PADDING_RATE, Padding},
     refusal,
 };
 
@@ -235,7 +235,8 @@ impl LaneWriter {
         let from = self.opening.standing.end;
         let (mut end, mut padding, mut told) = (from, Padding::default(), Instant::now());
         if end < start {
-            info!(lane = %self.lane, from, to = start, "padding the target up to where the lane starts");
+            let about = (start - from).unsigned_abs() / PADDING_RATE + 1;
+            info!(lane = %self.lane, from, to = start, "padding the target up to where the lane starts: about {about} s");
         }
         while end < start || !self.in_flight.is_empty() {
             if told.elapsed() >= TOLD {

@@ -50,7 +50,7 @@ pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;
 pub use opening::{BoxFuture, Configs, Marks, Note, Offsets, Opening, Writing};
-pub use padding::KEY as PADDING_KEY;
+pub use padding::{KEY as PADDING_KEY, PADDING_RATE};
 pub use properties::check;
 pub use refusal::RefusedPolicy;
 pub use stage::{Config, Order, PinnedProducer};

@@ -1,5 +1,6 @@
-//! Control records for many partitions in one request: a task for each target broker, with one order on its way at a
-//! time; what is asked for meanwhile goes with the next.
+//! Control records for many partitions in one request: two tasks for each target broker, each with one order on its
+//! way at a time; what is asked for meanwhile goes with the next. (Two: while the broker carries out one, the lanes of the
+//! other make up theirs. More share less.)
 //!
 //! A batch can go ahead of its lane's markers in the same order, with `acks=0`: the broker closes the connection where it
 //! does not take the batch, and so never reads the markers ([`Connection::produce_ahead`]); and as markers are answered
@@ -13,7 +14,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use kafka_wire::{Client, Code, Error, ProduceBatch, To, TxnMarker};
+use kafka_wire::{Client, Code, Error, ProduceBatch, Purpose, To, TxnMarker};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Marks, batch_bytes::BatchBytes};
@@ -23,10 +24,13 @@ pub(crate) const MARKERS: usize = 1000;
 /// Bytes of an order's batches, but for the last.
 const BYTES: usize = 1024 * 1024;
 
-/// Writes markers, by broker.
+/// Connections to a broker, shared by its partitions.
+const CONNECTIONS: u32 = 2;
+
+/// Writes markers, by broker and connection.
 pub(crate) struct Markers {
     client: Client,
-    brokers: Mutex<HashMap<i32, mpsc::UnboundedSender<Wanted>>>,
+    tasks: Mutex<HashMap<(i32, u32), mpsc::UnboundedSender<Wanted>>>,
 }
 
 /// So many of this marker, for a lane with these marks.
@@ -42,7 +46,7 @@ struct Wanted {
 
 impl Markers {
     pub(crate) fn new(client: Client) -> Self {
-        Self { client, brokers: Mutex::default() }
+        Self { client, tasks: Mutex::default() }
     }
 
     /// Writes a marker so many times, [`MARKERS`] at the most, at the broker that leads its partition; behind a batch, if
@@ -64,10 +68,12 @@ impl Markers {
     }
 
     fn to(&self, broker: i32, wanted: Wanted) {
-        let mut brokers = self.brokers.lock().expect("nothing panics under this lock");
-        let sender = brokers.entry(broker).or_insert_with(|| {
+        let connection = wanted.marker.partition.unsigned_abs() % CONNECTIONS;
+        let mut tasks = self.tasks.lock().expect("nothing panics under this lock");
+        let sender = tasks.entry((broker, connection)).or_insert_with(|| {
             let (sender, queue) = mpsc::unbounded_channel();
-            tokio::spawn(write(self.client.clone(), broker, queue));
+            let client = self.client.for_purpose(Purpose::numbered("fill", connection));
+            tokio::spawn(write(client, broker, queue));
             sender
         });
         // Its task ends with the runtime; then nobody is answered.

@@ -4,13 +4,10 @@ use std::{ops::Range, time::Duration};
 
 use cluster_admin::TopicConfigs;
 use mirror_types::Offset;
+use pinned_producer::PADDING_RATE;
 
 /// As many offsets as are filled with control records in less than a minute, if it comes to that.
 const FEW: Offset = 100_000;
-
-/// Offsets that a target fills with padding in a second, over all partitions: 5 to 10 million a partition were measured
-/// on 3.9.1, and the brokers' CPU is what bounds it.
-pub const PADDING_RATE: u64 = 5_000_000;
 
 /// Whether compaction removes padding from a target topic like this, and nothing refuses or restamps it.
 pub fn takes_padding(target: &TopicConfigs) -> bool {

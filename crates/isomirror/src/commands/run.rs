@@ -1,6 +1,6 @@
 //! `isomirror run`: the daemon.
 
-use std::{process, sync::Arc, time::Duration};
+use std::{num::NonZero, process, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use mirror_types::StopKind;
@@ -21,8 +21,10 @@ use crate::{
 /// Mirrors until a signal, or until caught up.
 pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
     end_on_panic();
+    // librdkafka's threads do their part beside these; on few cores, one wakes nobody.
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads((cores / 2).clamp(1, 4))
         .enable_all()
         .build()
         .context("failed to start the runtime")?;

@@ -105,7 +105,7 @@ fn a_batch_that_is_refused_ahead_of_a_fill_stops_its_lane_and_no_other() {
     }
     let ends = |cluster: &kafka_harness::Cluster| client::end_offsets(&cluster.props(), topic).unwrap();
 
-    let ended = link.config.run_with(&["--until-caught-up", "-v"]).wait().expect(5);
+    let ended = link.config.run_with(&["--until-caught-up", "-v"]).wait().expect(1);
     let log = &ended.log;
     assert!(log.contains("a batch and a fill failed together"), "it did not go ahead:\n{log}");
     // Three records and a marker each.

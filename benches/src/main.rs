@@ -4,6 +4,7 @@
 //! writes `benches/RESULTS.md`. Medians are what to quote: the machine is shared. `--failover` counts instead what consumers
 //! read again on the target, and writes only the section on that.
 
+mod exactness;
 mod failover;
 mod mirrors;
 mod report;
@@ -22,7 +23,7 @@ use kafka_harness::{
     process::{cpu_seconds, status_bytes},
 };
 
-use mirrors::Mirror;
+use mirrors::{Mirror, Running};
 use shapes::Shape;
 
 /// Measure isomirror and MirrorMaker 2 on the same backlog.
@@ -43,6 +44,9 @@ struct Args {
     /// Instead: what consumers read again and miss on the target, over so many failovers.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "10")]
     failover: Option<usize>,
+    /// Instead: what the promises cost, in so many runs of each.
+    #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "5", conflicts_with = "failover")]
+    exactness: Option<usize>,
     /// Write benches/RESULTS.md.
     #[arg(long)]
     write: bool,
@@ -69,11 +73,17 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
     let old = fs::read_to_string(&path).unwrap_or_default();
-    let text = match args.failover {
-        Some(times) => report::with_section(&old, failover::HEADING, &failover::run(times, &command_line())?),
-        None => {
-            let kept = report::section_of(&old, failover::HEADING);
-            report::with_section(&speed(&args)?, failover::HEADING, kept)
+    let text = match (args.failover, args.exactness) {
+        (Some(times), _) => {
+            report::with_section(&old, failover::HEADING, &failover::run(times, &command_line())?)
+        }
+        (_, Some(runs)) => {
+            report::with_section(&old, exactness::HEADING, &exactness::run(runs, &command_line())?)
+        }
+        (None, None) => {
+            [exactness::HEADING, failover::HEADING].iter().fold(speed(&args)?, |text, heading| {
+                report::with_section(&text, heading, report::section_of(&old, heading))
+            })
         }
     };
     println!("{text}");
@@ -122,25 +132,12 @@ fn measure(mirror: Mirror, shape: &Shape, source: &Cluster, target: &Cluster) ->
     let broker_before = target.cpu_seconds(broker)?;
     let started = Instant::now();
     let process = mirror.start(shape, source, target)?;
-    let limit = Duration::from_secs(900);
-    let (mut first, mut cpu_first) = (None, 0.0);
-    let seconds = loop {
-        let there: u64 =
-            client::end_offsets(&target.props(), shape.topic)?.values().map(|end| *end as u64).sum();
-        if there > 0 && first.is_none() {
-            first = Some(started.elapsed().as_secs_f64());
-            cpu_first = cpu_seconds(process.pid())?;
-        }
-        if there >= shape.records {
-            break started.elapsed().as_secs_f64();
-        }
-        ensure!(started.elapsed() < limit, "{} did not finish:\n{}", mirror.name(), process.log());
-        std::thread::sleep(Duration::from_millis(if first.is_none() { 20 } else { 100 }));
-    };
+    let watched = watch(&process, target, shape.topic, shape.records, started)?;
+    let Watched { seconds, first, cpu_first } = watched;
     let cpu = cpu_seconds(process.pid())?;
     let run = Run {
         seconds,
-        first: first.unwrap_or(seconds),
+        first,
         cpu,
         cpu_running: cpu - cpu_first,
         peak_rss: status_bytes(process.pid(), "VmHWM:")?,
@@ -149,4 +146,39 @@ fn measure(mirror: Mirror, shape: &Shape, source: &Cluster, target: &Cluster) ->
     process.stop();
     target.delete_topic(shape.topic)?;
     Ok(run)
+}
+
+/// What is seen of a run on its target.
+struct Watched {
+    /// From the start to the last record, in seconds.
+    seconds: f64,
+    /// From the start to the first record, in seconds.
+    first: f64,
+    /// The process' user and system time up to there, in seconds.
+    cpu_first: f64,
+}
+
+/// Waits until a topic of the target holds so many offsets.
+fn watch(
+    process: &Running,
+    target: &Cluster,
+    topic: &str,
+    offsets: u64,
+    started: Instant,
+) -> Result<Watched> {
+    let limit = Duration::from_secs(900);
+    let mut first = None;
+    loop {
+        let there: u64 = client::end_offsets(&target.props(), topic)?.values().map(|end| *end as u64).sum();
+        if there > 0 && first.is_none() {
+            first = Some((started.elapsed().as_secs_f64(), cpu_seconds(process.pid())?));
+        }
+        if let Some((first, cpu_first)) = first
+            && there >= offsets
+        {
+            return Ok(Watched { seconds: started.elapsed().as_secs_f64(), first, cpu_first });
+        }
+        ensure!(started.elapsed() < limit, "{topic}: not done in {limit:?}:\n{}", process.log());
+        std::thread::sleep(Duration::from_millis(if first.is_none() { 20 } else { 100 }));
+    }
 }

@@ -111,7 +111,8 @@ pub fn mirror_maker_2(properties: &str, source: &Cluster, target: &Cluster) -> R
     Ok((Running::spawn(command, dir)?, from))
 }
 
-fn release_binary() -> Result<std::path::PathBuf> {
+/// The release build of this workspace.
+pub fn release_binary() -> Result<std::path::PathBuf> {
     let path = target_dir().join("release/isomirror");
     let built = Path::exists(&path).then_some(path);
     built.context("target/release/isomirror is not built: cargo build --release -p isomirror")

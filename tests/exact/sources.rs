@@ -384,42 +384,6 @@ impl ProducerContext for Reports {
     }
 }
 
-/// Many small committed transactions, as fast as the broker takes them, each in one partition: for speed.
-pub fn burst(cluster: &Cluster, topic: &str, partitions: i32, transactions: u64, records: u64) {
-    // A producer waits longest for its last transaction's end to be written: many of them keep the broker busy.
-    let producers = 48;
-    std::thread::scope(|scope| {
-        for id in 0..producers {
-            scope.spawn(move || {
-                let source = Source { partitions, ..Source::new(Kind::Transactional, topic) };
-                let share = transactions / producers + u64::from(id < transactions % producers);
-                let (stop, written) = (Arc::default(), Arc::default());
-                let (props, dice) = (cluster.props(), Dice::new(id));
-                let writer = Writer { id, source, props, dice, next: 0, stop, written };
-                let producer = writer.producer().expect("a transactional producer");
-                for transaction in 0..share {
-                    producer.begin_transaction().expect("begun");
-                    let partition = ((id + transaction) % partitions as u64) as i32;
-                    for record in 0..records {
-                        let number = ((id << 40) | (transaction * records + record)).to_be_bytes();
-                        let headers =
-                            OwnedHeaders::new().insert(Header { key: NUMBER, value: Some(&number) });
-                        let seen = Seen { offset: -1, digest: 0, key: 0, tombstone: false, number: None };
-                        let record = BaseRecord::<[u8], [u8], _>::with_opaque_to(topic, Box::new(seen))
-                            .partition(partition)
-                            .headers(headers)
-                            .payload(&[b'x'; 100]);
-                        producer.send(record).map_err(|(error, _)| error).expect("queued");
-                    }
-                    producer.commit_transaction(LONG).expect("committed");
-                    producer.poll(Duration::ZERO);
-                    producer.context().take();
-                }
-            });
-        }
-    });
-}
-
 /// How many offsets of each partition hold nothing visible.
 pub fn gaps(view: &View) -> BTreeMap<i32, i64> {
     view.iter().map(|(p, log)| (*p, log.bounds.1 - log.bounds.0 - log.records.len() as i64)).collect()

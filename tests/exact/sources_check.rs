@@ -2,17 +2,13 @@
 
 use std::time::Duration;
 
-use kafka_harness::{
-    client::{self, Isolation},
-    daemon::eventually,
-    shared::unique,
-};
+use kafka_harness::{client::Isolation, daemon::eventually, shared::unique};
 
 use crate::{
     clusters,
     compare::{Expected, Offsets, compare},
     dice::Run,
-    sources::{Kind, Source, burst, gaps},
+    sources::{Kind, Source, gaps},
     view::{Reader, view},
 };
 
@@ -75,16 +71,4 @@ fn a_cleaner_leaves_gaps_everywhere_and_takes_nothing_but_what_is_superseded() {
         let (verdict, _) = compare(&expected, &seen);
         assert!(verdict.is_clean(), "{verdict}");
     }
-}
-
-#[test]
-fn a_burst_is_many_small_transactions() {
-    let (source, _) = clusters::pair();
-    let topic = unique("burst");
-    source.create_topic(&topic, 4, 1, &[]).unwrap();
-    let begun = std::time::Instant::now();
-    burst(source, &topic, 4, 2000, 10);
-    eprintln!("2000 transactions of 10 records: {:?}", begun.elapsed());
-    let ends = client::end_offsets(&source.props(), &topic).unwrap();
-    assert_eq!(ends.values().sum::<i64>(), 22_000);
 }

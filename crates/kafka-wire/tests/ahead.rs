@@ -11,7 +11,7 @@ use kafka_wire::{Client, ProduceBatch, ProducerIdentity, To, TxnMarker};
 use self::support::{batch_of, new_producer};
 
 /// A refusal that came too late would be so now and then.
-const TIMES: usize = 100;
+const TIMES: usize = 20;
 
 fn marker(topic: &str, partition: i32, producer: ProducerIdentity) -> TxnMarker {
     TxnMarker { producer, coordinator_epoch: 0, commit: true, topic: topic.into(), partition }

@@ -207,9 +207,12 @@ fn an_unclean_election_on_the_source_is_noticed() {
     let write_all = |part| all.iter().for_each(|link| drop(write(link, &run, part)));
     write_all(1);
     let daemon = runs.config.run();
-    // It goes on leading, in the same epoch: then the point of the truncation is certain to who reads meanwhile.
-    let leader = from.leader(&runs.source.topic, 0).unwrap().expect("a leader");
-    let others: Vec<u32> = from.broker_ids().into_iter().filter(|id| *id != leader).collect();
+    // The last one alive leads in an epoch of its own: the point of the truncation lies in the one before.
+    let first = from.leader(&runs.source.topic, 0).unwrap().expect("a leader");
+    let (mut others, mut last): (Vec<u32>, Vec<u32>) =
+        from.broker_ids().into_iter().partition(|id| *id == first);
+    let leader = last.pop().expect("three brokers");
+    others.append(&mut last);
     for other in &others {
         from.kill(*other).unwrap();
     }

@@ -196,6 +196,12 @@ impl<'a> Message<'a> {
         unsafe { sys::rd_kafka_message_timestamp(self.0, ptr::null_mut()) }
     }
 
+    /// The epoch of the leader that took the record (KIP-320); −1 where it is not known.
+    pub fn leader_epoch(&self) -> i32 {
+        // SAFETY: the message is alive.
+        unsafe { sys::rd_kafka_message_leader_epoch(self.0) }
+    }
+
     /// The key; null and empty are told apart.
     pub fn key(&self) -> Option<&'a [u8]> {
         // SAFETY: librdkafka's buffer, as long-lived as the message.

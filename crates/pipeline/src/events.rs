@@ -43,16 +43,11 @@ impl Events {
                         self.control.marks.lost(at, gap);
                     }
                     self.control.book().lost += 1;
-                    let words =
-                        format!("{} source offsets were deleted before they were read", gap.to - gap.from);
+                    let (from, last, count) = (gap.from, gap.to - 1, gap.to - gap.from);
+                    let words = format!("{count} source offsets were deleted before they were read");
                     self.note(at.as_ref(), EventKind::Retention, gap.from, gap.to, words);
                     let lane = shown(at);
-                    warn!(
-                        lane,
-                        from = gap.from,
-                        to = gap.to - 1,
-                        "source records are lost (retention); skipped"
-                    );
+                    warn!(lane, from, last, count, "source records are lost (retention); skipped");
                 }
                 LaneEvent::Skipped { lane, offset, stop } => {
                     let at = self.lane(lane);

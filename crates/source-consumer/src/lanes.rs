@@ -8,6 +8,8 @@ use std::{
 
 use mirror_types::{GapCause, LaneId, Offset, SourceLane};
 
+use crate::epochs::Epochs;
+
 /// How long the consumer waits for one lane's credit before it reads on without that lane.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// A lane that had to be put aside within this time gets no such wait.
@@ -18,6 +20,8 @@ pub(crate) struct LaneState {
     pub(crate) lane: Arc<SourceLane>,
     /// The next source offset to hand on.
     pub(crate) next: Offset,
+    /// The leaders' epochs of what was handed on.
+    pub(crate) epochs: Epochs,
     /// Gaps before this offset have been counted by an earlier run.
     position: Offset,
     /// What a gap in this topic is put down to.
@@ -47,7 +51,16 @@ impl LaneState {
         gap_cause: GapCause,
         topic_id: Option<String>,
     ) -> Self {
-        Self { lane, next, position, gap_cause, topic_id, reading: Reading::Assigned, put_aside: None }
+        Self {
+            lane,
+            next,
+            epochs: Epochs::default(),
+            position,
+            gap_cause,
+            topic_id,
+            reading: Reading::Assigned,
+            put_aside: None,
+        }
     }
 
     /// Whether this is not the id of the topic that the lane is of.

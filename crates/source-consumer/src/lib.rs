@@ -9,6 +9,7 @@
 //! ```
 
 mod batches;
+mod epochs;
 mod error;
 mod lanes;
 mod metrics;

@@ -113,6 +113,8 @@ struct Piece {
     next: Offset,
     batch: RecordBatch,
     limit: u64,
+    /// The leader's epoch of all of its records.
+    epoch: i32,
 }
 
 impl SourceConsumer {
@@ -278,7 +280,9 @@ impl Reader {
 
     fn on_message(&mut self, message: &Message<'_>) {
         let (topic, partition) = (message.topic(), message.partition());
-        let same = |p: &Piece| p.lane.at.partition == partition && *p.lane.at.topic == *topic;
+        let epoch = message.leader_epoch();
+        let same =
+            |p: &Piece| p.lane.at.partition == partition && *p.lane.at.topic == *topic && p.epoch == epoch;
         if !self.piece.as_ref().is_some_and(|p| same(p) && p.batch.cost() < p.limit) {
             self.hand_on();
             let Some(state) = self.lanes.get(topic, partition) else { return };
@@ -289,8 +293,8 @@ impl Reader {
             // As much as the last piece came to: growing an arena copies it.
             let (records, bytes) = self.last_piece;
             let batch = RecordBatch::with_capacity(records, bytes);
-            self.piece =
-                Some(Piece { lane: state.lane.clone(), first: state.next, next: state.next, batch, limit });
+            let (lane, first) = (state.lane.clone(), state.next);
+            self.piece = Some(Piece { lane, first, next: first, batch, limit, epoch });
         }
         let piece = self.piece.as_mut().expect("made above");
         let offset = message.offset();
@@ -325,7 +329,7 @@ impl Reader {
     /// Only the position moves.
     fn nothing_up_to(&mut self, lane: &Arc<SourceLane>, first: Offset, next: Offset) {
         let lane = lane.clone();
-        self.piece = Some(Piece { lane, first, next, batch: RecordBatch::default(), limit: 0 });
+        self.piece = Some(Piece { lane, first, next, batch: RecordBatch::default(), limit: 0, epoch: -1 });
         self.hand_on();
     }
 
@@ -338,8 +342,12 @@ impl Reader {
         let lane = state.lane.clone();
         let next = state.next;
         match code {
-            Code::AutoOffsetReset if truncation(text).is_some_and(|end| end.is_none_or(|end| end < next)) => {
-                let to = truncation(text).flatten();
+            Code::AutoOffsetReset if text.contains("log truncation") => {
+                let to = truncation(text).and_then(|(epoch, end)| state.epochs.agree_to(epoch, end));
+                // All that was handed on is there still.
+                if to.is_some_and(|to| to >= next) {
+                    return self.ask_where_it_stands(&lane);
+                }
                 let point = to.map(|end| format!(" to offset {end}")).unwrap_or_default();
                 let at = &lane.at;
                 let reason =
@@ -394,12 +402,10 @@ impl Reader {
 
     fn lost(&mut self, lane: &Arc<SourceLane>, gap: Gap) {
         let at = &lane.at;
-        let count = (gap.to - gap.from) as u64;
-        self.metrics.gap(at, gap.cause, count);
+        self.metrics.gap(at, gap.cause, (gap.to - gap.from) as u64);
         if self.loss == LossPolicy::Stop {
             return self.stop(lane, stops::lost(at, gap));
         }
-        warn!(lane = %at, from = gap.from, to = gap.to, count, "source records lost to retention; skipped");
         let _ = self.events.blocking_send(LaneEvent::Lost { lane: lane.id, gap });
         self.nothing_up_to(lane, gap.from, gap.to);
         self.unassign(lane);
@@ -428,10 +434,11 @@ impl Reader {
             return self.recreated(&piece.lane, &id);
         }
         let Some(credit) = self.allowed(&piece) else { return };
-        let Piece { lane, first, next, batch, .. } = piece;
+        let Piece { lane, first, next, batch, epoch, .. } = piece;
         self.last_piece = (batch.len(), batch.bytes() as usize);
         if let Some(state) = self.lanes.get(&lane.at.topic, lane.at.partition) {
             state.next = next;
+            state.epochs.read(epoch, next);
         }
         // The channel is bounded in pieces; what they hold is bounded by the credit.
         let _ = self.output.blocking_send(Fetched {
@@ -507,18 +514,17 @@ impl Reader {
     }
 }
 
-/// What librdkafka says of a truncated log (KIP-320): the offset to which it agrees with what was read, where that is
-/// certain: the log has records of the same leader's epoch up to there, and no more.
+/// What librdkafka says of a truncated log (KIP-320): the last epoch that its leader has of those up to ours, and where that
+/// ends.
 ///
 /// 2.12: "Partition log truncation detected at offset 150 (leader epoch 5): broker end offset is 120 (offset leader epoch
-/// 5). …", "No epoch found less or equal to offset …"; both end with the error's name.
-fn truncation(text: &str) -> Option<Option<Offset>> {
-    if !text.contains("log truncation") {
-        return None;
+/// 5). …", "No epoch found less or equal to offset …" (of which it says -1); both end with the error's name.
+fn truncation(text: &str) -> Option<(i32, Offset)> {
+    fn after<T: std::str::FromStr>(text: &str, words: &str) -> Option<T> {
+        text.split_once(words)?.1.split([' ', ')']).next()?.parse().ok()
     }
-    let after = |words: &str| text.split_once(words)?.1.split([' ', ')']).next()?.parse::<i64>().ok();
-    let (read, found) = (after("(leader epoch "), after("(offset leader epoch "));
-    Some(after("broker end offset is ").filter(|end| *end >= 0 && read.is_some() && read == found))
+    let (epoch, end) = (after(text, "(offset leader epoch ")?, after(text, "broker end offset is ")?);
+    (end >= 0).then_some((epoch, end))
 }
 
 #[cfg(test)]
@@ -526,18 +532,13 @@ mod tests {
     use super::truncation;
 
     #[test]
-    fn the_point_of_a_truncation_is_told_only_within_an_epoch() {
-        let at = |found| {
-            format!(
-                "Partition log truncation detected at offset 150 (leader epoch 5): broker end offset is 120 (offset \
-                 leader epoch {found}). Reset to INVALID.: Local: Partition log truncation detected (broker 2)"
-            )
-        };
-        assert_eq!(truncation(&at(5)), Some(Some(120)));
-        assert_eq!(truncation(&at(4)), Some(None));
+    fn the_words_of_a_truncation_are_understood() {
+        let text = "Partition log truncation detected at offset 150 (leader epoch 5): broker end offset is 120 (offset leader \
+                    epoch 4). Reset to INVALID.: Local: Partition log truncation detected (broker 2)";
+        assert_eq!(truncation(text), Some((4, 120)));
         let none = "No epoch found less or equal to offset 150 (leader epoch 5): broker end offset is -1 (offset leader \
                     epoch -1). Reset using configured policy.: Local: Partition log truncation detected";
-        assert_eq!(truncation(none), Some(None));
+        assert_eq!(truncation(none), None);
         assert_eq!(truncation("fetch failed due to requested offset not available on the broker"), None);
     }
 }

@@ -229,7 +229,7 @@ impl BrokerReader {
         }
         if let Some(end) = fetched.diverging {
             let (at, next) = (lane.at().clone(), lane.from);
-            let point = if end.epoch == lane.last_epoch { Some(end.end_offset) } else { None };
+            let point = lane.epochs.agree_to(end.epoch, end.end_offset);
             let to = point.map(|end| format!(" to offset {end}")).unwrap_or_default();
             let reason = format!("{at}: the source was truncated{to}, but the lane stands at {next}");
             let stop = stops::truncated(&at, reason);
@@ -259,7 +259,7 @@ impl BrokerReader {
             lane.max_bytes = lane.max_bytes.max(needed);
         }
         lane.from = cut.pieces.last().map_or(lane.from, |last| last.next);
-        lane.last_epoch = cut.epoch.unwrap_or(lane.last_epoch);
+        lane.epochs.extend(cut.epochs);
         lane.pieces.extend(cut.pieces);
         if let Some((offset, error)) = cut.corrupt {
             // What is before it goes on first.

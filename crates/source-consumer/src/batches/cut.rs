@@ -12,6 +12,8 @@ use kafka_wire::{
 };
 use mirror_types::{Content, GapCause, Header, Offset, RecordBatch, UnopenedBatch};
 
+use crate::epochs::Epochs;
+
 /// Batches smaller than this are put together, if they come together.
 const SMALL: usize = 8 * 1024;
 /// Bytes of batches that are put together.
@@ -42,8 +44,8 @@ pub(super) struct Cut {
     /// Offsets of nothing, by cause.
     pub(super) compacted: u64,
     pub(super) transactional: u64,
-    /// The leader epoch of the last batch.
-    pub(super) epoch: Option<i32>,
+    /// The leader epochs of the batches.
+    pub(super) epochs: Epochs,
     /// What can't be read, at or behind this offset; nothing goes on behind it.
     pub(super) corrupt: Option<(Offset, BatchError)>,
     /// There was no whole batch; the first needs so many bytes.
@@ -123,7 +125,7 @@ impl Cutter {
         if end <= self.next {
             return Ok(());
         }
-        self.cut.epoch = Some(header.partition_leader_epoch);
+        self.cut.epochs.read(header.partition_leader_epoch, end);
         let first = header.base_offset.max(self.next);
         // Nothing is left of the batches that were there.
         self.cut.compacted += self.uncounted(self.next, first);

@@ -6,6 +6,7 @@ use kafka_wire::FetchFrom;
 use mirror_types::{Offset, SourceLane, TopicPartition};
 
 use super::cut::Piece;
+use crate::epochs::Epochs;
 
 /// Bytes that are asked for at once, until it shows that more are worth it.
 const AT_ONCE: i32 = 1024 * 1024;
@@ -24,9 +25,10 @@ pub(super) struct ReadLane {
     pub(super) handed: Offset,
     /// Where to read on.
     pub(super) from: Offset,
-    /// The leader's epoch, and that of the last batch that was read (KIP-320); -1: unknown.
+    /// The leader's epoch (KIP-320); -1: unknown.
     pub(super) leader_epoch: i32,
-    pub(super) last_epoch: i32,
+    /// Those of the batches that were read.
+    pub(super) epochs: Epochs,
     /// Bytes to ask for at once.
     pub(super) max_bytes: i32,
     /// What was read and not yet handed on.
@@ -50,7 +52,7 @@ impl ReadLane {
             handed: from,
             from,
             leader_epoch: -1,
-            last_epoch: -1,
+            epochs: Epochs::default(),
             max_bytes: AT_ONCE,
             pieces: VecDeque::new(),
             tries: 0,
@@ -71,7 +73,7 @@ impl ReadLane {
             topic_id: self.id,
             max_bytes: self.max_bytes,
             leader_epoch: self.leader_epoch,
-            last_fetched_epoch: self.last_epoch,
+            last_fetched_epoch: self.epochs.last(),
             ..FetchFrom::new(self.at().topic.clone(), self.at().partition, self.from)
         })
     }

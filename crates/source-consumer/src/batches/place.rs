@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use kafka_wire::{Error, Isolation, OffsetSpec};
 use mirror_types::{Content, Gap, GapCause, LaneEvent, LaneId, Offset, RecordBatch, SourceChange};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Shared, cut::Piece, lane::ReadLane};
-use crate::{LossPolicy, stops};
+use crate::{LossPolicy, epochs::Epochs, stops};
 
 /// Before the cluster is asked again; doubles up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_millis(50);
@@ -103,17 +103,15 @@ impl Shared {
     async fn lost(&self, lane: &mut ReadLane, low: Offset) -> bool {
         let at = lane.at().clone();
         let gap = Gap { from: lane.from, to: low, cause: GapCause::Retention };
-        let count = (gap.to - gap.from) as u64;
-        self.metrics.gap(&at, gap.cause, count);
+        self.metrics.gap(&at, gap.cause, (gap.to - gap.from) as u64);
         if self.loss == LossPolicy::Stop {
             self.stopped(lane, stops::lost(&at, gap)).await;
             return false;
         }
-        warn!(lane = %at, from = gap.from, to = gap.to, count, "source records lost to retention; skipped");
         let _ = self.events.send(LaneEvent::Lost { lane: lane.lane.id, gap }).await;
         lane.pieces.push_back(Piece { content: Content::Records(RecordBatch::default()), next: low });
         lane.from = low;
-        lane.last_epoch = -1;
+        lane.epochs = Epochs::default();
         true
     }
 }

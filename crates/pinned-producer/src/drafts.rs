@@ -94,19 +94,22 @@ impl Drafts {
         takes: Takes,
         memory: Memory,
     ) -> Self {
-        let Opening { lane, standing, offsets, start, position, check, writing, padded, .. } = opening;
+        let Opening { lane, standing, offsets, start, position, check, strict, writing, padded, .. } =
+            opening;
+        // What an earlier run has left out is a hole.
+        let strict = strict.filter(|_| policy == RefusedPolicy::Stop);
         let last = standing.last.as_ref();
         let (course, had) = match (writing, offsets, start) {
             (Writing::Shared { .. }, ..) => (Course::shared(*position, standing.end), Had::default()),
             (_, Offsets::Translated, _) => {
-                let had = Had::default().checked(check.zip(last));
+                let had = Had::default().checked(check.zip(last)).strict(strict);
                 (Course::translated(*position, standing.end), had)
             }
             (_, Offsets::Identical, Some(start)) => {
                 (Course::identical(*start).padded_before(*padded), Had::default())
             }
             (_, Offsets::Identical, None) => {
-                let had = Had::identical().checked(last.map(|last| (last.offset, last)));
+                let had = Had::identical().checked(last.map(|last| (last.offset, last))).strict(strict);
                 (Course::identical(standing.end).padded_before(*padded), had)
             }
         };
@@ -160,6 +163,9 @@ impl Drafts {
                 Content::Records(records) => records,
                 Content::Unopened(batch) => {
                     let batch = batch.clone();
+                    if let Some(missing) = self.had.missing_before(batch.first) {
+                        return Step::Diverged(self.not_there(missing));
+                    }
                     if !self.goes_as_it_is(&batch) {
                         match unopened::opened(&self.lane, &batch) {
                             Ok(records) => self.first_is_now(Content::Records(records)),
@@ -180,19 +186,21 @@ impl Drafts {
                 }
             };
             codec = records.codec();
+            if records.is_empty() {
+                self.had.nothing_in(piece.first..piece.next);
+            }
             for record in records.iter().skip(self.taken) {
                 let offset = record.offset();
+                if let Some(missing) = self.had.missing_before(offset) {
+                    return Step::Diverged(self.not_there(missing));
+                }
                 if !draft.pad(&mut builder, &mut self.course, offset, limit) {
                     break 'done;
                 }
                 let place = self.course.place(offset);
                 if place == Place::Had {
                     if !self.had.take(&record) {
-                        let stop = match self.course.is_identical() {
-                            true => refusal::not_the_same(&self.lane, offset),
-                            false => refusal::not_the_last(&self.lane, offset),
-                        };
-                        return Step::Diverged(stop);
+                        return Step::Diverged(self.not_there(offset));
                     }
                     self.taken += 1;
                     if self.had.is_full() {
@@ -284,6 +292,14 @@ impl Drafts {
             }
             true if draft.says_something() => Step::Moved(draft),
             true => Step::Nothing,
+        }
+    }
+
+    /// The target has no record, or another, where that of this source offset was put.
+    fn not_there(&self, offset: Offset) -> Stop {
+        match self.course.is_identical() {
+            true => refusal::not_the_same(&self.lane, offset),
+            false => refusal::not_the_last(&self.lane, offset),
         }
     }
 

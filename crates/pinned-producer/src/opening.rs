@@ -101,6 +101,10 @@ pub struct Opening {
     /// Translated, exclusive: the source offset of the target's last record (`standing.last`), to be compared should it be
     /// read again; `None` if it is not this link's. Identical: not used.
     pub check: Option<Offset>,
+    /// Source offsets from here on that the target's log end covers are not on record: each record among them is the
+    /// target's last or before it, and the target's last is one of them, or somebody else has written there. `None` where
+    /// compaction may have taken them on either side, or they are not read again.
+    pub strict: Option<Offset>,
     /// Who else writes the partition.
     pub writing: Writing,
     /// Where the lane's marks go.
@@ -109,8 +113,19 @@ pub struct Opening {
 
 impl fmt::Debug for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lane, standing, offsets, start, padded, configs, position, check, writing, marks: _ } =
-            self;
+        let Self {
+            lane,
+            standing,
+            offsets,
+            start,
+            padded,
+            configs,
+            position,
+            check,
+            strict,
+            writing,
+            marks: _,
+        } = self;
         f.debug_struct("Opening")
             .field("lane", &format_args!("{lane}"))
             .field("standing", standing)
@@ -120,6 +135,7 @@ impl fmt::Debug for Opening {
             .field("configs", configs)
             .field("position", position)
             .field("check", check)
+            .field("strict", strict)
             .field("writing", writing)
             .finish()
     }

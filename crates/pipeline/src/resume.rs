@@ -32,6 +32,8 @@ pub(crate) struct Known<'a> {
     pub(crate) made_again: bool,
     /// The source's log start and end.
     pub(crate) source: (Offset, Offset),
+    /// Both topics are known not to be compacted.
+    pub(crate) plain: bool,
     /// It was truncated to here while it was read, though it may be longer again.
     pub(crate) truncated: Option<Offset>,
 }
@@ -91,6 +93,8 @@ pub(crate) enum Place {
         start: Point,
         /// Where its marks end.
         position: Point,
+        /// Where those of them end that were on record before what the target has beyond them was found.
+        recorded: Offset,
         /// The source offset of the last record that they tell of.
         last: Option<Offset>,
         /// What has to be on record before anything is sent.
@@ -111,6 +115,8 @@ pub(crate) struct Begin {
     pub(crate) pad: bool,
     /// The source offset of the target's last record, if that is to be compared (translated offsets).
     pub(crate) check: Option<Offset>,
+    /// From this source offset on, what the target has beyond its marks must be what the source has.
+    pub(crate) strict: Option<Offset>,
     /// What the marks tell of is gone, as the operator knows: the lane begins anew.
     pub(crate) anew: bool,
 }
@@ -123,6 +129,7 @@ impl Place {
         Self::Recorded {
             start: ledger.start().at,
             position: ledger.position(),
+            recorded: ledger.position().source,
             last: ledger.last_record(),
             declaration: None,
         }
@@ -144,11 +151,12 @@ impl Place {
 
     /// By what was declared to lie at the target's log end. The ledger then has it all.
     fn settled(ledger: &mut LedgerWriter, standing: &Standing, cause: GapCause) -> Self {
+        let recorded = ledger.position().source;
         match ledger.settle(standing.end, Some(cause)) {
             Err(shorter) => Self::Shorter(shorter.position),
             Ok(declared) => match Self::of(ledger) {
                 Self::Recorded { start, position, last, .. } => {
-                    Self::Recorded { start, position, last, declaration: declared }
+                    Self::Recorded { start, position, recorded, last, declaration: declared }
                 }
                 other => other,
             },
@@ -296,6 +304,7 @@ pub fn unlike(ledger: &mut LedgerWriter, now: &Now<'_>, target_end: Offset) -> R
         place: &place,
         made_again: false,
         source: now.source,
+        plain: false,
         truncated: None,
     };
     begin(&known).map(drop)
@@ -324,7 +333,7 @@ impl Begin {
 }
 
 fn from(position: Offset) -> Begin {
-    Begin { position, from: position, pad: false, check: None, anew: false }
+    Begin { position, from: position, pad: false, check: None, strict: None, anew: false }
 }
 
 fn translated(known: &Known<'_>) -> Result<Begin, Refused> {
@@ -333,14 +342,23 @@ fn translated(known: &Known<'_>) -> Result<Begin, Refused> {
         Place::Fresh(start) => Ok(from(start)),
         Place::Shorter(recorded) if known.made_again => Ok(Begin { anew: true, ..from(recorded.source) }),
         Place::Shorter(recorded) => Err(shorter(known, recorded.source).into()),
-        Place::Recorded { position, .. } if position.source > end => Err(ahead(known, position.source)),
+        // If its marks went no further than the source does, records that are not the source's make the difference.
+        Place::Recorded { position, recorded, .. } if position.source > end => match recorded > end {
+            true => Err(ahead(known, position.source)),
+            false => Err(Refused { loss: None, ..foreign(known, position.source).into() }),
+        },
         Place::Recorded { start, position, last, .. } => {
             let stands = known.standing;
-            // Somebody's marker may lie behind the last record.
-            let is_last =
-                stands.last.is_some_and(|last| last.offset == stands.end - 1 && stands.end > start.target);
-            let check = last.filter(|last| is_last && !known.shared && *last >= first);
-            Ok(Begin { from: check.unwrap_or(position.source), check, ..from(position.source) })
+            let written = stands.end > start.target && !known.shared;
+            // An exclusive lane writes records alone, so its last one is the last offset.
+            let behind = stands.last.filter(|last| written && last.offset < stands.end - 1);
+            if let Some(last) = behind.filter(|_| known.plain) {
+                return Err(not_ours_behind(known, last.offset).into());
+            }
+            let check =
+                last.filter(|last| written && behind.is_none() && stands.last.is_some() && *last >= first);
+            let strict = check.filter(|_| known.plain);
+            Ok(Begin { from: check.unwrap_or(position.source), check, strict, ..from(position.source) })
         }
     }
 }
@@ -355,8 +373,11 @@ fn identical(known: &Known<'_>) -> Result<Begin, Refused> {
     let start = recorded.unwrap_or(fresh);
     let (first, end) = (known.source.0, known.agrees_to());
     let is_padding = standing.last.is_some_and(|last| last.is_padding());
-    // Padding lies before where the lane once began, whatever it has recorded since.
-    let nothing_yet = standing.end == 0 || is_padding && standing.start < fresh && standing.end <= fresh;
+    let is_empty = standing.last.is_none() && standing.start == standing.end;
+    // Padding lies before where the lane once began, whatever it has recorded since; retention may have taken it.
+    let is_padded = is_padding && standing.start < fresh
+        || is_empty && recorded.is_some_and(|recorded| recorded == fresh);
+    let nothing_yet = standing.end == 0 || is_padded && standing.end <= fresh;
     let lost = recorded.is_some_and(|recorded| recorded > first.max(fresh));
     if nothing_yet && (!lost || known.made_again) {
         let anew = recorded.is_some_and(|recorded| recorded > fresh);
@@ -373,9 +394,15 @@ fn identical(known: &Known<'_>) -> Result<Begin, Refused> {
     if let Some(last) = last.filter(|last| recorded.is_none() && *last < first) {
         return Err(not_empty(known, last).into());
     }
+    // Without marks nobody knows what was there.
+    if recorded.is_none() && is_empty && position > first.max(fresh) {
+        return Err(emptied(known).into());
+    }
     // What the marks lack is read again, too.
     let again = [last, recorded].into_iter().flatten().min().unwrap_or(position);
-    Ok(Begin { from: again.max(first).min(position), ..from(position) })
+    let read_from = again.max(first).min(position);
+    let strict = recorded.filter(|_| known.plain && last.is_some_and(|last| last >= read_from));
+    Ok(Begin { from: read_from, strict, ..from(position) })
 }
 
 fn again(known: &Known<'_>) -> String {
@@ -422,6 +449,44 @@ fn ahead(known: &Known<'_>, position: Offset) -> Refused {
     Refused::with(Stop::new(StopKind::Diverged, reason, again(known)), known.offsets, loss)
 }
 
+/// The target has more than was recorded and declared, and the source does not.
+fn foreign(known: &Known<'_>, position: Offset) -> Stop {
+    let Known { at, target, source, .. } = known;
+    let reason = format!(
+        "{at}: the source ends at offset {}, but by target {target}'s log end, {}, all up to {position} would be there: \
+         somebody else has written to the target, or the source was truncated or made again",
+        source.1, known.standing.end
+    );
+    Stop::new(StopKind::Diverged, reason, again(known))
+}
+
+/// Behind the lane's last record there is something that is none.
+fn not_ours_behind(known: &Known<'_>, last: Offset) -> Stop {
+    let Known { at, target, standing, .. } = known;
+    let reason = format!(
+        "{at}: target {target} ends at {}, but its last record lies at {last}: somebody else has written there (a \
+         transaction's end is a control record), and this link has not",
+        standing.end
+    );
+    let fix =
+        format!("{}; if others are to write to it, set writers = \"shared\" for the topic", again(known));
+    Stop::new(StopKind::Diverged, reason, fix)
+}
+
+/// The target had records, and nobody knows which.
+fn emptied(known: &Known<'_>) -> Stop {
+    let Known { at, target, source, standing, .. } = known;
+    Stop::new(
+        StopKind::Precondition,
+        format!(
+            "{at}: target {target} ends at offset {} and holds no record, this link has no marks of it, and the source \
+             begins at offset {}: whether it ever had the records between can't be told",
+            standing.end, source.0
+        ),
+        format!("delete topic {} on the target, and it is mirrored from where `start` says", target.topic),
+    )
+}
+
 fn not_empty(known: &Known<'_>, last: Offset) -> Stop {
     let Known { at, target, source, .. } = known;
     Stop::new(
@@ -452,6 +517,7 @@ mod tests {
         let place = recorded.map_or(Place::Fresh(5), |position| Place::Recorded {
             start: Point::new(5, 5),
             position: Point::new(position, position),
+            recorded: position,
             last: None,
             declaration: None,
         });
@@ -465,6 +531,7 @@ mod tests {
             place: &place,
             made_again,
             source: (5, 100),
+            plain: true,
             truncated: None,
         };
         begin(&known).map(|begin| (begin.position, begin.pad)).map_err(|refused| refused.stop.kind)
@@ -480,8 +547,12 @@ mod tests {
         assert_eq!(decided(Some(5), (0, 0), false), at(5, true), "stopped before its first record");
         for end in [10, 50, 100] {
             assert_eq!(decided(Some(10), (0, end), false), at(end, false), "what is recorded may be behind");
-            assert_eq!(decided(None, (end, end), false), at(end, false));
+            // Nobody knows what was there; but where the source has nothing before it either, nothing is passed over.
+            assert_eq!(decided(None, (end, end), false), Err(StopKind::Precondition));
         }
+        assert_eq!(decided(None, (5, 5), false), at(5, false));
+        assert_eq!(decided(Some(5), (3, 3), false), at(5, true), "retention has taken the padding");
+        assert_eq!(decided(Some(60), (60, 60), false), at(60, false), "and here all that was mirrored");
     }
 
     #[test]

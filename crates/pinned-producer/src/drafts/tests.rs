@@ -43,6 +43,7 @@ fn identical(lane: &Lane, end: Offset, last: Option<Last>) -> Opening {
         configs: None,
         position: -1,
         check: None,
+        strict: None,
         writing: Writing::Exclusive,
         marks: Arc::new(Unasked),
     }

@@ -58,6 +58,7 @@ fn rate(cluster: &Cluster, what: &str, shared: bool, source: &Source) {
         configs: None,
         position: 0,
         check: None,
+        strict: None,
         writing,
         marks: Arc::new(Usual(control.into())),
     };

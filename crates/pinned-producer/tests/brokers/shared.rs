@@ -113,6 +113,7 @@ impl World {
                 configs: None,
                 position,
                 check: None,
+                strict: None,
                 writing,
                 marks: Arc::new(Plain { control: self.control.as_str().into(), lane: partition }),
             };

@@ -80,6 +80,7 @@ fn killed_at_any_moment_every_record_is_there_once_and_where_it_was_declared() {
             configs: None,
             position,
             check,
+            strict: None,
             writing: Writing::Exclusive,
             marks: Arc::new(Slow(declared.clone())),
         };

@@ -2,7 +2,7 @@
 //! record before.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -58,6 +58,7 @@ impl Topics {
         wanted: &[Wanted],
         mut starts: HashMap<TopicPartition, Where>,
         causes: &HashMap<Arc<str>, GapCause>,
+        plain: &HashSet<Arc<str>>,
     ) -> Result<(HashMap<TopicPartition, Ready>, Option<Trouble>), Trouble> {
         let control = &self.control;
         let at: Vec<TopicPartition> = starts.keys().cloned().collect();
@@ -125,6 +126,7 @@ impl Topics {
                 place: &place,
                 made_again,
                 source: (*first, *end),
+                plain: plain.contains(&lane.at.topic),
                 truncated: match change {
                     Some(SourceChange::Truncated(end)) => Some(end),
                     _ => None,

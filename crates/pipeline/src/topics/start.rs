@@ -1,7 +1,7 @@
 //! Which lanes are started, and where: where their marks end, or what is configured.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -85,17 +85,17 @@ impl Topics {
         self.finish_changed(&wanted).await;
         let at: Vec<TopicPartition> = wanted.iter().map(|w| w.at.clone()).collect();
         let ends = control.source.end_offsets(&at, control.config.isolation()).await?;
-        let causes = self.gap_causes(&wanted).await;
+        let (causes, plain) = self.gap_causes(&wanted).await;
         let mut writings = self.take_transactions(&wanted).await?;
         let Starts { at: starts, failed } = self.starts(&wanted, &ends, &causes).await?;
         let mut trouble = self.without_start(&wanted, failed);
-        let (mut ready, passing) = self.begins(&wanted, starts, &causes).await?;
+        let (mut ready, passing) = self.begins(&wanted, starts, &causes, &plain).await?;
         trouble = trouble.or(passing);
         let mut book = control.book();
         let mut begun = 0;
         for lane in wanted {
             let Some(Ready { begin, standing, book: marks }) = ready.remove(&lane.at) else { continue };
-            let Begin { position, from, pad, check, anew } = begin;
+            let Begin { position, from, pad, check, strict, anew } = begin;
             // The slot may have gone meanwhile.
             let Some(of_lane) = control.marks.of_lane(&lane.at, &marks) else { continue };
             let writing = match lane.settings.shared {
@@ -131,6 +131,7 @@ impl Topics {
                 configs,
                 position,
                 check,
+                strict,
                 writing,
                 marks: of_lane,
             };
@@ -307,8 +308,9 @@ impl Topics {
         self.configs.get(target_topic).is_some_and(takes_padding)
     }
 
-    /// What gaps are taken for: on a compacted topic the log cleaner makes most of them.
-    async fn gap_causes(&self, wanted: &[Wanted]) -> HashMap<Arc<str>, GapCause> {
+    /// What gaps are taken for: on a compacted topic the log cleaner makes most of them. And which of the source topics are
+    /// known not to be compacted, nor their targets.
+    async fn gap_causes(&self, wanted: &[Wanted]) -> (HashMap<Arc<str>, GapCause>, HashSet<Arc<str>>) {
         let names: BTreeSet<&Arc<str>> = wanted.iter().map(|lane| &lane.at.topic).collect();
         let asked: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let configs = self.control.source.topic_configs(&asked).await.unwrap_or_default();
@@ -318,6 +320,13 @@ impl Topics {
             true => GapCause::Compaction,
             false => GapCause::Transaction,
         };
-        names.into_iter().map(|name| (name.clone(), cause(name))).collect()
+        let causes = names.into_iter().map(|name| (name.clone(), cause(name))).collect();
+        let is_plain = |lane: &&Wanted| {
+            let source =
+                configs.get(&*lane.at.topic).is_some_and(|c| c.as_ref().is_ok_and(|c| !c.is_compacted()));
+            source && self.configs.get(&*lane.target.topic).is_some_and(|configs| !configs.is_compacted())
+        };
+        let plain = wanted.iter().filter(is_plain).map(|lane| lane.at.topic.clone()).collect();
+        (causes, plain)
     }
 }

@@ -4,11 +4,12 @@
 use std::{fs, path::Path, thread::sleep, time::Duration};
 
 use kafka_harness::{
-    Cluster,
-    client::{self, Isolation},
+    Cluster, TestRecord,
+    client::{self, Isolation, ProduceOptions, Transaction},
     daemon::{Config, eventually},
     shared::unique,
 };
+use kafka_wire::{Client, ProducerIdentity, Settings, TxnMarker};
 
 use crate::{
     clusters,
@@ -112,6 +113,66 @@ fn a_stranger_on_the_target_is_noticed_before_anything_is_written_behind_it() {
     refused(&link, &link.config, &[0], &[at.to_string()]);
     write(&link, &run, 2);
     refused(&link, &link.config, &[0], &[at.to_string()]);
+}
+
+/// What a stranger leaves behind the last record where no consumer sees it: a lone control record, as the abort of a
+/// hanging transaction leaves it; or a record of its own, and the transaction's end behind it.
+#[test]
+fn a_strangers_transaction_on_the_target_is_noticed_by_every_exclusive_lane() {
+    let run = Run::of("divergence::a_strangers_transaction_on_the_target_is_noticed_by_every_exclusive_lane");
+    let (from, to) = clusters::pair();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for (mode, lone) in [
+        (Mode::Identical, true),
+        (Mode::Identical, false),
+        (Mode::Translated, true),
+        (Mode::Translated, false),
+    ] {
+        let source = Source { partitions: 1, ..Source::new(Kind::Idempotent, &unique("behind")) };
+        let link = Link::new(mode, source, from, to);
+        let topic = &link.source.topic;
+        write(&link, &run, 1);
+        link.config.run_until_caught_up().expect(0);
+        if lone {
+            let props = to.props();
+            let settings = Settings::new(props.iter().map(|(k, v)| (k.as_str(), v.as_str()))).unwrap();
+            let client = Client::new(settings);
+            let producer = ProducerIdentity { id: 1_000_000, epoch: 0 };
+            let marker = TxnMarker {
+                producer,
+                coordinator_epoch: 0,
+                commit: false,
+                topic: topic.as_str().into(),
+                partition: 0,
+            };
+            let written = runtime.block_on(client.write_txn_markers(1, &[marker])).unwrap();
+            assert_eq!(written, [Ok(())]);
+        } else {
+            let record = TestRecord { value: Some(b"a stranger's".to_vec()), ..TestRecord::default() };
+            let options =
+                ProduceOptions { transaction: Some(Transaction::Commit), ..ProduceOptions::default() };
+            client::produce_with(&to.props(), topic, &[record], &options).unwrap();
+        }
+        let before = target(&link);
+        write(&link, &run, 2);
+        let ended = link.config.run_until_caught_up().expect(5);
+        assert!(ended.log.contains("somebody else has written"), "{mode}, {lone}: {}", ended.log);
+        assert!(target(&link) == before, "{mode}, {lone}: nothing is written behind it");
+    }
+}
+
+#[test]
+fn a_fresh_link_does_not_take_an_emptied_target_for_a_copy() {
+    let run = Run::of("divergence::a_fresh_link_does_not_take_an_emptied_target_for_a_copy");
+    let (from, to) = clusters::pair();
+    let source = Source { partitions: 1, ..Source::new(Kind::Idempotent, &unique("emptied")) };
+    let link = Link::new(Mode::Identical, source, from, to);
+    write(&link, &run, 1);
+    strange(to, &link.source.topic, 0, 10);
+    to.delete_records(&link.source.topic, 0, 10).unwrap();
+    let ended = link.config.run_until_caught_up().expect(3);
+    assert!(ended.log.contains("holds no record"), "{}", ended.log);
+    assert_eq!(ends(&link, 0).1, 10, "nothing is written to it");
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::{
     Marks,
     batch_bytes::BatchBytes,
     markers::{MARKERS, Markers},
+    standing::settled_end,
 };
 
 /// What an unanswered order may still bring about, it brings about within this time.
@@ -69,6 +70,11 @@ impl Filler {
         }
     }
 
+    /// A lane begins: whoever had it before must not have a coordinator epoch ahead of its own.
+    pub(crate) fn lane_begins(&self) {
+        self.epoch.fetch_max(epoch_now(), Relaxed);
+    }
+
     /// Fills a partition whose log ends at `from`, until it ends at `to`. After an order of which nothing is known, what
     /// it has done is looked up first.
     pub(crate) async fn fill(
@@ -95,7 +101,7 @@ impl Filler {
         }
         while end < to {
             if self.no_markers.load(Relaxed) {
-                return self.by_transactions(at, end, to).await;
+                return self.by_transactions(marks, at, end, to).await;
             }
             let count = (to - end).min(MARKERS as Offset);
             match self.write(None, producer, marks, at, count).await? {
@@ -163,26 +169,56 @@ impl Filler {
         debug!(target = %at, %error, "a fill failed");
         self.epoch.fetch_add(1, Relaxed);
         let certain = error.sent == Sent::NotSent;
-        if !certain && !error.is_retriable() && !error.is_unreachable() {
+        if !certain && !passes(error) {
             return Err(Unfilled::Refused(error.clone()));
         }
-        tokio::time::sleep(if certain { PAUSE } else { SETTLED }).await;
         self.client.forget(&at.topic);
+        let mut waits = !certain;
         loop {
-            match self.client.log_end(&at.topic, at.partition).await {
-                Ok(end) => return Ok(end.offset),
-                Err(error)
-                    if error.code() == Some(Code::UnknownTopicOrPartition) || !error.is_retriable() =>
-                {
-                    return Err(Unfilled::Refused(error));
+            // A broker that was silent may carry out the order when it is back: the time counts from its first answer.
+            let end = match waits {
+                true => self.client.log_end(&at.topic, at.partition).await.map(|end| end.offset),
+                false => settled_end(&self.client, at).await,
+            };
+            match end {
+                Ok(_) if waits => {
+                    tokio::time::sleep(SETTLED).await;
+                    waits = false;
                 }
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Ok(end) => return Ok(end),
+                Err(error) if passes(&error) => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(Unfilled::Refused(error)),
             }
         }
     }
 
-    /// One control record a transaction. The coordinator writes it soon after the transaction has ended.
-    async fn by_transactions(&self, at: &TopicPartition, from: Offset, to: Offset) -> Result<(), Unfilled> {
+    /// One control record a transaction, tried again while the target has trouble of its own.
+    async fn by_transactions(
+        &self,
+        marks: &Arc<dyn Marks>,
+        at: &TopicPartition,
+        from: Offset,
+        to: Offset,
+    ) -> Result<(), Unfilled> {
+        loop {
+            match self.transactions(marks, at, from, to).await {
+                Err(Unfilled::Refused(error)) if passes(&error) => {
+                    debug!(target = %at, %error, "an empty transaction failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The coordinator writes the control record soon after the transaction has ended.
+    async fn transactions(
+        &self,
+        marks: &Arc<dyn Marks>,
+        at: &TopicPartition,
+        from: Offset,
+        to: Offset,
+    ) -> Result<(), Unfilled> {
         let id = format!("{}.{}.{}", self.name, at.topic, at.partition);
         let refused = Unfilled::Refused;
         let producer = self.client.init_producer_id(Some(&id), TRANSACTION).await.map_err(refused)?;
@@ -191,6 +227,9 @@ impl Filler {
             return Err(Unfilled::Moved(end));
         }
         while end < to {
+            if !marks.may_write() {
+                return Err(Unfilled::NotOurs);
+            }
             let partition = [(&*at.topic, at.partition)];
             self.client.add_partitions_to_txn(&id, producer, &partition).await.map_err(refused)?;
             self.client.end_txn(&id, producer, true).await.map_err(refused)?;
@@ -206,6 +245,15 @@ impl Filler {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether it may go better later, with nothing changed by anyone.
+fn passes(error: &Error) -> bool {
+    match error.code() {
+        Some(Code::UnknownTopicOrPartition) => false,
+        Some(Code::NotEnoughReplicasAfterAppend) => true,
+        _ => error.is_retriable() || error.is_unreachable(),
     }
 }
 

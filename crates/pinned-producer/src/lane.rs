@@ -133,6 +133,7 @@ impl LaneWriter {
     }
 
     async fn write(&mut self) -> Option<Stop> {
+        self.common.filler.lane_begins();
         self.take_over().await;
         let prepared = match self.opening.start {
             Some(start) => self.pad(start).await,

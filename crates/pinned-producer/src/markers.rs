@@ -6,15 +6,13 @@
 //! does not take the batch, and so never reads the markers ([`Connection::produce_ahead`]); and as markers are answered
 //! only when all replicas in sync have them, their answer is the batch's, too. So the many small transactions of a source
 //! cost a lane one round trip each, and the broker one request and one answer for all lanes.
-//!
-//! [`Connection::produce_ahead`]: kafka_wire::Connection::produce_ahead
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
 };
 
-use kafka_wire::{Client, Code, Error, ProduceBatch, Purpose, To, TxnMarker};
+use kafka_wire::{Client, Code, Connection, Error, ProduceBatch, Purpose, To, TxnMarker};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{Marks, batch_bytes::BatchBytes};
@@ -85,6 +83,14 @@ impl Markers {
 async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<Wanted>) {
     let mut waiting = VecDeque::new();
     loop {
+        if waiting.is_empty() {
+            match queue.recv().await {
+                Some(wanted) => waiting.push_back(wanted),
+                None => return,
+            }
+        }
+        // This may take longer than a lane is ours.
+        let connection = client.connection(To::Broker(broker)).await;
         // The lanes that one answer has set going ask together.
         tokio::task::yield_now().await;
         while let Ok(wanted) = queue.try_recv() {
@@ -101,15 +107,15 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
             fits && partitions.insert((wanted.marker.topic.clone(), wanted.marker.partition))
         };
         let now = waiting.iter().take_while(fits).count();
-        if now == 0 {
-            match queue.recv().await {
-                Some(wanted) => waiting.push_back(wanted),
-                None => return,
-            }
+        let order: Vec<Wanted> = waiting.drain(..now).collect();
+        if order.is_empty() {
             continue;
         }
-        let order: Vec<Wanted> = waiting.drain(..now).collect();
-        match send(&client, broker, &order).await {
+        let outcomes = match connection {
+            Ok(connection) => send(&connection, &order).await,
+            Err(error) => Err(error),
+        };
+        match outcomes {
             Ok(outcomes) => {
                 // Those of one partition have one outcome.
                 let mut outcomes = outcomes.into_iter();
@@ -128,8 +134,7 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
 }
 
 /// One order: the batches, then the markers.
-async fn send(client: &Client, broker: i32, order: &[Wanted]) -> Result<Vec<Result<(), Code>>, Error> {
-    let connection = client.connection(To::Broker(broker)).await?;
+async fn send(connection: &Connection, order: &[Wanted]) -> Result<Vec<Result<(), Code>>, Error> {
     let batch = |wanted: &Wanted| {
         let TxnMarker { topic, partition, .. } = &wanted.marker;
         let records = wanted.batch.as_ref()?.chunks();

@@ -62,22 +62,7 @@ impl Standing {
 
     /// Asks the partition's leader, until what was on its way has arrived and all in-sync replicas have it.
     pub async fn of(client: &Client, at: &TopicPartition) -> Result<Self, Error> {
-        let mut before = None;
-        let end = loop {
-            let replicated = offset(client, at, OffsetSpec::Latest).await?;
-            let end = match client.with_patience(SETTLED).log_end(&at.topic, at.partition).await {
-                Ok(end) => end.offset,
-                // librdkafka's mock cluster has no answer for a partition that was never written to.
-                Err(error) if error.code() == Some(Code::OffsetNotAvailable) && replicated == 0 => 0,
-                Err(error) => return Err(error),
-            };
-            if before == Some(end) && replicated == end {
-                break end;
-            }
-            debug!(target = %at, end, replicated, "waiting for the target to settle");
-            before = Some(end);
-            tokio::time::sleep(SETTLED).await;
-        };
+        let end = settled_end(client, at).await?;
         let start = offset(client, at, OffsetSpec::Earliest).await?;
         let last = match last(client, at, start, end).await {
             Err(error) if error.is_not_authorized() => {
@@ -87,6 +72,26 @@ impl Standing {
             last => last?,
         };
         Ok(Self { start, end, last })
+    }
+}
+
+/// The log end, once nothing moves it any more and all in-sync replicas have it.
+pub(crate) async fn settled_end(client: &Client, at: &TopicPartition) -> Result<Offset, Error> {
+    let mut before = None;
+    loop {
+        let replicated = offset(client, at, OffsetSpec::Latest).await?;
+        let end = match client.with_patience(SETTLED).log_end(&at.topic, at.partition).await {
+            Ok(end) => end.offset,
+            // librdkafka's mock cluster has no answer for a partition that was never written to.
+            Err(error) if error.code() == Some(Code::OffsetNotAvailable) && replicated == 0 => 0,
+            Err(error) => return Err(error),
+        };
+        if before == Some(end) && replicated == end {
+            return Ok(end);
+        }
+        debug!(target = %at, end, replicated, "waiting for the target to settle");
+        before = Some(end);
+        tokio::time::sleep(SETTLED).await;
     }
 }
 

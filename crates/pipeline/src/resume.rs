@@ -575,6 +575,17 @@ mod tests {
         source: (Offset, Offset),
         seen_end: Option<Offset>,
     ) -> Result<(), Refused> {
+        judged_with(offsets, topic_id, source, seen_end, 0)
+    }
+
+    /// The same, where the target has some more that nobody has declared.
+    fn judged_with(
+        offsets: Offsets,
+        topic_id: &str,
+        source: (Offset, Offset),
+        seen_end: Option<Offset>,
+        more: Offset,
+    ) -> Result<(), Refused> {
         let at = TopicPartition::new("a", 0);
         let settings = settings(offsets);
         let to = if offsets == Offsets::Identical { 0 } else { 100 };
@@ -605,7 +616,7 @@ mod tests {
             source,
             seen_end,
         };
-        unlike(&mut ledger, &now, to + 60)
+        unlike(&mut ledger, &now, to + 60 + more)
     }
 
     #[test]
@@ -625,6 +636,16 @@ mod tests {
         let cut = loss("old", (0, 40), None);
         assert_eq!((cut.kind, cut.from, cut.to, cut.lost, cut.at), (EventKind::Truncated, 40, 60, 0, 40));
         assert!(cut.words.contains("40 to 59"), "{}", cut.words);
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_is_not_taken_for_a_truncation() {
+        let judged = |end, more| judged_with(Offsets::Translated, "old", (0, end), None, more);
+        assert_eq!(judged(65, 5), Ok(()), "it may be ours, and is compared with the source");
+        let Refused { stop, loss } = judged(63, 5).unwrap_err();
+        assert_eq!((stop.kind, loss), (StopKind::Diverged, None));
+        assert!(stop.reason.contains("somebody else has written"), "{}", stop.reason);
+        assert!(judged(40, 5).unwrap_err().loss.is_some(), "the source has less than is on record");
     }
 
     #[test]

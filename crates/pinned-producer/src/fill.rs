@@ -219,7 +219,7 @@ impl Filler {
         from: Offset,
         to: Offset,
     ) -> Result<(), Unfilled> {
-        let id = format!("{}.{}.{}", self.name, at.topic, at.partition);
+        let id = format!("{}./{}/{}", self.name, at.topic, at.partition);
         let refused = Unfilled::Refused;
         let producer = self.client.init_producer_id(Some(&id), TRANSACTION).await.map_err(refused)?;
         let mut end = self.client.log_end(&at.topic, at.partition).await.map_err(refused)?.offset;

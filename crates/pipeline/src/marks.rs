@@ -207,14 +207,14 @@ impl MarkBooks {
         Ok(())
     }
 
-    /// Under which a shared lane writes.
+    /// Under which a shared lane writes. No topic's name has a slash: no other link, lane or slot has the same id.
     pub(crate) fn transactional_id(&self, target_topic: &str, partition: i32) -> String {
-        format!("isomirror.{}.{target_topic}.{partition}", self.link)
+        format!("isomirror.{}./{target_topic}/{partition}", self.link)
     }
 
     /// A writer that shuts out earlier ones, where the target lets us have transactional ids.
     async fn writer(&self, topic: &ControlTopic, number: i32) -> Result<SlotWriter, Error> {
-        let id = format!("isomirror.{}.slot.{number}", self.link);
+        let id = format!("isomirror.{}.slot/{number}", self.link);
         match self.client.init_producer_id(Some(&id), TRANSACTION).await {
             Ok(producer) => Ok(topic.writer_as(number, producer)),
             Err(error) => {

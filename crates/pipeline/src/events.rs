@@ -47,7 +47,7 @@ impl Events {
                     let words = format!("{count} source offsets were deleted before they were read");
                     self.note(at.as_ref(), EventKind::Retention, gap.from, gap.to, words);
                     let lane = shown(at);
-                    warn!(lane, from, last, count, "source records are lost (retention); skipped");
+                    warn!(lane, from, to = last, count, "source records are lost (retention); skipped");
                 }
                 LaneEvent::Skipped { lane, offset, stop } => {
                     let at = self.lane(lane);

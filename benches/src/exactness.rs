@@ -185,7 +185,8 @@ fn start_at_a_billion(source: &Cluster, target: &Cluster) -> Result<String> {
         &Load { partitions: 1, count: 1000, value_size: 100, ..Load::default() },
     )?;
     let config = Config::new(source, target, topic).topics("offsets = 'identical'");
-    let checked = config.command("check", &[]);
+    let (_dir, path) = config.write();
+    let checked = daemon::isomirror_at(&release_binary()?).arg("check").arg(path).output()?;
     let words = String::from_utf8_lossy(&checked.stdout).into_owned();
     let said = words.split("about ").nth(1).and_then(|rest| rest.split(" at ").next());
     let said = said.with_context(|| format!("check does not say how long it takes:\n{words}"))?.to_owned();

@@ -3,7 +3,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     time::{Duration, Instant},
 };
 
@@ -18,10 +17,9 @@ use kafka_wire::{
     records::{BatchBuilder, Compression, Stamp, restamped},
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use tempfile::TempDir;
 
 use crate::{
-    mirrors::{Running, release_binary},
+    mirrors::{isomirror, release_binary},
     report::median,
     watch,
 };
@@ -129,7 +127,7 @@ impl Backlog {
         target.create_topic(self.topic, PARTITIONS, 1, &[])?;
         let config = Config::new(source, target, self.topic).topics(&format!("offsets = '{}'", self.offsets));
         let started = Instant::now();
-        let process = start(&config)?;
+        let process = isomirror(&config)?;
         let watched = watch(&process, target, self.topic, offsets.unsigned_abs(), started)?;
         process.stop();
         target.delete_topic(self.topic)?;
@@ -137,15 +135,6 @@ impl Backlog {
         self.rates[1].push(self.records as f64 / (watched.seconds - watched.first));
         Ok(())
     }
-}
-
-fn start(config: &Config) -> Result<Running> {
-    let dir = TempDir::new()?;
-    let path = dir.path().join("link.toml");
-    fs::write(&path, config.text())?;
-    let mut command = daemon::isomirror_at(&release_binary()?);
-    command.arg("run").arg(path);
-    Running::spawn(command, dir)
 }
 
 /// Each of some records in one partition, by many producers at a time: each waits longest for its markers.
@@ -191,12 +180,12 @@ fn start_at_a_billion(source: &Cluster, target: &Cluster) -> Result<String> {
     let said = words.split("about ").nth(1).and_then(|rest| rest.split(" at ").next());
     let said = said.with_context(|| format!("check does not say how long it takes:\n{words}"))?.to_owned();
     let started = Instant::now();
-    let process = start(&config)?;
+    let process = isomirror(&config)?;
     let watched = watch(&process, target, topic, START as u64 + 1000, started)?;
     process.stop();
     let rate = START as f64 / watched.seconds / 1e6;
     Ok(format!(
-        "\nA lane that starts at offset 1,000,000,000: {:.0} s to its last record ({rate:.1} million offsets a second; one run). \
+        "\nA lane that starts at offset {START}: {:.0} s to its last record ({rate:.1} million offsets a second; one run). \
          `check` says before: about {said}.\n",
         watched.seconds
     ))
@@ -248,7 +237,7 @@ fn idle() -> Result<String> {
             .target_property("session.timeout.ms", "20000");
         let config = lines.iter().fold(config, |config, line| config.topics(line));
         let started = Instant::now();
-        let process = start(&config)?;
+        let process = isomirror(&config)?;
         watch(&process, target, topic, 1000, started)?;
         // Until the last marks are written.
         std::thread::sleep(Duration::from_secs(10));

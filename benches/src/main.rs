@@ -2,7 +2,7 @@
 //!
 //! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures and
 //! writes `benches/RESULTS.md`. Medians are what to quote: the machine is shared. `--failover` counts instead what consumers
-//! read again on the target, and writes only the section on that.
+//! read again on the target, `--exactness` measures what the promises cost; each writes only the section on that.
 
 mod exactness;
 mod failover;

@@ -76,22 +76,22 @@ impl Mirror {
 
     /// Starts it on a shape.
     pub fn start(self, shape: &Shape, source: &Cluster, target: &Cluster) -> Result<Running> {
-        let dir = TempDir::new()?;
-        let command = match self {
-            Mirror::Isomirror => {
-                let path = dir.path().join("link.toml");
-                fs::write(&path, Config::new(source, target, shape.topic).text())?;
-                let mut command = daemon::isomirror_at(&release_binary()?);
-                command.arg("run").arg(path);
-                command
-            }
+        match self {
+            Mirror::Isomirror => isomirror(&Config::new(source, target, shape.topic)),
             Mirror::MirrorMaker2 => {
                 let properties = format!("{MIRROR_MAKER_2}SRC->DST.topics = {}\n", shape.topic);
-                return Ok(mirror_maker_2(&properties, source, target)?.0);
+                Ok(mirror_maker_2(&properties, source, target)?.0)
             }
-        };
-        Running::spawn(command, dir)
+        }
     }
+}
+
+/// Starts the release build of isomirror.
+pub fn isomirror(config: &Config) -> Result<Running> {
+    let (dir, path) = config.write();
+    let mut command = daemon::isomirror_at(&release_binary()?);
+    command.arg("run").arg(path);
+    Running::spawn(command, dir)
 }
 
 /// Starts MirrorMaker 2 with these properties and the clusters' addresses; returns its alias of the source, too.

@@ -270,10 +270,8 @@ fn an_unclean_election_on_the_source_is_noticed() {
     let daemon = runs.config.run();
     // The last one alive leads in an epoch of its own: the point of the truncation lies in the one before.
     let first = from.leader(&runs.source.topic, 0).unwrap().expect("a leader");
-    let (mut others, mut last): (Vec<u32>, Vec<u32>) =
-        from.broker_ids().into_iter().partition(|id| *id == first);
-    let leader = last.pop().expect("three brokers");
-    others.append(&mut last);
+    let leader = from.broker_ids().into_iter().find(|id| *id != first).expect("three brokers");
+    let others: Vec<u32> = from.broker_ids().into_iter().filter(|id| *id != leader).collect();
     for other in &others {
         from.kill(*other).unwrap();
     }

@@ -134,7 +134,7 @@ impl Connection {
     }
 
     /// Sends batches with `acks=0`, ahead of a request that may be carried out only if all of them are in their leader's
-    /// log: the broker closes the connection where one is not, and reads nothing that was sent behind it (3.9.1, 4.1.0:
+    /// log: the broker closes the connection where one is not, and reads nothing that was sent behind it (2.8.2, 3.9.1, 4.1.0:
     /// `KafkaApis.handleProduceRequest`). Otherwise it says nothing; an answer to what was sent behind is the answer to
     /// these, too. An error is about what was not sent.
     pub fn produce_ahead(&self, batches: &[ProduceBatch]) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use mirror_types::{Mark, Offset};
 
 /// Smaller gaps get control records, which nobody sees: as transaction markers were, which most of them are. Those cost
-/// 0.2 to 0.5 ms each and two round trips a gap; padding, less than a thousandth of that.
+/// 0.2 to 0.5 ms each and a round trip a gap; padding, less than a thousandth of that.
 const LARGE: Offset = 10;
 
 /// The way on from what the target has.

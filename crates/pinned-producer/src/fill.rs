@@ -85,68 +85,52 @@ impl Filler {
         (from, to): (Offset, Offset),
         unknown: Option<Error>,
     ) -> Result<(), Unfilled> {
-        let mut end = from;
-        // Neither of these leaves anything behind.
-        let refused = |error: &Error| {
-            matches!(
-                error.code(),
-                Some(Code::TransactionCoordinatorFenced | Code::ClusterAuthorizationFailed)
-            )
-        };
-        if let Some(error) = unknown.filter(|error| !refused(error)) {
-            end = self.look(at, &error).await?;
-            if end < from || end > to {
-                return Err(Unfilled::Moved(end));
-            }
-        }
-        while end < to {
-            if self.no_markers.load(Relaxed) {
-                return self.by_transactions(marks, at, end, to).await;
-            }
-            let count = (to - end).min(MARKERS as Offset);
-            match self.write(None, producer, marks, at, count).await? {
-                Ok(()) => end += count,
+        let (mut end, mut failed) = (from, unknown);
+        loop {
+            match failed.take() {
+                None => {}
                 // Nothing was written: somebody with a clock ahead of ours has been here.
-                Err(error) if error.code() == Some(Code::TransactionCoordinatorFenced) => {
+                Some(error) if error.code() == Some(Code::TransactionCoordinatorFenced) => {
                     debug!(target = %at, "a smaller coordinator epoch than the last");
                     self.epoch.fetch_add(EPOCHS_AHEAD, Relaxed);
                 }
-                Err(error) if error.code() == Some(Code::ClusterAuthorizationFailed) => {
+                Some(error) if error.code() == Some(Code::ClusterAuthorizationFailed) => {
                     info!(
                         "the target does not let us write markers (ClusterAction): filling by empty transactions"
                     );
                     self.no_markers.store(true, Relaxed);
                 }
-                Err(error) => {
+                Some(error) => {
                     end = self.look(at, &error).await?;
                     if end < from || end > to {
                         return Err(Unfilled::Moved(end));
                     }
                 }
             }
+            if end >= to {
+                return Ok(());
+            }
+            if self.no_markers.load(Relaxed) {
+                match self.by_transactions(marks, at, end, to).await {
+                    Err(Unfilled::Refused(error)) if passes(&error) => {
+                        debug!(target = %at, %error, "an empty transaction failed");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                    done => return done,
+                }
+            }
+            let count = (to - end).min(MARKERS as Offset);
+            match self.order(None, producer, marks, at, count).await? {
+                Ok(()) => end += count,
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(())
     }
 
-    /// Writes a batch and the `count` control records behind it, in one order. If that fails, the batch is to be sent
-    /// again as it is, and the rest to be filled with this error known.
-    pub(crate) async fn fill_behind(
-        &self,
-        batch: BatchBytes,
-        producer: ProducerIdentity,
-        marks: &Arc<dyn Marks>,
-        at: &TopicPartition,
-        count: Offset,
-    ) -> Result<Result<(), Error>, Unfilled> {
-        self.write(Some(batch), producer, marks, at, count).await
-    }
-
-    /// Whether so many offsets can be filled behind a batch in one order.
-    pub(crate) fn can_fill_behind(&self, count: Offset) -> bool {
-        count <= MARKERS as Offset && !self.no_markers.load(Relaxed)
-    }
-
-    async fn write(
+    /// One order: `count` control records, and the batch ahead of them, if there is one. If that fails, the batch is to be
+    /// sent again as it is, and the rest to be filled with this error known.
+    pub(crate) async fn order(
         &self,
         batch: Option<BatchBytes>,
         producer: ProducerIdentity,
@@ -162,6 +146,11 @@ impl Filler {
             partition: at.partition,
         };
         self.markers.write(batch, marker, count as usize, marks).await.ok_or(Unfilled::NotOurs)
+    }
+
+    /// Whether so many offsets can be filled behind a batch in one order.
+    pub(crate) fn can_fill_behind(&self, count: Offset) -> bool {
+        count <= MARKERS as Offset && !self.no_markers.load(Relaxed)
     }
 
     /// Where the log ends after an order that failed.
@@ -192,27 +181,8 @@ impl Filler {
         }
     }
 
-    /// One control record a transaction, tried again while the target has trouble of its own.
+    /// One control record a transaction. The coordinator writes it soon after the transaction has ended.
     async fn by_transactions(
-        &self,
-        marks: &Arc<dyn Marks>,
-        at: &TopicPartition,
-        from: Offset,
-        to: Offset,
-    ) -> Result<(), Unfilled> {
-        loop {
-            match self.transactions(marks, at, from, to).await {
-                Err(Unfilled::Refused(error)) if passes(&error) => {
-                    debug!(target = %at, %error, "an empty transaction failed");
-                    tokio::time::sleep(PAUSE).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    /// The coordinator writes the control record soon after the transaction has ended.
-    async fn transactions(
         &self,
         marks: &Arc<dyn Marks>,
         at: &TopicPartition,

@@ -276,7 +276,7 @@ impl LaneWriter {
             }
             Before::Both(draft, to) => {
                 let (batch, count) = (draft.bytes.clone(), to - self.expected_behind(&draft));
-                match common.filler.fill_behind(batch, self.producer, marks, at, count).await {
+                match common.filler.order(Some(batch), self.producer, marks, at, count).await {
                     Ok(Ok(())) => {
                         self.sequence = self.stamp_behind(&draft).sequence;
                         self.expected = to;

@@ -345,7 +345,7 @@ fn translated(known: &Known<'_>) -> Result<Begin, Refused> {
         // If its marks went no further than the source does, records that are not the source's make the difference.
         Place::Recorded { position, recorded, .. } if position.source > end => match recorded > end {
             true => Err(ahead(known, position.source)),
-            false => Err(Refused { loss: None, ..foreign(known, position.source).into() }),
+            false => Err(foreign(known, position.source).into()),
         },
         Place::Recorded { start, position, last, .. } => {
             let stands = known.standing;

@@ -314,17 +314,15 @@ impl Topics {
         let names: BTreeSet<&Arc<str>> = wanted.iter().map(|lane| &lane.at.topic).collect();
         let asked: Vec<String> = names.iter().map(|name| name.to_string()).collect();
         let configs = self.control.source.topic_configs(&asked).await.unwrap_or_default();
-        let compacted =
-            |name: &str| configs.get(name).is_some_and(|c| c.as_ref().is_ok_and(TopicConfigs::is_compacted));
+        let compacted = |name: &str| configs.get(name)?.as_ref().ok().map(TopicConfigs::is_compacted);
         let cause = |name: &Arc<str>| match compacted(name) {
-            true => GapCause::Compaction,
-            false => GapCause::Transaction,
+            Some(true) => GapCause::Compaction,
+            _ => GapCause::Transaction,
         };
         let causes = names.into_iter().map(|name| (name.clone(), cause(name))).collect();
         let is_plain = |lane: &&Wanted| {
-            let source =
-                configs.get(&*lane.at.topic).is_some_and(|c| c.as_ref().is_ok_and(|c| !c.is_compacted()));
-            source && self.configs.get(&*lane.target.topic).is_some_and(|configs| !configs.is_compacted())
+            let target = self.configs.get(&*lane.target.topic).map(TopicConfigs::is_compacted);
+            [compacted(&lane.at.topic), target] == [Some(false); 2]
         };
         let plain = wanted.iter().filter(is_plain).map(|lane| lane.at.topic.clone()).collect();
         (causes, plain)

@@ -64,7 +64,10 @@ fn survives(name: &str, mode: Mode) {
         heal(broken);
     }
     let source = Source { rate: 1000, ..Source::new(Kind::Transactional, &unique("brokers")) };
-    let link = Link::new(mode, source, from, to);
+    let mut link = Link::new(mode, source, from, to);
+    // Shorter than a broker may hang, so that orders time out which it carries out later.
+    let patience = dice.within(2..10) * 1000;
+    link.config = link.config.target_property("request.timeout.ms", &patience.to_string());
     for side in [from, to] {
         side.wait_isr(&link.source.topic, 3).expect("all replicas");
     }

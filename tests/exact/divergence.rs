@@ -173,6 +173,10 @@ fn a_fresh_link_does_not_take_an_emptied_target_for_a_copy() {
     let ended = link.config.run_until_caught_up().expect(3);
     assert!(ended.log.contains("holds no record"), "{}", ended.log);
     assert_eq!(ends(&link, 0).1, 10, "nothing is written to it");
+    let checked = link.config.command("check", &["--output", "json"]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(3), "{said}");
+    assert!(said.contains("target-emptied"), "{said}");
 }
 
 #[test]
@@ -201,6 +205,44 @@ fn a_stranger_beside_a_running_link_stops_the_lane() {
         (source == target).then_some(())
     });
     daemon.stop();
+}
+
+#[test]
+fn a_stranger_beside_a_link_that_has_nothing_to_do_stops_the_lane() {
+    let run = Run::of("divergence::a_stranger_beside_a_link_that_has_nothing_to_do_stops_the_lane");
+    let (from, to) = clusters::pair();
+    for mode in [Mode::Identical, Mode::Translated] {
+        let source = Source { partitions: 2, ..Source::new(Kind::Transactional, &unique("idle")) };
+        let link = Link::new(mode, source, from, to);
+        write(&link, &run, 1);
+        let daemon = link.config.run();
+        let lane = |partition: i64| {
+            let status = daemon.status();
+            let lanes = status["lanes"].as_array().expect("lanes").clone();
+            lanes.into_iter().find(|lane| lane["partition"] == partition)
+        };
+        eventually("all is mirrored", || {
+            let idle =
+                |p: i64| lane(p).is_some_and(|lane| lane["state"] == "running" && lane["lag_records"] == 0);
+            (idle(0) && idle(1)).then_some(())
+        });
+        // Ends are asked for all the time, and explain themselves.
+        sleep(Duration::from_secs(5));
+        assert!(!daemon.log().contains("lane stopped"), "{mode:?}: {}", daemon.log());
+        let at = ends(&link, 0).1;
+        strange(to, &link.source.topic, 0, 3);
+        let stopped = eventually("its lane stops", || lane(0).filter(|lane| lane["state"] == "stopped"));
+        let reason = stopped["reason"].as_str().expect("a reason");
+        assert!(reason.contains("somebody else has written"), "{mode:?}: {reason}");
+        assert!(reason.contains(&format!("ends at offset {}", at + 3)), "{mode:?}: {reason}");
+        write(&link, &run, 2);
+        eventually("the other lane goes on", || {
+            lane(1).is_some_and(|lane| lane["state"] == "running" && lane["lag_records"] == 0).then_some(())
+        });
+        assert_eq!(ends(&link, 0).1, at + 3, "{mode:?}: nothing is written behind it");
+        daemon.stop();
+        link.config.run_until_caught_up().expect(5);
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -140,6 +140,25 @@ fn shared_instances_come_and_go() {
     come_and_go("shared_instances_come_and_go", Mode::Shared);
 }
 
+#[test]
+fn batch_runs_beside_each_other_and_beside_a_daemon_all_end() {
+    let run = Run::of("instances::batch_runs_beside_each_other_and_beside_a_daemon_all_end");
+    for mode in [Mode::Identical, Mode::Translated, Mode::Shared] {
+        let (link, writing) = begin("batches", mode, Kind::Transactional, &run.dice());
+        let history = writing.stop();
+        let both = [(), ()].map(|()| link.config.run_with(&["--until-caught-up"]));
+        for batch in both {
+            batch.wait().expect(0);
+        }
+        let daemon = link.config.run();
+        daemon.wait_ready();
+        let ended = link.config.run_until_caught_up().expect(0);
+        assert!(ended.log.contains("lanes that other instances of the link have"), "{}", ended.log);
+        daemon.stop().expect(0);
+        prove(&link, &history, &[Reader::Librdkafka]);
+    }
+}
+
 /// The longest time in which a partition of the target did not grow.
 struct Stall {
     since: BTreeMap<i32, (i64, Instant)>,

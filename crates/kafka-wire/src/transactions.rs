@@ -52,7 +52,8 @@ impl Connection {
     /// record. Needs ClusterAction on the cluster.
     ///
     /// The answer tells markers apart by producer id, topic and partition: those that have all three in
-    /// common share one outcome, the last of theirs.
+    /// common share one outcome, the last of theirs. A broker that refuses the whole order names only the
+    /// last marker of each producer id (`WriteTxnMarkersRequest.getErrorResponse`): it speaks for all.
     pub fn write_txn_markers(
         &self,
         markers: &[TxnMarker],
@@ -74,19 +75,23 @@ impl Connection {
         let asked: Vec<_> = markers.iter().map(key).collect();
         let address = self.address().clone();
         async move {
-            let mut codes: BTreeMap<(i64, Arc<str>, i32), i16> = BTreeMap::new();
+            let mut codes: BTreeMap<(i64, Arc<str>, i32), Option<Code>> = BTreeMap::new();
             for marker in answer.await?.markers {
                 for topic in marker.topics {
                     let name: Arc<str> = Arc::from(&**topic.name);
                     for partition in topic.partitions {
                         let key = (marker.producer_id.0, name.clone(), partition.partition_index);
-                        codes.insert(key, partition.error_code);
+                        codes.insert(key, Code::try_from_code(partition.error_code));
                     }
                 }
             }
-            let outcome = |key: &(i64, Arc<str>, i32)| match codes.get(key).copied() {
-                Some(code) => Ok(Code::try_from_code(code).map_or(Ok(()), Err)),
-                None => Err(Error::senseless(&address, "WriteTxnMarkers", "a marker is not in the answer")),
+            let whole = refused_as_one(codes.values());
+            let outcome = |key: &(i64, Arc<str>, i32)| match (codes.get(key), whole) {
+                (Some(code), _) => Ok(code.map_or(Ok(()), Err)),
+                (None, Some(code)) => Ok(Err(code)),
+                (None, None) => {
+                    Err(Error::senseless(&address, "WriteTxnMarkers", "a marker is not in the answer"))
+                }
             };
             asked.iter().map(outcome).collect()
         }
@@ -215,6 +220,12 @@ impl Client {
             Some(code) => Err(Error::answered(connection.address(), "EndTxn", code)),
         }
     }
+}
+
+/// The error that all of an answer has.
+fn refused_as_one<'a>(mut codes: impl Iterator<Item = &'a Option<Code>>) -> Option<Code> {
+    let first = (*codes.next()?)?;
+    codes.all(|code| *code == Some(first)).then_some(first)
 }
 
 fn id_of(id: &str) -> TransactionalId {

@@ -283,8 +283,17 @@ async fn missing_rights_are_an_answer() {
         topic: "guarded".into(),
         partition: 0,
     };
-    let outcomes = client.write_txn_markers(1, &[marker]).await.unwrap();
+    let outcomes = client.write_txn_markers(1, std::slice::from_ref(&marker)).await.unwrap();
     assert_eq!(outcomes, [Err(Code::ClusterAuthorizationFailed)]);
+    // Of the markers of one producer id the broker names the last alone.
+    let of = |id: i64, partition: i32| TxnMarker {
+        producer: ProducerIdentity { id, epoch: 0 },
+        partition,
+        ..marker.clone()
+    };
+    let order = [of(1, 0), of(1, 1), of(2, 2), of(1, 3)];
+    let outcomes = client.write_txn_markers(1, &order).await.unwrap();
+    assert_eq!(outcomes, [Err(Code::ClusterAuthorizationFailed); 4]);
     let error = client.init_producer_id(Some("guarded"), Duration::from_secs(60)).await.unwrap_err();
     assert_eq!(error.code(), Some(Code::TransactionalIdAuthorizationFailed));
     assert!(client.connection(To::Any).await.is_ok());

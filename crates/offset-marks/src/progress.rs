@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, RwLock,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicI64, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
 };
 
@@ -34,9 +37,9 @@ impl LaneProgress {
         })
     }
 
-    /// The next source offset that the target lacks.
+    /// The next source offset that the target lacks. What is asked for after this is at least as far.
     pub fn position(&self) -> Offset {
-        self.position.load(Relaxed)
+        self.position.load(Acquire)
     }
 
     /// The timestamp of the last acknowledged record, in milliseconds since the epoch.
@@ -60,13 +63,13 @@ impl LaneProgress {
     }
 
     pub(crate) fn advance(&self, acked: &Acked) {
-        self.position.store(acked.next, Relaxed);
+        self.target_end.store(acked.end, Relaxed);
         self.records.fetch_add(acked.records, Relaxed);
         self.bytes.fetch_add(acked.bytes, Relaxed);
         if let Some(timestamp) = acked.timestamps.last() {
             self.last_timestamp.store(*timestamp, Relaxed);
         }
-        self.target_end.store(acked.end, Relaxed);
+        self.position.store(acked.next, Release);
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
 
 use mirror_types::{Budget, LaneId, Offset, Side, SourceChange, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::LaneProgress;
+use pinned_producer::Offsets;
 use tracing::{info, warn};
 
 use crate::{
@@ -64,6 +65,10 @@ pub(crate) struct LaneEntry {
     pub(crate) earlier: (u64, u64),
     pub(crate) source_end: Option<Offset>,
     pub(crate) target_end: Option<Offset>,
+    /// Where nobody else writes the target partition: how its offsets follow, and where it ended when the run began.
+    pub(crate) alone: Option<(Offsets, Offset)>,
+    /// Where the target ended when it was last asked, if that is behind all that the lane can have written.
+    pub(crate) beyond: Option<Offset>,
     /// The source's end when the lane was started, for `until_caught_up`.
     pub(crate) goal: Option<Offset>,
     /// Wall clock at which nothing was missing, or the lane was started; milliseconds since the epoch.
@@ -85,6 +90,8 @@ impl LaneEntry {
             earlier: (0, 0),
             source_end: None,
             target_end: None,
+            alone: None,
+            beyond: None,
             goal: None,
             current_at: now_ms(),
         }
@@ -126,6 +133,24 @@ impl LaneEntry {
     /// The target ends at least behind what it has acknowledged.
     pub(crate) fn note_acknowledged(&mut self) {
         self.target_end = self.target_end.max(self.progress.as_ref().and_then(|p| p.target_end()));
+    }
+
+    /// Whether the target, ending here, has what this lane can't have written. Certain where the source was asked for
+    /// its end after the target was: a lane writes one record for each source offset at the most.
+    pub(crate) fn is_beyond(&self, end: Offset) -> bool {
+        let (Some((offsets, begun)), Some(progress), Some(source_end)) =
+            (self.alone, &self.progress, self.source_end)
+        else {
+            return false;
+        };
+        let position = progress.position();
+        let most = match offsets {
+            Offsets::Identical => source_end.max(position),
+            Offsets::Translated => {
+                progress.target_end().unwrap_or(begun) + source_end.saturating_sub(position).max(0)
+            }
+        };
+        self.state == LaneState::Running && end > most
     }
 
     pub(crate) fn moved(&self) -> (u64, u64) {
@@ -238,6 +263,11 @@ impl Book {
         while self.samples.len() > 2 && self.samples[1].0 + RATE_WINDOW < self.turned {
             self.samples.pop_front();
         }
+    }
+
+    /// Whether all lanes of this instance have got where `until_caught_up` wants them.
+    pub(crate) fn have_arrived(&self) -> bool {
+        self.first_look_done && self.looked == self.taken && self.lanes.values().all(LaneEntry::has_arrived)
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cluster_admin::{Isolation, Offsets};
-use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
+use mirror_types::{LaneId, Offset, Side, Stop, StopKind, TopicPartition};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -16,6 +16,8 @@ use crate::{
     Error,
     book::{ClusterEntry, LaneEntry, LaneState},
     control::Control,
+    elsewhere::Elsewhere,
+    slots::membership,
 };
 
 /// How often the source is asked where its partitions end.
@@ -68,24 +70,30 @@ impl Ends {
         let control = &self.control;
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut waits = false;
+        let session = membership(&control.config, "", 0)?.session_timeout;
+        let (mut waits, mut elsewhere) = (false, Elsewhere::new(session));
         loop {
             turn.tick().await;
-            let mut book = control.book();
-            book.turn();
-            control.metrics.show(&book, &control.budget);
+            let arrived = {
+                let mut book = control.book();
+                book.turn();
+                control.metrics.show(&book, &control.budget);
+                book.have_arrived()
+            };
             let Some(patience) = control.config.until_caught_up else { continue };
-            let looked = book.first_look_done && book.looked == book.taken;
-            if looked && book.lanes.values().all(LaneEntry::has_arrived) {
+            if arrived {
                 if control.marks.owns_all() {
                     return Ok(());
                 }
                 if !std::mem::replace(&mut waits, true) {
-                    info!(
-                        "caught up, but for lanes that another instance of the link has: waiting until it ends"
-                    );
+                    info!("caught up, but for lanes that other instances of the link have: waiting for them");
+                }
+                // A slot may have come meanwhile.
+                if elsewhere.has_arrived(control).await && control.book().have_arrived() {
+                    return Ok(());
                 }
             }
+            let mut book = control.book();
             for (side, name) in
                 [(Side::Source, &control.config.source.name), (Side::Target, &control.config.target.name)]
             {
@@ -108,6 +116,7 @@ impl Ends {
         let cluster = cluster.within(PATIENCE.min(most));
         control.book().cluster(side).asked();
         let partitions = self.partitions(side);
+        let suspects = if side == Side::Source { self.suspects() } else { Vec::new() };
         if side == Side::Target {
             // What was acknowledged before the question is part of any honest answer.
             let mut book = control.book();
@@ -130,7 +139,30 @@ impl Ends {
                 let mut book = control.book();
                 book.answered(side, cluster.name(), error);
                 self.note(&mut book.lanes, side, &ends);
+                self.judge(&mut book.lanes, suspects);
             }
+        }
+    }
+
+    /// Lanes whose target has more than they can have written, by what was known of the source till now.
+    fn suspects(&self) -> Vec<(TopicPartition, LaneId, Offset)> {
+        let book = self.control.book();
+        let beyond = |(at, lane): (&TopicPartition, &LaneEntry)| Some((at.clone(), lane.id, lane.beyond?));
+        book.lanes.iter().filter_map(beyond).collect()
+    }
+
+    /// The source has been asked since: what its end does not explain is somebody else's.
+    fn judge(
+        &self,
+        lanes: &mut BTreeMap<TopicPartition, LaneEntry>,
+        suspects: Vec<(TopicPartition, LaneId, Offset)>,
+    ) {
+        for (at, id, end) in suspects {
+            let Some(lane) = lanes.get_mut(&at).filter(|lane| lane.id == id && lane.is_beyond(end)) else {
+                continue;
+            };
+            let stop = foreign(&at, lane, end);
+            self.control.stop(&at, lane, stop);
         }
     }
 
@@ -166,6 +198,7 @@ impl Ends {
                             self.control.stop(at, lane, shrunk(at, &lane.target.clone(), before, *end));
                         }
                         lane.target_end = Some(*end);
+                        lane.beyond = lane.is_beyond(*end).then_some(*end);
                         self.control.stage_metrics.marks.target_end(at, &lane.target.topic, *end);
                     }
                 }
@@ -181,6 +214,33 @@ fn gave_up(cluster: &ClusterEntry, patience: Duration) -> Option<Option<String>>
     (silence >= patience && known).then(|| cluster.last_error.clone())
 }
 
+fn foreign(at: &TopicPartition, lane: &LaneEntry, end: Offset) -> Stop {
+    let target = &lane.target;
+    let known = |offset: Option<Offset>| offset.map_or("?".to_owned(), |offset| offset.to_string());
+    Stop::new(
+        StopKind::Diverged,
+        format!(
+            "{at}: target {target} ends at offset {end}, which this link can't have written: all up to source offset {} \
+             is on the target, and the source ends at {}: somebody else has written to it, or the source was truncated",
+            known(lane.position()),
+            known(lane.source_end)
+        ),
+        format!(
+            "{}; if others are to write to it, set writers = \"shared\" for the topic",
+            again(at, target)
+        ),
+    )
+}
+
+/// What to do about a target that is not what this link has made of it.
+fn again(at: &TopicPartition, target: &TopicPartition) -> String {
+    format!(
+        "find out what happened to it. To mirror {at} again from its start: stop isomirror, delete topic {} on the \
+         target, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
+        target.topic, at.topic
+    )
+}
+
 fn shrunk(at: &TopicPartition, target: &TopicPartition, before: Offset, end: Offset) -> Stop {
     Stop::new(
         StopKind::Diverged,
@@ -188,10 +248,6 @@ fn shrunk(at: &TopicPartition, target: &TopicPartition, before: Offset, end: Off
             "{at}: target {target} ended at offset {before} and now ends at {end}: it was deleted and made again, or \
              truncated by an unclean leader election"
         ),
-        format!(
-            "find out what happened to it. To mirror {at} again from its start: stop isomirror, delete topic {} on the \
-             target, forget its marks (isomirror marks CONFIG forget --topic {}), and start it again",
-            target.topic, at.topic
-        ),
+        again(at, target),
     )
 }

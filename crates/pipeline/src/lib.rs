@@ -9,6 +9,7 @@ mod clients;
 mod config;
 mod control;
 mod decide;
+mod elsewhere;
 mod ends;
 mod error;
 mod events;

@@ -163,6 +163,21 @@ impl MarkBooks {
         Ok(())
     }
 
+    /// How far each lane of the link is, by what is recorded: also those of other instances.
+    pub(crate) async fn recorded(&self) -> Result<HashMap<TopicPartition, Offset>, Error> {
+        let Some(opened) = self.opened.borrow().clone() else { return Ok(HashMap::new()) };
+        let states = opened.topic.read_all_committed(Keep::Tails).await?;
+        let of = |state: &ControlState| -> Vec<_> {
+            let at = |start: &LaneStart| {
+                let lane = start.lane();
+                let position = state.writer(&lane)?.position().source;
+                Some((lane, position))
+            };
+            state.lanes().filter_map(at).collect()
+        };
+        Ok(states.iter().flat_map(of).collect())
+    }
+
     /// Whether some lane of a source topic has begun, as far as was learnt.
     pub(crate) fn has_begun(&self, topic: &str) -> bool {
         lock(&self.begun).contains(topic)

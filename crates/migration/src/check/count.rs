@@ -12,7 +12,7 @@ use cluster_admin::{Cluster, Error, Isolation, Offsets, TopicInfo, Topics};
 use mirror_types::{Offset, TopicPartition};
 use pipeline::{LinkConfig, Start, padded_before};
 
-use super::{TargetFacts, TopicFacts, configs::timestamp_bound, gather::refused};
+use super::{Emptied, TargetFacts, TopicFacts, configs::timestamp_bound, gather::refused};
 
 /// The partitions of these topics that can be asked about.
 pub(crate) fn lanes<'a>(names: impl Iterator<Item = &'a String>, topics: &Topics) -> Vec<TopicPartition> {
@@ -20,12 +20,15 @@ pub(crate) fn lanes<'a>(names: impl Iterator<Item = &'a String>, topics: &Topics
     names.filter_map(of).flatten().collect()
 }
 
-/// The records of each target topic, and where its partitions end.
+/// Where target partitions start and end.
+pub(crate) type Bounds = HashMap<TopicPartition, (Offset, Offset)>;
+
+/// The records of each target topic, and where its partitions start and end.
 pub(crate) async fn target(
     cluster: &Cluster,
     names: &[String],
     topics: &Topics,
-) -> Result<(HashMap<String, u64>, HashMap<TopicPartition, Offset>), Error> {
+) -> Result<(HashMap<String, u64>, Bounds), Error> {
     let lanes = lanes(names.iter(), topics);
     let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
     let ends = refused(cluster.end_offsets(&lanes, Isolation::Uncommitted).await)?.unwrap_or_default();
@@ -36,16 +39,29 @@ pub(crate) async fn target(
         *sum = sum.zip(count).map(|(sum, count)| sum + count);
     }
     let records = found.into_iter().filter_map(|(name, count)| Some((name, count?))).collect();
-    Ok((records, ends.into_iter().filter_map(|(lane, end)| Some((lane, end.ok()?))).collect()))
+    let bounds = |lane: TopicPartition| {
+        let bounds = (offset(&starts, &lane)?, offset(&ends, &lane)?);
+        Some((lane, bounds))
+    };
+    Ok((records, lanes.into_iter().filter_map(bounds).collect()))
 }
 
-/// The records that each topic's lanes have before them, and how much they have to be padded up to their first.
+/// What the source's offsets tell of a lane.
+struct Ahead {
+    records: u64,
+    padded: u64,
+    gaps_padded: bool,
+    emptied: Option<Emptied>,
+}
+
+/// The records that each topic's lanes have before them, how much they have to be padded up to their first, and whether
+/// their target partitions were emptied.
 pub(crate) async fn source(
     cluster: &Cluster,
     link: &LinkConfig,
     topics: &mut [TopicFacts],
     positions: &HashMap<TopicPartition, Offset>,
-    target_ends: &HashMap<TopicPartition, Offset>,
+    targets: &Bounds,
 ) -> Result<(), Error> {
     let isolation = match link.source.properties.get("isolation.level") {
         Some("read_uncommitted") => Isolation::Uncommitted,
@@ -65,33 +81,42 @@ pub(crate) async fn source(
                 Start::Latest => end,
                 Start::At(_) => at_time.get(&lane).copied().unwrap_or(end),
             });
-            let (mut padded, mut gaps_padded) = (0, false);
+            let (mut padded, mut gaps_padded, mut emptied) = (0, false, None);
+            let begun = positions.contains_key(&lane);
             if topic.is_identical() {
-                match target_end(topic, lane.partition, target_ends) {
-                    Some(0) => padded = u64::try_from(from).unwrap_or(0),
+                match target_bounds(topic, lane.partition, targets) {
+                    Some((_, 0)) => padded = u64::try_from(from).unwrap_or(0),
+                    // As the daemon finds it, where nobody knows what was there.
+                    Some((start, there)) if !begun && start == there && there > from => {
+                        emptied = Some(Emptied { partition: lane.partition, end: there, from });
+                    }
                     // The target's end is the position.
-                    Some(there) => from = there,
+                    Some((_, there)) => from = there,
                     None => {}
                 }
-                gaps_padded = !positions.contains_key(&lane) && padded_before(&(from..end)) > from;
+                gaps_padded = !begun && padded_before(&(from..end)) > from;
             }
-            span(Some(from.max(first)), Some(end)).map(|records| (records, padded, gaps_padded))
+            let records = span(Some(from.max(first)), Some(end))?;
+            Some(Ahead { records, padded, gaps_padded, emptied })
         };
         let lanes: Vec<_> = lanes_of(topic).map(before).collect();
-        topic.padded = lanes.iter().flatten().map(|(_, padded, _)| padded).sum();
-        topic.gaps_padded = lanes.iter().flatten().any(|(.., gaps)| *gaps);
-        topic.records = lanes.iter().map(|lane| lane.map(|(records, ..)| records)).sum();
+        let known = || lanes.iter().flatten();
+        topic.padded = known().map(|lane| lane.padded).sum();
+        topic.gaps_padded = known().any(|lane| lane.gaps_padded);
+        // Where the marks can't be seen, it may be the link's own.
+        topic.emptied = known().find_map(|lane| lane.emptied).filter(|_| topic.begun.is_some());
+        topic.records = lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.records)).sum();
     }
     Ok(())
 }
 
-/// Where a partition of the target topic ends; none where that could not be seen.
-fn target_end(topic: &TopicFacts, partition: i32, ends: &HashMap<TopicPartition, Offset>) -> Option<Offset> {
+/// Where a partition of the target topic starts and ends; none where that could not be seen.
+fn target_bounds(topic: &TopicFacts, partition: i32, bounds: &Bounds) -> Option<(Offset, Offset)> {
     match &topic.target {
         TargetFacts::There { info, .. } if partition < info.partitions => {
-            ends.get(&TopicPartition::new(&*topic.target_topic, partition)).copied()
+            bounds.get(&TopicPartition::new(&*topic.target_topic, partition)).copied()
         }
-        TargetFacts::There { .. } | TargetFacts::Missing { .. } => Some(0),
+        TargetFacts::There { .. } | TargetFacts::Missing { .. } => Some((0, 0)),
         TargetFacts::Hidden(_) => None,
     }
 }

@@ -130,11 +130,24 @@ pub struct TopicFacts {
     pub padded: u64,
     /// Whether a lane that has not begun has so much before it that large gaps would be padded, if the topic is compacted.
     pub gaps_padded: bool,
+    /// A lane that has not begun would be refused for an emptied target partition.
+    pub emptied: Option<Emptied>,
     /// Whether it has records older than the target topic takes; none where nobody asked, because the target
     /// takes all or because it could not be seen.
     pub too_old: Option<bool>,
     /// The target topic.
     pub target: TargetFacts,
+}
+
+/// A partition of the target topic that holds no record and ends behind where its lane would start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emptied {
+    /// Which.
+    pub partition: i32,
+    /// Where it ends.
+    pub end: Offset,
+    /// Where the lane would start.
+    pub from: Offset,
 }
 
 /// The target topic of a source topic.

@@ -9,7 +9,7 @@ use control_topic::{ControlTopic, name_of};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kafka_rd::Properties;
 use kafka_wire::{Client, Settings};
-use mirror_types::{Offset, Side, TopicPartition};
+use mirror_types::{Side, TopicPartition};
 use offset_marks::{
     LedgerWriter,
     control::{ControlState, Keep},
@@ -21,7 +21,8 @@ use topic_rename::{Pattern, Rules, check_name};
 
 use super::{
     ClusterFacts, ControlFacts, Facts, Marks, Request, TargetFacts, TargetRights, TopicFacts, Unmatched,
-    control, count,
+    control,
+    count::{self, Bounds},
     trials::{Trials, unanswered},
 };
 
@@ -149,7 +150,7 @@ impl Gatherer<'_> {
             positions.as_ref().map(|lanes| lanes.keys().filter(|lane| &*lane.topic == topic).count())
         };
         let one_cluster = of_source.id.is_some() && of_source.id == of_target.id;
-        let (mut found, target_ends) = self.targets(&routes, &sources, &targets, &configs).await?;
+        let (mut found, bounds) = self.targets(&routes, &sources, &targets, &configs).await?;
         let mut topics = Vec::new();
         for (topic, target_topic) in routes {
             let info = sources[topic.as_str()].clone();
@@ -163,6 +164,7 @@ impl Gatherer<'_> {
                 records: None,
                 padded: 0,
                 gaps_padded: false,
+                emptied: None,
                 too_old: None,
                 target: found
                     .remove(&topic)
@@ -173,10 +175,10 @@ impl Gatherer<'_> {
             });
         }
         if let Some(Ok(marks)) = &mut control.marks {
-            marks.unlike = self.unlike(&topics, &mut ledgers, &target_ends).await?;
+            marks.unlike = self.unlike(&topics, &mut ledgers, &bounds).await?;
         }
         let positions = positions.unwrap_or_default();
-        count::source(&self.source, &self.request.link, &mut topics, &positions, &target_ends).await?;
+        count::source(&self.source, &self.request.link, &mut topics, &positions, &bounds).await?;
         count::look_for_old(&self.source, &mut topics).await?;
         let unmatched = self.unmatched(&link.rules, &sources).await?;
         Ok(Facts {
@@ -199,7 +201,7 @@ impl Gatherer<'_> {
         &self,
         topics: &[TopicFacts],
         ledgers: &mut Ledgers,
-        target_ends: &HashMap<TopicPartition, Offset>,
+        bounds: &Bounds,
     ) -> Result<BTreeMap<TopicPartition, Refused>, Error> {
         let begun = || topics.iter().filter(|topic| topic.is_mirrored());
         let lanes: Vec<TopicPartition> = begun().flat_map(count::lanes_of).collect();
@@ -218,8 +220,8 @@ impl Gatherer<'_> {
             for at in count::lanes_of(topic) {
                 let Some(ledger) = ledgers.get_mut(&at) else { continue };
                 let target = TopicPartition::new(&*topic.target_topic, at.partition);
-                let (Some(first), Some(end), Some(target_end)) =
-                    (count::offset(&starts, &at), count::offset(&ends, &at), target_ends.get(&target))
+                let (Some(first), Some(end), Some((_, target_end))) =
+                    (count::offset(&starts, &at), count::offset(&ends, &at), bounds.get(&target))
                 else {
                     continue;
                 };
@@ -314,14 +316,14 @@ impl Gatherer<'_> {
         }
     }
 
-    /// The target topic of each source topic, and where the partitions of those end that are there.
+    /// The target topic of each source topic, and where the partitions of those start and end that are there.
     async fn targets(
         &self,
         routes: &BTreeMap<String, String>,
         sources: &Topics,
         targets: &Topics,
         source_configs: &Answers<TopicConfigs>,
-    ) -> Result<(BTreeMap<String, TargetFacts>, HashMap<TopicPartition, Offset>), Error> {
+    ) -> Result<(BTreeMap<String, TargetFacts>, Bounds), Error> {
         let names: Vec<String> = routes.values().cloned().collect();
         let (there, not_listed): (Vec<String>, Vec<String>) =
             names.into_iter().partition(|name| matches!(targets.get(name.as_str()), Some(Ok(_))));
@@ -331,7 +333,7 @@ impl Gatherer<'_> {
             // A topic that may not be described is not listed, but says so when it is asked about.
             async { each(&not_listed, self.target.topic_rights(&not_listed).await) },
         )?;
-        let (mut records, ends) = count::target(&self.target, &there, targets).await?;
+        let (mut records, bounds) = count::target(&self.target, &there, targets).await?;
         let mut found = BTreeMap::new();
         let mut create = Vec::new();
         for (topic, name) in routes {
@@ -360,7 +362,7 @@ impl Gatherer<'_> {
             })
             .buffered(AT_ONCE);
         found.extend(validated.try_collect::<Vec<_>>().await?);
-        Ok((found, ends))
+        Ok((found, bounds))
     }
 
     /// Whether the target topic could be created as the link would do it.

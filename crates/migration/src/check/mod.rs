@@ -32,7 +32,9 @@ use std::time::Duration;
 use pipeline::LinkConfig;
 
 pub use evaluate::evaluate;
-pub use facts::{ClusterFacts, ControlFacts, Facts, Marks, TargetFacts, TargetRights, TopicFacts, Unmatched};
+pub use facts::{
+    ClusterFacts, ControlFacts, Emptied, Facts, Marks, TargetFacts, TargetRights, TopicFacts, Unmatched,
+};
 pub use finding::{ClusterSummary, Finding, Kind, Report, Severity, Subject, Summary};
 pub use gather::gather;
 

@@ -79,6 +79,7 @@ fn topic() -> TopicFacts {
         records: Some(10),
         padded: 0,
         gaps_padded: false,
+        emptied: None,
         too_old: None,
         target: TargetFacts::There {
             info: info(4),
@@ -517,6 +518,8 @@ fn what_is_on_the_target_is_a_start_for_identical_lanes_and_another_copy_for_tra
         t.settings.shared = true;
     };
     expect(shared, &[], "");
+    let emptied = |t: &mut TopicFacts| t.emptied = Some(super::Emptied { partition: 2, end: 10, from: 3 });
+    expect(emptied, &["error target-emptied"], "partition 2 ends at offset 10");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use mirror_types::Side;
 use pipeline::{Decision, PADDING_RATE, padding_takes};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
-use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
+use super::{Emptied, Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
 
 pub(crate) fn findings(
     facts: &Facts,
@@ -19,6 +19,7 @@ pub(crate) fn findings(
         Ok(info) => found.extend(leaderless(facts, Side::Source, &topic.topic, info)),
     }
     found.extend(padding(topic));
+    found.extend(emptied(topic));
     match &topic.target {
         TargetFacts::There { info, records, .. } => {
             found.extend(leaderless(facts, Side::Target, &topic.target_topic, info));
@@ -60,6 +61,26 @@ fn padding(topic: &TopicFacts) -> Option<Finding> {
              about {time} at {rate} million offsets a second"
         ),
     ))
+}
+
+/// Whoever emptied it, nobody knows what it had.
+fn emptied(topic: &TopicFacts) -> Option<Finding> {
+    let Emptied { partition, end, from } = topic.emptied?;
+    let finding = Finding::new(
+        Severity::Error,
+        "target-emptied",
+        target(topic),
+        format!(
+            "partition {partition} ends at offset {end} and holds no record, and this link has no marks of it"
+        ),
+        format!(
+            "whether it ever had the records from source offset {from} on can't be told: its lane would be refused"
+        ),
+    );
+    Some(finding.fix(format!(
+        "delete topic {} on the target, and it is mirrored from where topics.start says; or set offsets = \"translated\"",
+        topic.target_topic
+    )))
 }
 
 fn not_described(facts: &Facts, topic: &TopicFacts, error: &Error) -> Finding {

@@ -122,6 +122,7 @@ impl Topics {
             control.board.add(&source, progress.clone(), marks);
             control.stage_metrics.marks.lane_started(&lane.at, &lane.target.topic, position);
             control.stage_metrics.target.lane_started(&lane.at, &lane.target.topic);
+            let target_end = standing.end;
             let opening = Opening {
                 lane: Lane { source: source.clone(), target: lane.target.clone() },
                 standing,
@@ -147,6 +148,7 @@ impl Topics {
             entry.topic_id.clone_from(&topic_id);
             entry.source = Some(source.clone());
             entry.progress = Some(progress);
+            entry.alone = (!lane.settings.shared).then_some((lane.settings.offsets, target_end));
             entry.source_end = ends.get(&lane.at).and_then(|end| end.as_ref().ok().copied());
             // A slot may come later than the first look; its lanes are waited for, too.
             let was_there = self.old.contains(&lane.at.topic) && entry.goal.is_none();

@@ -11,9 +11,10 @@ use kafka_harness::{
     Cluster,
     client::{self, Load},
     daemon::{self, Config},
+    process::cpu_seconds,
 };
 use kafka_wire::{
-    Client, ProduceBatch, ProduceOptions, Settings, To,
+    Client, ProduceBatch, ProduceOptions, Purpose, Settings, To, TxnMarker,
     records::{BatchBuilder, Compression, Stamp, restamped},
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -43,9 +44,17 @@ struct Backlog {
     /// Its promise, as the configuration has it.
     offsets: &'static str,
     records: u64,
-    /// Records a second: of the whole runs, and from their first records on.
-    rates: [Vec<f64>; 2],
+    /// Of each run, [`FIGURES`].
+    figures: [Vec<f64>; 4],
 }
+
+/// What is measured of a run.
+const FIGURES: [&str; 4] = [
+    "records/s, whole run",
+    "records/s, from the first record",
+    "isomirror, CPU-µs/record",
+    "target broker, CPU-µs/record",
+];
 
 /// Measures all; returns the section for RESULTS.md.
 pub fn run(runs: usize, command: &str) -> Result<String> {
@@ -63,8 +72,13 @@ pub fn run(runs: usize, command: &str) -> Result<String> {
     }
     source.create_topic("exact-small", PARTITIONS, 1, &[])?;
     write_transactions(&source, "exact-small")?;
-    let backlog =
-        |what, topic, offsets, records| Backlog { what, topic, offsets, records, rates: Default::default() };
+    let backlog = |what, topic, offsets, records| Backlog {
+        what,
+        topic,
+        offsets,
+        records,
+        figures: Default::default(),
+    };
     text += &compared(
         runs,
         &source,
@@ -88,6 +102,7 @@ pub fn run(runs: usize, command: &str) -> Result<String> {
             ),
         ],
     )?;
+    text += &bare(runs, &target)?;
     text += &start_at_a_billion(&source, &target)?;
     drop((source, target));
     text += &idle()?;
@@ -98,27 +113,30 @@ fn compared(runs: usize, source: &Cluster, target: &Cluster, mut both: [Backlog;
     for n in 0..runs {
         for backlog in &mut both {
             backlog.mirror(source, target)?;
-            let [whole, running] = &backlog.rates;
-            eprintln!(
-                "{} {}/{runs}: {:.0}/s, {:.0}/s from the first record",
-                backlog.what,
-                n + 1,
-                whole[n],
-                running[n]
-            );
+            let last: Vec<String> = backlog.figures.iter().map(|of| shown(of[n])).collect();
+            eprintln!("{} {}/{runs}: {}", backlog.what, n + 1, last.join(", "));
         }
     }
-    let mut text = "\n| records/s | whole run | from the first record |\n|---|---:|---:|\n".to_owned();
+    let mut text = format!("\n| | {} |\n|---|{}\n", FIGURES.join(" | "), "---:|".repeat(FIGURES.len()));
     let mut medians = Vec::new();
-    for Backlog { what, rates, .. } in &mut both {
-        rates.iter_mut().for_each(|rates| rates.sort_by(f64::total_cmp));
-        let cell = |v: &Vec<f64>| format!("{:.0} ({:.0}–{:.0})", median(v), v[0], v[v.len() - 1]);
-        writeln!(text, "| {what} | {} | {} |", cell(&rates[0]), cell(&rates[1]))?;
-        medians.push(rates.each_ref().map(|rates| median(rates)));
+    for Backlog { what, figures, .. } in &mut both {
+        let cells = figures.each_mut().map(|of| spread(of));
+        writeln!(text, "| {what} | {} |", cells.join(" | "))?;
+        medians.push(figures.each_ref().map(|of| median(of)));
     }
-    let ratio = |of: usize| medians[1][of] / medians[0][of];
-    writeln!(text, "| ratio | {:.2} | {:.2} |", ratio(0), ratio(1))?;
+    let ratio = |of: usize| format!("{:.2}", medians[1][of] / medians[0][of]);
+    writeln!(text, "| ratio | {} |", (0..FIGURES.len()).map(ratio).collect::<Vec<_>>().join(" | "))?;
     Ok(text)
+}
+
+fn shown(value: f64) -> String {
+    if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+}
+
+/// Median, minimum and maximum.
+fn spread(of: &mut [f64]) -> String {
+    of.sort_by(f64::total_cmp);
+    format!("{} ({}–{})", shown(median(of)), shown(of[0]), shown(of[of.len() - 1]))
 }
 
 impl Backlog {
@@ -126,15 +144,86 @@ impl Backlog {
         let offsets: i64 = client::end_offsets(&source.props(), self.topic)?.values().sum();
         target.create_topic(self.topic, PARTITIONS, 1, &[])?;
         let config = Config::new(source, target, self.topic).topics(&format!("offsets = '{}'", self.offsets));
+        let broker = target.broker_ids()[0];
+        let broker_before = target.cpu_seconds(broker)?;
         let started = Instant::now();
         let process = isomirror(&config)?;
         let watched = watch(&process, target, self.topic, offsets.unsigned_abs(), started)?;
+        let cpu = [cpu_seconds(process.pid())?, target.cpu_seconds(broker)? - broker_before];
         process.stop();
         target.delete_topic(self.topic)?;
-        self.rates[0].push(self.records as f64 / watched.seconds);
-        self.rates[1].push(self.records as f64 / (watched.seconds - watched.first));
+        let records = self.records as f64;
+        let [ours, theirs] = cpu.map(|seconds| seconds * 1e6 / records);
+        let rates = [records / watched.seconds, records / (watched.seconds - watched.first)];
+        let figures = [rates[0], rates[1], ours, theirs];
+        self.figures.iter_mut().zip(figures).for_each(|(of, figure)| of.push(figure));
         Ok(())
     }
+}
+
+/// The limit: the same batches and control records, in the same orders, with nothing read, decided or recorded.
+fn bare(runs: usize, target: &Cluster) -> Result<String> {
+    let topic = "exact-bare";
+    let broker = target.broker_ids()[0];
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        target.create_topic(topic, PARTITIONS, 1, &[])?;
+        let (started, before) = (Instant::now(), target.cpu_seconds(broker)?);
+        tokio::runtime::Runtime::new()?.block_on(orders(target, topic))?;
+        let records = (TRANSACTIONS * EACH) as f64;
+        rates.push(records / started.elapsed().as_secs_f64());
+        costs.push((target.cpu_seconds(broker)? - before) * 1e6 / records);
+        target.delete_topic(topic)?;
+    }
+    Ok(format!(
+        "\nThe limit of the second, a loop that sends this broker the same batches and control records, in orders of the same \
+         size, and does nothing else: {} records/s, {} CPU-µs/record of the target broker.\n",
+        spread(&mut rates),
+        spread(&mut costs)
+    ))
+}
+
+/// A batch and a control record for each transaction, of half of the partitions over either of two connections.
+async fn orders(target: &Cluster, topic: &'static str) -> Result<()> {
+    let client = wire(target)?;
+    let producer = client.init_producer_id(None, Duration::from_secs(60)).await?;
+    let mut builder = BatchBuilder::new(EACH as usize * 120);
+    (0..EACH).for_each(|_| builder.push(0, None, Some(&[b'x'; 100]), [].into_iter()));
+    let batch = builder.finish(Stamp { producer, sequence: 0 }, Compression::None, None);
+    let over = |number: u32| {
+        let (client, batch) = (client.for_purpose(Purpose::numbered("fill", number)), batch.clone());
+        async move {
+            let connection = client.connection(To::Leader(topic, 0)).await?;
+            let partitions: Vec<i32> = (0..PARTITIONS).filter(|p| p.unsigned_abs() % 2 == number).collect();
+            let marker = |partition: &i32| TxnMarker {
+                producer,
+                coordinator_epoch: 0,
+                commit: true,
+                topic: topic.into(),
+                partition: *partition,
+            };
+            let markers: Vec<TxnMarker> = partitions.iter().map(marker).collect();
+            let mut stamp = Stamp { producer, sequence: 0 };
+            for _ in 0..TRANSACTIONS / PARTITIONS as u64 {
+                let sent = partitions.iter().map(|p| ProduceBatch::new(topic, *p, restamped(&batch, stamp)));
+                connection.produce_ahead(&sent.collect::<Vec<_>>())?;
+                let answer = connection.write_txn_markers(&markers).await?;
+                ensure!(answer.iter().all(Result::is_ok), "{answer:?}");
+                stamp.sequence = stamp.behind(EACH as i32);
+            }
+            Ok(())
+        }
+    };
+    let (one, other) = tokio::join!(tokio::spawn(over(0)), tokio::spawn(over(1)));
+    one??;
+    other?
+}
+
+fn wire(cluster: &Cluster) -> Result<Client> {
+    let props = cluster.props();
+    let settings = Settings::new(props.iter().map(|(k, v)| (k.as_str(), v.as_str())))
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    Ok(Client::new(settings))
 }
 
 /// Each of some records in one partition, by many producers at a time: each waits longest for its markers.
@@ -194,10 +283,7 @@ fn start_at_a_billion(source: &Cluster, target: &Cluster) -> Result<String> {
 /// Fills an empty partition up to an offset.
 fn pad(cluster: &Cluster, topic: &str, to: i64) -> Result<()> {
     const RECORDS: i64 = 1_000_000;
-    let props = cluster.props();
-    let settings = Settings::new(props.iter().map(|(k, v)| (k.as_str(), v.as_str())))
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    let client = Client::new(settings);
+    let client = wire(cluster)?;
     let mut builder = BatchBuilder::new(RECORDS as usize * 9);
     (0..RECORDS).for_each(|_| builder.push(0, Some(b""), None, [].into_iter()));
     tokio::runtime::Runtime::new()?.block_on(async {

@@ -67,6 +67,34 @@ fn interrupted_it_says_so_and_goes_on_where_it_was() {
     crate::assert_equal(source, target, &topic);
 }
 
+#[test]
+fn a_partition_without_a_leader_is_waited_for() {
+    let source = Cluster::builder().brokers(2).heap("320m").start().expect("two brokers");
+    let (_, target) = pair();
+    let topic = unique("leaderless");
+    source.create_topic(&topic, 3, 1, &[]).unwrap();
+    let config = Config::new(&source, target, &topic);
+    let write_all = |numbers: std::ops::Range<u64>| {
+        for partition in 0..3 {
+            write(&source, &topic, partition, numbers.clone());
+        }
+    };
+    write_all(0..100);
+    // Its lanes have marks then: they need nothing of the source to know where they begin.
+    config.run_until_caught_up().expect(0);
+    write_all(100..200);
+    let leader = source.leader(&topic, 1).unwrap().expect("a leader");
+    source.kill(leader).unwrap();
+    eventually("it has no leader", || source.leader(&topic, 1).ok()?.is_none().then_some(()));
+    let mut batch = config.run_with(&[UNTIL]);
+    eventually("what has a leader is mirrored", || (total(target, &topic) >= 400).then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!batch.has_ended(), "it ended without what has no leader:\n{}", batch.log());
+    source.start(leader).unwrap();
+    batch.wait().expect(0);
+    crate::assert_equal(&source, target, &topic);
+}
+
 /// The configuration of a link one side of which is an address where nobody listens.
 fn nobody_at(side: &str) -> Config {
     let (source, target) = pair();

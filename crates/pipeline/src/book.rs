@@ -69,6 +69,8 @@ pub(crate) struct LaneEntry {
     pub(crate) alone: Option<(Offsets, Offset)>,
     /// Where the target ended when it was last asked, if that is behind all that the lane can have written.
     pub(crate) beyond: Option<Offset>,
+    /// Since when the source, asked after the target, has not explained that.
+    pub(crate) unexplained: Option<Instant>,
     /// The source's end when the lane was started, for `until_caught_up`.
     pub(crate) goal: Option<Offset>,
     /// Wall clock at which nothing was missing, or the lane was started; milliseconds since the epoch.
@@ -92,6 +94,7 @@ impl LaneEntry {
             target_end: None,
             alone: None,
             beyond: None,
+            unexplained: None,
             goal: None,
             current_at: now_ms(),
         }
@@ -153,6 +156,24 @@ impl LaneEntry {
         self.state == LaneState::Running && end > most
     }
 
+    /// Notes where the target ends.
+    pub(crate) fn note_target(&mut self, end: Offset) {
+        self.target_end = Some(end);
+        self.beyond = self.is_beyond(end).then_some(end);
+        self.unexplained = self.unexplained.filter(|_| self.beyond.is_some());
+    }
+
+    /// The source has been asked since the target ended at `end`: for how long that has not explained it.
+    pub(crate) fn unexplained_for(&mut self, end: Offset) -> Duration {
+        match self.is_beyond(end) {
+            true => self.unexplained.get_or_insert_with(Instant::now).elapsed(),
+            false => {
+                self.unexplained = None;
+                Duration::ZERO
+            }
+        }
+    }
+
     pub(crate) fn moved(&self) -> (u64, u64) {
         let now = self.progress.as_ref().map_or((0, 0), |p| (p.records(), p.bytes()));
         (self.earlier.0 + now.0, self.earlier.1 + now.1)
@@ -207,8 +228,7 @@ pub(crate) struct Book {
     pub(crate) target: ClusterEntry,
     /// Whether the topics of both clusters have been seen, and all lanes there are have been started.
     pub(crate) first_look_done: bool,
-    /// How many slots this instance has taken over so far, and had at the beginning of the last look that ended well.
-    pub(crate) taken: u64,
+    /// How many slots this instance had taken over at the beginning of the last look that brought up all their lanes.
     pub(crate) looked: u64,
     /// Why the last look at the topics failed, other than a cluster being down.
     pub(crate) look_trouble: Option<String>,
@@ -233,7 +253,6 @@ impl Book {
             source: ClusterEntry::default(),
             target: ClusterEntry::default(),
             first_look_done: false,
-            taken: 0,
             looked: 0,
             look_trouble: None,
             slots_trouble: None,
@@ -265,9 +284,9 @@ impl Book {
         }
     }
 
-    /// Whether all lanes of this instance have got where `until_caught_up` wants them.
-    pub(crate) fn have_arrived(&self) -> bool {
-        self.first_look_done && self.looked == self.taken && self.lanes.values().all(LaneEntry::has_arrived)
+    /// Whether all lanes of this instance, which has taken over so many slots, have got where `until_caught_up` wants them.
+    pub(crate) fn have_arrived(&self, taken: u64) -> bool {
+        self.first_look_done && self.looked == taken && self.lanes.values().all(LaneEntry::has_arrived)
     }
 
     pub(crate) fn is_alive(&self) -> bool {

@@ -8,57 +8,64 @@ use std::{
 
 use cluster_admin::Error;
 use mirror_types::{Offset, TopicPartition};
-use tracing::debug;
+use tracing::{debug, info};
 
-use crate::control::Control;
+use crate::{book::LaneEntry, control::Control};
 
-/// How often what they have recorded is read.
-const EVERY: Duration = Duration::from_secs(2);
+/// How often the log tells which lanes are waited for.
+const TOLD: Duration = Duration::from_secs(60);
+/// So many of them.
+const NAMED: usize = 5;
 
 /// How far all lanes have to get, and whether those of others have.
 pub(crate) struct Elsewhere {
     /// The lanes of an instance that is dead come to this one after this time, and are then looked at themselves.
     session: Duration,
-    since: Option<Instant>,
+    since: Instant,
     /// Where the source's partitions ended when this instance was first seen not to have them all.
     goals: Option<HashMap<TopicPartition, Offset>>,
-    looked: Option<Instant>,
+    told: Instant,
 }
 
 impl Elsewhere {
     pub(crate) fn new(session: Duration) -> Self {
-        Self { session, since: None, goals: None, looked: None }
+        Self { session, since: Instant::now(), goals: None, told: Instant::now() }
     }
 
-    /// Whether every lane that is not this instance's has arrived, as far as its instance has recorded. Mostly it does not
-    /// ask, and says no.
-    pub(crate) async fn has_arrived(&mut self, control: &Control) -> bool {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        if since.elapsed() < self.session || self.looked.is_some_and(|at| at.elapsed() < EVERY) {
-            return false;
-        }
-        self.looked = Some(Instant::now());
-        let goals = match self.goals.take() {
-            Some(goals) => goals,
-            None => match goals(control).await {
-                Ok(Some(goals)) => goals,
-                Ok(None) => return false,
-                Err(error) => {
-                    debug!(%error, "where the lanes of others have to get is not known yet");
-                    return false;
-                }
-            },
-        };
-        let goals = self.goals.insert(goals);
-        match control.marks.recorded().await {
-            Ok(recorded) => goals.iter().all(|(at, goal)| {
-                control.marks.owns(at) || recorded.get(at).is_some_and(|position| position >= goal)
-            }),
-            Err(error) => {
-                debug!(%error, "how far the lanes of others are can't be read");
-                false
+    /// Whether every lane has arrived that this instance does not have, by what its instance has recorded.
+    pub(crate) async fn have_arrived(&mut self, control: &Control) -> bool {
+        if self.goals.is_none() {
+            match goals(control).await {
+                Ok(goals) => (self.goals, self.since) = (goals, Instant::now()),
+                Err(error) => debug!(%error, "where the lanes of others have to get is not known yet"),
             }
         }
+        let Some(goals) = self.goals.as_ref().filter(|_| self.since.elapsed() >= self.session) else {
+            return false;
+        };
+        let recorded = match control.marks.recorded().await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                debug!(%error, "how far the lanes of others are can't be read");
+                return false;
+            }
+        };
+        let waits: Vec<String> = {
+            let book = control.book();
+            let is_there = |at: &TopicPartition, goal: &Offset| {
+                // One that is ours has to be started first; one that is refused is refused by all.
+                book.lanes.get(at).is_some_and(LaneEntry::has_arrived)
+                    || recorded.get(at).is_some_and(|position| position >= goal)
+            };
+            let waits = goals.iter().filter(|(at, goal)| !is_there(at, goal));
+            waits.map(|(at, _)| at.to_string()).collect()
+        };
+        if !waits.is_empty() && self.told.elapsed() >= TOLD {
+            let first = waits[..waits.len().min(NAMED)].join(", ");
+            info!(lanes = waits.len(), first, "waiting for lanes that other instances of the link have");
+            self.told = Instant::now();
+        }
+        waits.is_empty()
     }
 }
 

@@ -2,19 +2,23 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use cluster_admin::{Isolation, Offsets};
 use mirror_types::{LaneId, Offset, Side, Stop, StopKind, TopicPartition};
+use offset_marks::control::{Event, EventKind};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
     Error,
-    book::{ClusterEntry, LaneEntry, LaneState},
+    book::{ClusterEntry, LaneEntry, LaneState, now_ms},
     control::Control,
     elsewhere::Elsewhere,
     slots::membership,
@@ -33,17 +37,24 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// What a request may take beyond its time before its error is there.
 const GRACE: Duration = Duration::from_secs(1);
+/// A target that has what its lane can't have written is a stranger's once that has been so for this long.
+const CERTAIN: Duration = Duration::from_secs(3);
+/// How often is read how far the lanes of others are, for a run that waits for them.
+const OTHERS_EVERY: Duration = Duration::from_secs(2);
 /// How often the gauges are brought up to date, and arrival is checked.
 const TURN: Duration = Duration::from_millis(250);
 
 /// Keeps the ends in the book.
 pub(crate) struct Ends {
     control: Arc<Control>,
+    /// With `until_caught_up`: whether all but the lanes of other instances have arrived, and whether those have.
+    waits: AtomicBool,
+    others_have: AtomicBool,
 }
 
 impl Ends {
     pub(crate) fn new(control: Arc<Control>) -> Self {
-        Self { control }
+        Self { control, waits: AtomicBool::new(false), others_have: AtomicBool::new(false) }
     }
 
     /// Runs until `shutdown`; with `until_caught_up`, until every lane has arrived. One cluster that does not
@@ -53,7 +64,25 @@ impl Ends {
             () = shutdown.cancelled() => Ok(()),
             () = self.keep_asking(Side::Source, SOURCE_EVERY) => unreachable!("it goes on for ever"),
             () = self.keep_asking(Side::Target, TARGET_EVERY) => unreachable!("it goes on for ever"),
+            ended = self.keep_asking_others() => ended,
             ended = self.turn() => ended,
+        }
+    }
+
+    fn have_arrived(&self) -> bool {
+        let taken = self.control.marks.taken();
+        self.control.book().have_arrived(taken)
+    }
+
+    /// Finds out whether the lanes of other instances have arrived; only goes on for ever.
+    async fn keep_asking_others(&self) -> Result<(), Error> {
+        let session = membership(&self.control.config, "", 0)?.session_timeout;
+        let mut elsewhere = Elsewhere::new(session);
+        loop {
+            tokio::time::sleep(OTHERS_EVERY).await;
+            if self.waits.load(Relaxed) && elsewhere.have_arrived(&self.control).await {
+                self.others_have.store(true, Relaxed);
+            }
         }
     }
 
@@ -70,27 +99,22 @@ impl Ends {
         let control = &self.control;
         let mut turn = interval(TURN);
         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let session = membership(&control.config, "", 0)?.session_timeout;
-        let (mut waits, mut elsewhere) = (false, Elsewhere::new(session));
         loop {
             turn.tick().await;
-            let arrived = {
+            {
                 let mut book = control.book();
                 book.turn();
                 control.metrics.show(&book, &control.budget);
-                book.have_arrived()
-            };
+            }
             let Some(patience) = control.config.until_caught_up else { continue };
-            if arrived {
-                if control.marks.owns_all() {
+            // In this order: what has come since is then seen.
+            let others = !control.marks.owns_all();
+            if self.have_arrived() {
+                if !others || self.others_have.load(Relaxed) {
                     return Ok(());
                 }
-                if !std::mem::replace(&mut waits, true) {
+                if !self.waits.swap(true, Relaxed) {
                     info!("caught up, but for lanes that other instances of the link have: waiting for them");
-                }
-                // A slot may have come meanwhile.
-                if elsewhere.has_arrived(control).await && control.book().have_arrived() {
-                    return Ok(());
                 }
             }
             let mut book = control.book();
@@ -139,7 +163,9 @@ impl Ends {
                 let mut book = control.book();
                 book.answered(side, cluster.name(), error);
                 self.note(&mut book.lanes, side, &ends);
-                self.judge(&mut book.lanes, suspects);
+                // One whose leader has not answered is as it was.
+                let asked = suspects.into_iter().filter(|(at, ..)| ends.contains_key(at)).collect();
+                self.judge(&mut book.lanes, asked);
             }
         }
     }
@@ -158,12 +184,30 @@ impl Ends {
         suspects: Vec<(TopicPartition, LaneId, Offset)>,
     ) {
         for (at, id, end) in suspects {
-            let Some(lane) = lanes.get_mut(&at).filter(|lane| lane.id == id && lane.is_beyond(end)) else {
-                continue;
-            };
-            let stop = foreign(&at, lane, end);
-            self.control.stop(&at, lane, stop);
+            let Some(lane) = lanes.get_mut(&at).filter(|lane| lane.id == id) else { continue };
+            if lane.unexplained_for(end) >= CERTAIN {
+                let stop = foreign(&at, lane, end);
+                self.diverged(&at, lane, stop);
+            }
         }
+    }
+
+    /// Stops a lane whose target is not what it wrote, and puts that on its record.
+    fn diverged(&self, at: &TopicPartition, lane: &mut LaneEntry, stop: Stop) {
+        let position = lane.position().unwrap_or(-1);
+        let event = Event {
+            topic: at.topic.to_string(),
+            partition: at.partition,
+            when: now_ms(),
+            kind: EventKind::Diverged,
+            from: position,
+            to: position,
+            words: stop.reason.clone(),
+        };
+        let marks = self.control.marks.clone();
+        // Nobody waits for it: the target may not answer now.
+        tokio::spawn(async move { marks.note(event).await });
+        self.control.stop(at, lane, stop);
     }
 
     fn partitions(&self, side: Side) -> Vec<TopicPartition> {
@@ -195,10 +239,10 @@ impl Ends {
                         if let Some(before) = lane.target_end.filter(|before| before > end)
                             && lane.state == LaneState::Running
                         {
-                            self.control.stop(at, lane, shrunk(at, &lane.target.clone(), before, *end));
+                            let stop = shrunk(at, &lane.target, before, *end);
+                            self.diverged(at, lane, stop);
                         }
-                        lane.target_end = Some(*end);
-                        lane.beyond = lane.is_beyond(*end).then_some(*end);
+                        lane.note_target(*end);
                         self.control.stage_metrics.marks.target_end(at, &lane.target.topic, *end);
                     }
                 }

@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -46,6 +46,8 @@ pub(crate) struct MarkBooks {
     /// Whether the group has this instance for a member, or has had.
     member: AtomicBool,
     slots: Mutex<BTreeMap<i32, Arc<Slot>>>,
+    /// How many slots were taken over so far.
+    taken: AtomicU64,
     /// Source topics that the link has begun to mirror, in whatever instance.
     begun: Mutex<HashSet<String>>,
 }
@@ -95,6 +97,7 @@ impl MarkBooks {
             lease: OnceLock::new(),
             member: AtomicBool::new(false),
             slots: Mutex::default(),
+            taken: AtomicU64::new(0),
             begun: Mutex::default(),
         }
     }
@@ -198,7 +201,9 @@ impl MarkBooks {
             state: Mutex::new(state),
             books: Mutex::default(),
         };
-        lock(&self.slots).insert(number, Arc::new(slot));
+        let mut slots = lock(&self.slots);
+        slots.insert(number, Arc::new(slot));
+        self.taken.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -256,6 +261,12 @@ impl MarkBooks {
     /// Whether a lane is this instance's to run.
     pub(crate) fn owns(&self, lane: &TopicPartition) -> bool {
         self.slot(lane).is_some()
+    }
+
+    /// How many slots have been taken over so far: whoever asks this first and then which are ours misses none.
+    pub(crate) fn taken(&self) -> u64 {
+        let _slots = lock(&self.slots);
+        self.taken.load(Relaxed)
     }
 
     /// Whether all lanes there can be are this instance's.

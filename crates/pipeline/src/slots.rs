@@ -125,7 +125,6 @@ impl Slots {
             match outcome {
                 Ok(()) => {
                     self.pending.remove(&slot);
-                    control.book().taken += 1;
                     taken = true;
                 }
                 Err(error) => trouble = Some(format!("slot {slot} can't be taken over: {error}")),

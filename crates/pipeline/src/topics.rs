@@ -20,7 +20,7 @@ use mirror_types::{Side, Stop, StopKind, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{Error, TopicSettings, control::Control, marks::NotOpened};
+use crate::{Error, TopicSettings, book::LaneState, control::Control, marks::NotOpened};
 
 /// After a look that failed, the next comes sooner than `topics.refresh`.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -190,9 +190,9 @@ impl Topics {
         targets: &cluster_admin::Topics,
     ) -> Result<(), Trouble> {
         let control = self.control.clone();
-        let taken = control.book().taken;
+        let taken = control.marks.taken();
         let mut trouble = None;
-        let mut wanted = Vec::new();
+        let (mut wanted, mut late) = (Vec::new(), None);
         let mended = self.targets_mended().await;
         self.stop_recreated().await?;
         self.learn_begun(routes).await?;
@@ -201,6 +201,7 @@ impl Topics {
                 Ok(source) => source,
                 Err(error) => {
                     debug!(topic, %error, "the source does not describe it now");
+                    late = Some(topic.clone());
                     continue;
                 }
             };
@@ -222,12 +223,21 @@ impl Topics {
                 Err(error) => trouble = Some(error),
             }
         }
+        let lanes: Vec<TopicPartition> = wanted.iter().map(|lane| lane.at.clone()).collect();
         self.start(first, wanted).await?;
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
         let mut book = control.book();
-        (book.first_look_done, book.looked) = (true, taken);
+        book.first_look_done = true;
+        // One whose source has no leader now, say, is started at another look.
+        let started =
+            |at: &TopicPartition| book.lanes.get(at).is_some_and(|lane| lane.state != LaneState::Starting);
+        let waits = lanes.iter().find(|at| control.marks.owns(at) && !started(at));
+        match late.or(waits.map(ToString::to_string)) {
+            None => book.looked = taken,
+            Some(late) => debug!(%late, "not all lanes could be started yet"),
+        }
         Ok(())
     }
 

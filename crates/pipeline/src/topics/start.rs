@@ -95,6 +95,11 @@ impl Topics {
         let mut begun = 0;
         for lane in wanted {
             let Some(Ready { begin, standing, book: marks }) = ready.remove(&lane.at) else { continue };
+            let source_end = ends.get(&lane.at).and_then(|end| end.as_ref().ok().copied());
+            if source_end.is_none() && control.config.until_caught_up.is_some() {
+                debug!(lane = %lane.at, "how far it has to get is not known yet");
+                continue;
+            }
             let Begin { position, from, pad, check, strict, anew } = begin;
             // The slot may have gone meanwhile.
             let Some(of_lane) = control.marks.of_lane(&lane.at, &marks) else { continue };
@@ -108,9 +113,9 @@ impl Topics {
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
             let progress = LaneProgress::starting_at(position);
-            let LaneStart { at, source_end, configs, source_topic_id: topic_id, .. } =
+            let LaneStart { at, source_end: begun_end, configs, source_topic_id: topic_id, .. } =
                 marks.ledger().start().clone();
-            let copied = at.source..source_end.unwrap_or(-1);
+            let copied = at.source..begun_end.unwrap_or(-1);
             let gap_cause = causes[&lane.at.topic];
             let padded = match gap_cause {
                 GapCause::Compaction if self.takes_padding(&lane.target.topic) => padded_before(&copied),
@@ -149,7 +154,7 @@ impl Topics {
             entry.source = Some(source.clone());
             entry.progress = Some(progress);
             entry.alone = (!lane.settings.shared).then_some((lane.settings.offsets, target_end));
-            entry.source_end = ends.get(&lane.at).and_then(|end| end.as_ref().ok().copied());
+            entry.source_end = source_end;
             // A slot may come later than the first look; its lanes are waited for, too.
             let was_there = self.old.contains(&lane.at.topic) && entry.goal.is_none();
             if first || was_there && control.config.until_caught_up.is_some() {

@@ -161,7 +161,7 @@ impl Backlog {
     }
 }
 
-/// The limit: the same batches and control records, in the same orders, with nothing read, decided or recorded.
+/// What the broker makes of the same batches and control records where nothing is read, decided or recorded: the mirror's limit.
 fn bare(runs: usize, target: &Cluster) -> Result<String> {
     let topic = "exact-bare";
     let broker = target.broker_ids()[0];
@@ -176,8 +176,9 @@ fn bare(runs: usize, target: &Cluster) -> Result<String> {
         target.delete_topic(topic)?;
     }
     Ok(format!(
-        "\nThe limit of the second, a loop that sends this broker the same batches and control records, in orders of the same \
-         size, and does nothing else: {} records/s, {} CPU-µs/record of the target broker.\n",
+        "\nFor comparison with the second, a loop that sends this broker the same batches and control records, of two partitions \
+         in an order over either of two connections, and does nothing else: {} records/s, {} CPU-µs/record of the target \
+         broker.\n",
         spread(&mut rates),
         spread(&mut costs)
     ))

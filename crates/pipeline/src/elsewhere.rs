@@ -77,13 +77,11 @@ async fn goals(control: &Control) -> Result<Option<HashMap<TopicPartition, Offse
         // Those that can't be routed have no lanes.
         Err(refused) => refused.rest,
     };
-    let partitions = |topic: &String| topics[topic.as_str()].as_ref().map_or(0, |found| found.partitions);
-    let all: Vec<TopicPartition> = routed
-        .keys()
-        .flat_map(|topic| {
-            (0..partitions(topic)).map(|partition| TopicPartition::new(topic.as_str(), partition))
-        })
-        .collect();
+    let mut all = Vec::new();
+    for topic in routed.keys() {
+        let Ok(found) = &topics[topic.as_str()] else { return Ok(None) };
+        all.extend((0..found.partitions).map(|partition| TopicPartition::new(topic.as_str(), partition)));
+    }
     if all.is_empty() {
         return Ok(Some(HashMap::new()));
     }

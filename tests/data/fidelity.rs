@@ -112,5 +112,8 @@ fn the_target_may_be_compressed_on_its_way() {
         let before = client::read_all(&source.props(), &name, client::Isolation::Uncommitted).unwrap();
         let after = client::read_all(&target.props(), &topic, client::Isolation::Uncommitted).unwrap();
         assert!(before == after, "{codec}");
+        let log = target.data_dir(1).unwrap().join(format!("{topic}-0/00000000000000000000.log"));
+        let size = log.metadata().unwrap().len();
+        assert!(size < 3000 * 700 / 2, "{codec}: {size} bytes");
     }
 }

@@ -40,6 +40,12 @@ fn after_a_known_load_every_metric_is_exact() {
     let daemon = config.run();
     let status = daemon.wait_for_records(150);
     daemon.wait_ready();
+    let counts_records = status["engine"] == "records";
+    // Batches that go on unopened count as they are: with a header, and a few bytes for each record.
+    let is_right = move |counted: f64, records: f64, bytes: f64| match counts_records {
+        true => counted == bytes,
+        false => (bytes..=bytes + 80.0 * records).contains(&counted),
+    };
     let at_rest = |daemon: &Daemon, expected: [(f64, f64, f64); 3]| {
         eventually("the gauges have caught up", || {
             let of = |name, p| of(daemon, name, &topic, p);
@@ -50,7 +56,10 @@ fn after_a_known_load_every_metric_is_exact() {
         for (partition, (records, bytes, end)) in (0..).zip(expected) {
             let metric = |name| of(daemon, name, &topic, partition);
             assert_eq!(metric("records_total"), Some(records), "{partition}");
-            assert_eq!(metric("bytes_total"), Some(bytes), "{partition}");
+            assert!(
+                metric("bytes_total").is_some_and(|counted| is_right(counted, records, bytes)),
+                "{partition}"
+            );
             for offset in ["position", "source_end_offset", "target_end_offset"] {
                 assert_eq!(metric(offset), Some(end), "{offset} {partition}");
             }
@@ -67,8 +76,8 @@ fn after_a_known_load_every_metric_is_exact() {
         }
     };
     at_rest(&daemon, [(100.0, 2400.0, 100.0), (50.0, 200.0, 50.0), (0.0, 0.0, 0.0)]);
-    assert_eq!(status["totals"]["bytes"], 2600);
-    assert_eq!(lane(&status, &topic, 1)["bytes"], 200);
+    assert!(is_right(status["totals"]["bytes"].as_f64().unwrap(), 150.0, 2600.0), "{status:#}");
+    assert!(is_right(lane(&status, &topic, 1)["bytes"].as_f64().unwrap(), 50.0, 200.0), "{status:#}");
     let seconds = [("topic", &*topic), ("target_topic", &*topic)];
     assert_eq!(daemon.metric("isomirror_replication_seconds_count", &seconds), Some(150.0));
     let version = [("version", env!("CARGO_PKG_VERSION"))];
@@ -120,7 +129,10 @@ fn while_the_target_is_away_lag_is_right_to_the_record() {
     // is busy.
     assert!((written - 2.0..written + 2.0).contains(&seconds), "{seconds}, not {written}");
     assert_eq!(of(&daemon, "lag_seconds", &topic, 0), Some(0.0));
-    assert_eq!(of(&daemon, "lag_bytes", &topic, 1), Some(70.0));
+    // 10 bytes each; in a batch that was not opened some more.
+    let each = if daemon.status()["engine"] == "records" { 10.0..=10.0 } else { 10.0..=90.0 };
+    let bytes = of(&daemon, "lag_bytes", &topic, 1).unwrap();
+    assert!(each.contains(&(bytes / 7.0)), "{bytes}");
     assert_eq!([lag(0), lag(1), lag(2)], [Some(0.0), Some(7.0), Some(3.0)]);
     assert_eq!(daemon.status()["totals"]["lag_records"], 10);
     eventually("the target is told to be away", || {

@@ -1,9 +1,9 @@
 //! Sources that are not plain: broker timestamps, transactions, compaction.
 
-use std::time::Duration;
+use std::{os::unix::fs::FileExt, time::Duration};
 
 use kafka_harness::{
-    Cluster, TestRecord,
+    Cluster, OLD_VERSION, TestRecord,
     client::{self, Isolation, ProduceOptions, TimestampType, Transaction},
     daemon::{Config, eventually},
     shared::{pair, unique},
@@ -157,4 +157,91 @@ fn a_compacted_source_with_holes_arrives_tombstones_and_all() {
     let keyed = |r: &kafka_harness::ReadRecord| (r.timestamp, r.key.clone(), r.value.clone());
     assert_eq!(arrived.iter().map(keyed).collect::<Vec<_>>(), seen.iter().map(keyed).collect::<Vec<_>>());
     assert_eq!(gaps, Some((end - seen.len() as i64) as f64));
+}
+
+/// Logs that are older than their brokers have messages of the formats before Kafka 0.11; brokers from 4.0 have none.
+#[test]
+fn messages_of_the_old_formats_arrive() {
+    let source = Cluster::builder().version(OLD_VERSION).start().unwrap();
+    let target = pair().1;
+    let name = unique("old-format");
+    for (format, codecs) in
+        [("0.9.0", &["none", "gzip", "snappy"][..]), ("0.10.2", &["none", "gzip", "snappy", "lz4"])]
+    {
+        let topic = format!("{name}-{format}");
+        create(&source, &topic, 2, &[("message.format.version", format)]);
+        for codec in codecs {
+            let records: Vec<_> = (0..2000_u32)
+                .map(|i| {
+                    let value = format!("{codec} {i}").repeat(i as usize % 9);
+                    record(
+                        (i % 2) as i32,
+                        Some(&i.to_be_bytes()),
+                        Some(value.as_bytes()),
+                        &[],
+                        T + i64::from(i),
+                    )
+                })
+                .collect();
+            let extra = vec![("enable.idempotence".to_owned(), "false".to_owned())];
+            let options = ProduceOptions { codec: Some((*codec).to_owned()), extra, ..Default::default() };
+            client::produce_with(&source.props(), &topic, &records, &options).unwrap();
+        }
+        // The topic was upgraded later: its log has both.
+        source.alter_topic_config(&topic, &[("message.format.version", "2.8")]).unwrap();
+        client::produce(&source.props(), &topic, &[record(0, None, Some(b"new"), &[("h", None)], T)])
+            .unwrap();
+    }
+
+    Config::new(&source, target, &format!("{name}-.*")).run_until_caught_up().expect(0);
+
+    for (format, count) in [("0.9.0", 3 * 2000 + 1), ("0.10.2", 4 * 2000 + 1)] {
+        let arrived = assert_same(&source, target, &format!("{name}-{format}"));
+        assert_eq!(arrived.values().map(Vec::len).sum::<usize>(), count, "{format}");
+        assert!(arrived[&0][0].0 == if format == "0.9.0" { -1 } else { T }, "the log had another format");
+    }
+}
+
+/// Changes a bit of a batch in a partition's log, as a bad disk does.
+fn damage(cluster: &Cluster, topic: &str, batch: usize) {
+    let folder = cluster.data_dir(1).unwrap().join(format!("{topic}-0"));
+    let path = folder.join("00000000000000000000.log");
+    let log = std::fs::read(&path).unwrap();
+    let mut at = 0;
+    for _ in 0..batch {
+        at += 12 + i32::from_be_bytes(log[at + 8..at + 12].try_into().unwrap()) as usize;
+    }
+    // In place: the broker has the file open.
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&[log[at + 100] ^ 4], at as u64 + 100).unwrap();
+}
+
+#[test]
+fn a_corrupt_batch_stops_its_lane_and_what_is_before_it_arrives() {
+    let (source, target) = pair();
+    let name = unique("corrupt");
+    // Batches that go on as they are, and small ones that are put together.
+    for (kind, count) in [("large", 20), ("small", 3)] {
+        let topic = format!("{name}-{kind}");
+        create(source, &topic, 2, &[]);
+        for _ in 0..4 {
+            client::produce(&source.props(), &topic, &vec![simple("k", &[7; 1000]); count]).unwrap();
+        }
+        client::produce(&source.props(), &topic, &[record(1, None, Some(b"whole"), &[], T)]).unwrap();
+        damage(source, &topic, 2);
+    }
+
+    let ended = Config::new(source, target, &format!("{name}-.*")).run_until_caught_up().expect(5);
+
+    for (kind, count) in [("large", 20), ("small", 3)] {
+        let topic = format!("{name}-{kind}");
+        let ends = client::end_offsets(&target.props(), &topic).unwrap();
+        assert_eq!(ends.into_values().collect::<Vec<_>>(), [2 * count, 1], "{kind}:\n{}", ended.log);
+        let named = |line: &str| {
+            line.contains("corrupt")
+                && line.contains(&format!("{topic}[0]"))
+                && line.contains(&format!(" {} ", 2 * count))
+        };
+        assert!(ended.log.lines().any(named), "{topic}, offset {}:\n{}", 2 * count, ended.log);
+    }
 }

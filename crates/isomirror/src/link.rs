@@ -29,10 +29,7 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
     LinkConfig {
         link: config.link.clone(),
         version: env!("CARGO_PKG_VERSION"),
-        engine: match config.engine {
-            config::Engine::Auto | config::Engine::Records => Engine::Records,
-            config::Engine::Batches => Engine::Batches,
-        },
+        engine: engine(config).0,
         source: endpoint(&config.source),
         target: endpoint(&config.target),
         group: config.group().to_owned(),
@@ -54,6 +51,19 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
             OnTrouble::Skip => RefusedPolicy::Skip,
         },
         until_caught_up,
+    }
+}
+
+/// What carries the records, and, where that is left to us, why it is not batches.
+pub fn engine(config: &Config) -> (Engine, Option<String>) {
+    match config.engine {
+        config::Engine::Records => (Engine::Records, None),
+        config::Engine::Batches => (Engine::Batches, None),
+        // What librdkafka can do and our own client can't.
+        config::Engine::Auto => match kafka_wire::Settings::new(config.source.kafka.iter()) {
+            Ok(_) => (Engine::Batches, None),
+            Err(error) => (Engine::Records, Some(format!("batches can't read the source: {error}"))),
+        },
     }
 }
 

@@ -83,6 +83,11 @@ impl Budget {
         self.limit / 2 / self.lanes.load(Relaxed).max(1)
     }
 
+    /// Bytes not in use.
+    pub fn free(&self) -> u64 {
+        self.limit.saturating_sub(self.used())
+    }
+
     /// Waits until some credit is given back, or `timeout`.
     pub fn wait(&self, timeout: Duration) {
         let guard = self.released.0.lock().expect("nothing panics under this lock");
@@ -101,15 +106,25 @@ impl LaneCredit {
         if bytes > 0 && all > 0 && all + bytes > self.budget.limit {
             return Err(Denied::BufferFull);
         }
+        Ok(self.take_what_came(bytes))
+    }
+
+    /// Takes what has come already: what is asked for goes by [`room`](Self::room), so there is hardly more.
+    pub fn take_what_came(&self, bytes: u64) -> Credit {
         self.budget.used.fetch_add(bytes, Relaxed);
         self.used.fetch_add(bytes, Relaxed);
-        Ok(Credit { budget: self.budget.clone(), lane: self.used.clone(), bytes })
+        Credit { budget: self.budget.clone(), lane: self.used.clone(), bytes }
     }
 
     /// Bytes that it may take now, as far as others do not take them first.
     pub fn room(&self) -> u64 {
         let (lane, all) = (self.used.load(Relaxed), self.budget.used.load(Relaxed));
         self.allowance(all).saturating_sub(lane).min(self.budget.limit.saturating_sub(all))
+    }
+
+    /// The link's buffer.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Bytes this lane holds.

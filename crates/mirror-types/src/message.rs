@@ -50,8 +50,9 @@ pub struct Acked {
     pub records: u64,
     /// Bytes that were mirrored: keys, values and headers, or batches as they are.
     pub bytes: u64,
-    /// Their timestamps, in milliseconds since the epoch, in order; of a batch that was not opened, the largest.
-    pub timestamps: Vec<i64>,
+    /// Their timestamps, in milliseconds since the epoch, in order, and how many records each is of; of a batch that was
+    /// not opened it is the largest.
+    pub timestamps: Vec<(i64, u64)>,
 }
 
 /// How a source partition is not what a lane has read any more.

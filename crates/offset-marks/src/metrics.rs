@@ -108,8 +108,9 @@ impl LaneMetrics {
         self.position.set(acked.next);
         self.target_end.set(acked.end.max(self.target_end.get()));
         let local = self.replication.local();
-        for timestamp in acked.timestamps.iter().filter(|t| **t >= 0) {
-            local.observe((now_ms - timestamp).max(0) as f64 / 1000.0);
+        for (timestamp, records) in acked.timestamps.iter().filter(|(timestamp, _)| *timestamp >= 0) {
+            let seconds = (now_ms - timestamp).max(0) as f64 / 1000.0;
+            (0..*records).for_each(|_| local.observe(seconds));
         }
         local.flush();
     }

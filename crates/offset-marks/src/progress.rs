@@ -66,7 +66,7 @@ impl LaneProgress {
         self.target_end.store(acked.end, Relaxed);
         self.records.fetch_add(acked.records, Relaxed);
         self.bytes.fetch_add(acked.bytes, Relaxed);
-        if let Some(timestamp) = acked.timestamps.last() {
+        if let Some((timestamp, _)) = acked.timestamps.last() {
             self.last_timestamp.store(*timestamp, Relaxed);
         }
         self.position.store(acked.next, Release);

@@ -303,7 +303,8 @@ impl Drafts {
         }
     }
 
-    /// Whether a batch that came unopened can go on so: all of it is the next, and nothing is known against it.
+    /// Whether a batch that came unopened can go on so: all of it is the next, nothing is known against it, and it is
+    /// compressed as was asked for.
     fn goes_as_it_is(&self, batch: &UnopenedBatch) -> bool {
         let limit = self.takes.max_message_bytes.and_then(|limit| usize::try_from(limit).ok());
         let place = self.course.place(batch.first);
@@ -311,6 +312,8 @@ impl Drafts {
             && (place == Place::Undeclared || self.course.runs_on(batch.count.into()))
             && batch.bytes.len() <= self.memory.batch_limit(limit.unwrap_or(usize::MAX))
             && !self.memory.has_verdict_in(batch.first..batch.next())
+            && (self.options.compression == Compression::None
+                || unopened::compression(batch) == Some(self.options.compression))
     }
 
     /// The first piece's batch as it is, unless something is to be done before.
@@ -521,7 +524,7 @@ impl Draft {
         self.offsets.extend(batch.first, batch.count as usize);
         self.acked.records = count;
         self.acked.bytes = batch.bytes.len() as u64;
-        self.acked.timestamps.push(batch.max_timestamp);
+        self.acked.timestamps.push((batch.max_timestamp, count));
         (self.acked.next, self.acked.end) = (batch.next(), target + count as Offset);
     }
 
@@ -534,7 +537,7 @@ impl Draft {
         self.offsets.push(source);
         self.acked.records += 1;
         self.acked.bytes += record.bytes();
-        self.acked.timestamps.push(record.timestamp());
+        self.acked.timestamps.push((record.timestamp(), 1));
         (self.acked.next, self.acked.end) = (source + 1, target + 1);
     }
 }

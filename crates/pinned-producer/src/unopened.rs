@@ -1,6 +1,6 @@
 //! Batches that came unopened: sent on under a header of ours, or opened where they can't be.
 
-use kafka_wire::records::{Batch, BatchError, Batches, Stamp};
+use kafka_wire::records::{Batch, BatchError, BatchHeader, Batches, Compression, Stamp};
 use mirror_types::{Header, Lane, RecordBatch, Stop, StopKind, UnopenedBatch};
 
 use crate::{batch_bytes::BatchBytes, standing::UNPACKED};
@@ -14,6 +14,11 @@ pub(crate) fn stamped(
 ) -> Result<BatchBytes, Stop> {
     let whole = whole(batch).and_then(|whole| whole.restamp(stamp, in_transaction));
     whole.map(BatchBytes::from).map_err(|error| corrupt(lane, batch, &error))
+}
+
+/// How its records are compressed.
+pub(crate) fn compression(batch: &UnopenedBatch) -> Option<Compression> {
+    BatchHeader::read(&batch.bytes)?.compression()
 }
 
 /// Its records.

@@ -388,6 +388,7 @@ impl Book {
         LinkStatus {
             link: config.link.clone(),
             version: config.version.to_owned(),
+            engine: config.engine.to_string(),
             uptime_seconds: self.started.elapsed().as_secs_f64(),
             phase: self.phase.to_owned(),
             ready: not_ready.is_empty(),

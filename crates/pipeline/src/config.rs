@@ -1,6 +1,6 @@
 //! Everything a link needs to know: plain data, from whatever the user's configuration file looks like.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use cluster_admin::Isolation;
 use kafka_rd::{LogContext, Properties};
@@ -26,6 +26,15 @@ pub enum Engine {
     Records,
     /// kafka-wire, in the batches that they were written in.
     Batches,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Records => "records",
+            Self::Batches => "batches",
+        })
+    }
 }
 
 /// What is set topic by topic.

@@ -9,6 +9,9 @@ pub struct LinkStatus {
     pub link: String,
     /// isomirror's version.
     pub version: String,
+    /// What carries the records: `batches` or `records`. Empty: the daemon is older than the word.
+    #[serde(default)]
+    pub engine: String,
     /// Seconds since the daemon started.
     pub uptime_seconds: f64,
     /// `starting`, `running`, `draining` or `stopped`.

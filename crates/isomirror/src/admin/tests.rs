@@ -50,6 +50,7 @@ fn status(lanes: Vec<LaneStatus>) -> LinkStatus {
     LinkStatus {
         link: "dc1-dc2".into(),
         version: "0.1.0".into(),
+        engine: "batches".into(),
         uptime_seconds: 75.0,
         phase: "running".into(),
         ready: true,

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     admin,
     cli::{Common, Output, RunArgs},
-    config::{Config, Engine},
+    config::Config,
     exit::{Exit, Failure},
     human, link, progress, systemd,
 };
@@ -97,19 +97,18 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
 }
 
 fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
-    let engine = match config.engine {
-        Engine::Auto => "records (auto: batches is new, and has to be asked for)",
-        Engine::Records => "records",
-        Engine::Batches => "batches",
-    };
+    let (engine, why) = link::engine(config);
     info!(
         link = config.link,
         source = config.source.name,
         target = config.target.name,
         group = config.group(),
-        engine,
+        %engine,
         "mirroring",
     );
+    if let Some(why) = why {
+        info!("engine = \"auto\" is records here: {why}");
+    }
     if let Some(server) = server {
         info!("status at http://{}/", server.local_addr());
     }

@@ -1,17 +1,32 @@
 //! Frames: a length of four bytes, and so many bytes.
+//!
+//! Small ones are cut out of what is read at a time. A large one (a fetch's) is read into a buffer of its own, which is
+//! used again once nobody holds a slice of it: making and clearing memory costs more than what is done with it.
 
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::lock;
 
 /// What is asked of the system at a time, at least.
 const READ: usize = 64 * 1024;
+/// The same behind a large frame, of which there is likely another: its beginning has to be moved.
+const PEEK: usize = 512;
 /// How much is made room for ahead of what has arrived, at most.
 const AHEAD: usize = 4 * 1024 * 1024;
+/// A frame that is longer has a buffer of its own.
+const LARGE: usize = 64 * 1024;
+/// Buffers that are kept for the next large frames.
+const KEPT: usize = 2;
 
 /// Bytes in several pieces, to be written in one go.
 pub(crate) struct Chunks(pub VecDeque<Bytes>);
@@ -50,6 +65,28 @@ impl Buf for Chunks {
 #[derive(Default)]
 pub(crate) struct Frames {
     buffer: BytesMut,
+    large: Option<Large>,
+    was_large: bool,
+    store: Arc<Store>,
+}
+
+/// A large frame that is arriving.
+struct Large {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+/// Where the buffers of large frames come from, and go.
+#[derive(Default)]
+pub(crate) struct Store {
+    kept: Mutex<Vec<Vec<u8>>>,
+    held: AtomicUsize,
+}
+
+/// A large frame that has arrived.
+struct Arrived {
+    bytes: Vec<u8>,
+    store: Arc<Store>,
 }
 
 /// A frame longer than what is taken.
@@ -59,33 +96,99 @@ pub(crate) struct TooLong {
 }
 
 impl Frames {
+    /// With buffers from there.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store, ..Self::default() }
+    }
+
     /// The next whole frame, without its length, if it has arrived.
     pub fn next(&mut self, max: usize) -> Result<Option<Bytes>, TooLong> {
+        if let Some(large) = &self.large {
+            if large.missing() > 0 {
+                return Ok(None);
+            }
+            let bytes = self.large.take().map(|large| large.bytes).unwrap_or_default();
+            return Ok(Some(self.store.hand_out(bytes)));
+        }
         let Some(length) = self.buffer.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes)) else {
             return Ok(None);
         };
-        if length as usize > max {
+        let frame = length as usize;
+        if frame > max {
             return Err(TooLong { length });
         }
-        if self.buffer.len() < 4 + length as usize {
-            return Ok(None);
+        self.was_large = frame > LARGE;
+        if self.buffer.len() >= 4 + frame {
+            self.buffer.advance(4);
+            return Ok(Some(self.buffer.split_to(frame).freeze()));
         }
-        self.buffer.advance(4);
-        Ok(Some(self.buffer.split_to(length as usize).freeze()))
+        if self.was_large {
+            self.buffer.advance(4);
+            let mut bytes = self.store.take(frame.min(AHEAD));
+            bytes.extend_from_slice(&self.buffer);
+            self.buffer.clear();
+            self.large = Some(Large { bytes, length: frame });
+        }
+        Ok(None)
     }
 
     /// Reads what has arrived, once; 0 is the end. May be cancelled without loss.
     pub async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
-        let missing = match self.buffer.first_chunk::<4>() {
-            Some(length) => (4 + u32::from_be_bytes(*length) as usize).saturating_sub(self.buffer.len()),
-            None => 0,
-        };
-        // Double at most, so that a large frame is copied a few times and not once a read.
-        let room = missing.min(AHEAD.max(self.buffer.len())).max(READ);
-        if self.buffer.capacity() - self.buffer.len() < room.min(READ) || self.buffer.is_empty() {
-            self.buffer.reserve(room);
+        if let Some(large) = &mut self.large {
+            if large.bytes.capacity() == large.bytes.len() {
+                // Double at most, so that it is copied a few times and not once a read.
+                large.bytes.reserve(large.missing().min(AHEAD.max(large.bytes.len())));
+            }
+            let missing = large.missing();
+            return from.read_buf(&mut (&mut large.bytes).limit(missing)).await;
         }
-        from.read_buf(&mut self.buffer).await
+        if self.buffer.capacity() - self.buffer.len() < READ {
+            self.buffer.reserve(READ);
+        }
+        let room = if self.was_large && self.buffer.is_empty() { PEEK } else { usize::MAX };
+        from.read_buf(&mut (&mut self.buffer).limit(room)).await
+    }
+}
+
+impl Large {
+    fn missing(&self) -> usize {
+        self.length - self.bytes.len()
+    }
+}
+
+impl Store {
+    /// Bytes of large frames of which somebody holds a slice.
+    pub fn held(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    fn take(&self, room: usize) -> Vec<u8> {
+        let mut bytes = lock(&self.kept).pop().unwrap_or_default();
+        bytes.reserve_exact(room);
+        bytes
+    }
+
+    fn hand_out(self: &Arc<Self>, bytes: Vec<u8>) -> Bytes {
+        self.held.fetch_add(bytes.capacity(), Relaxed);
+        Bytes::from_owner(Arrived { bytes, store: self.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Arrived {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        self.store.held.fetch_sub(self.bytes.capacity(), Relaxed);
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let mut kept = lock(&self.store.kept);
+        if kept.len() < KEPT && bytes.capacity() <= 2 * AHEAD {
+            bytes.clear();
+            kept.push(bytes);
+        }
     }
 }
 
@@ -126,7 +229,7 @@ mod tests {
                 while let Ok(Some(frame)) = frames.next(100) {
                     prop_assert!(frame.len() <= 100);
                 }
-                prop_assert!(frames.buffer.capacity() <= 2 * AHEAD);
+                prop_assert!(frames.buffer.capacity() <= 2 * READ);
             }
         }
     }
@@ -138,7 +241,40 @@ mod tests {
         assert_eq!(frames.next(1 << 20), Err(TooLong { length: 1 << 30 }));
         assert_eq!(frames.next(1 << 30), Ok(None));
         ready(&mut frames, &[0; 10]);
-        assert!(frames.buffer.capacity() <= 2 * AHEAD, "{}", frames.buffer.capacity());
+        let room = frames.large.as_ref().unwrap().bytes.capacity();
+        assert!(room <= AHEAD, "{room}");
+    }
+
+    #[test]
+    fn large_frames_are_cut_wherever_the_reads_end_and_their_buffers_used_again() {
+        let frame = |length: usize, fill: u8| {
+            let mut frame = (length as u32).to_be_bytes().to_vec();
+            frame.resize(4 + length, fill);
+            frame
+        };
+        let expected = [(LARGE + 1, 1), (3, 2), (2 * LARGE, 3), (2 * LARGE, 4), (AHEAD + LARGE, 5), (1, 6)];
+        let stream = expected.map(|(length, fill)| frame(length, fill)).concat();
+        for part in [PEEK - 1, READ, LARGE + 7, stream.len()] {
+            let (mut frames, mut found) = (Frames::default(), Vec::new());
+            let mut rest = &stream[..];
+            while !rest.is_empty() {
+                let mut arriving = &rest[..part.min(rest.len())];
+                let length = arriving.len();
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                runtime.block_on(frames.read(&mut arriving)).unwrap();
+                rest = &rest[length - arriving.len()..];
+                while let Some(frame) = frames.next(1 << 30).unwrap() {
+                    assert!(frame.iter().all(|byte| *byte == frame[0]));
+                    found.push((frame.len(), frame[0]));
+                    let held = frames.store.held();
+                    assert!(held <= 2 * (AHEAD + LARGE), "{held}");
+                }
+            }
+            assert_eq!(found, expected, "in reads of {part}");
+            assert_eq!(frames.store.held(), 0, "nobody holds a slice");
+            let kept = lock(&frames.store.kept).len();
+            assert_eq!(kept, 1, "one was enough for all");
+        }
     }
 
     #[test]

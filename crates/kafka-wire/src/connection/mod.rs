@@ -90,6 +90,11 @@ impl Connection {
         self.queue.shared.unwritten.load(Relaxed)
     }
 
+    /// Bytes of large answers that are kept in memory by whoever holds a slice of one: all of it, for a few bytes.
+    pub fn held(&self) -> usize {
+        self.queue.shared.frames.held()
+    }
+
     /// Until when the broker wants no request of us (KIP-219); requests sent sooner wait in the queue.
     pub fn throttled(&self) -> Duration {
         self.queue.shared.throttled()

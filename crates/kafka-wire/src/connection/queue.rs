@@ -20,7 +20,7 @@ use kafka_protocol::{
 };
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use super::{Answer, name};
+use super::{Answer, frame::Store, name};
 use crate::{Cause, Error, Sent, lock};
 
 /// Where the correlation id is in a request: after the length, the key and the version.
@@ -76,6 +76,8 @@ pub(super) struct Shared {
     closed: watch::Sender<bool>,
     /// Why it ended, where there is more to say than that it has.
     end: Mutex<Option<Cause>>,
+    /// The buffers of large answers.
+    pub frames: Arc<Store>,
     /// Nobody can send any more.
     pub finishing: AtomicBool,
     /// Wakes the read loop: there is something to wait for where there was nothing.
@@ -85,6 +87,7 @@ pub(super) struct Shared {
 impl Shared {
     pub fn new(address: Arc<str>, client_id: &str, max_frame: usize) -> Arc<Self> {
         Arc::new(Self {
+            frames: Arc::default(),
             address,
             client_id: StrBytes::from_string(client_id.to_owned()),
             owed: Mutex::default(),

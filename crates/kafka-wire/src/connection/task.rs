@@ -224,7 +224,7 @@ async fn read(
             None => (since + max_idle.unwrap_or(LONG), None),
         }
     };
-    let (mut frames, mut answers) = (Frames::default(), 0usize);
+    let (mut frames, mut answers) = (Frames::new(shared.frames.clone()), 0usize);
     let timer = sleep_until(deadline().0.into());
     tokio::pin!(timer);
     loop {

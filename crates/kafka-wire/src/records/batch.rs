@@ -3,10 +3,12 @@
 use bytes::{Buf, Bytes};
 use crc32c::crc32c;
 
+use super::old;
+
 /// How long a batch's header is, in bytes, with its base offset and length.
 pub const HEADER_LENGTH: usize = 61;
 /// What comes before what the length counts.
-const PREFIX: usize = 12;
+pub(super) const PREFIX: usize = 12;
 const MAGIC_AT: usize = 16;
 pub(super) const CRC_AT: usize = 17;
 /// The checksum covers all from here.
@@ -37,13 +39,13 @@ impl Compression {
 /// The header of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
-    /// The offset of the first record that was in it when it was written.
+    /// The offset of the first record that was in it when it was written; of an old message the last that is in it.
     pub base_offset: i64,
     /// How many bytes come after this length.
     pub batch_length: i32,
     /// The epoch of the leader that wrote it. Not covered by the checksum.
     pub partition_leader_epoch: i32,
-    /// The format, 2.
+    /// The format: 2, or 0 or 1 for a message from before Kafka 0.11, of which the fields below are made up.
     pub magic: i8,
     /// The CRC-32C of all from `attributes` on.
     pub crc: u32,
@@ -70,14 +72,6 @@ pub struct BatchHeader {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// A batch of the message formats before Kafka 0.11, which is not read.
-    #[error("the batch at offset {base_offset} has the old message format {magic}")]
-    OldFormat {
-        /// Its base offset.
-        base_offset: i64,
-        /// Its format.
-        magic: i8,
-    },
     /// A length that no batch has.
     #[error("the batch at offset {base_offset} claims a length of {length}")]
     Length {
@@ -199,7 +193,10 @@ pub struct Batch {
 impl Batch {
     /// Whether the checksum fits: all that it covers is as it was written.
     pub fn check_crc(&self) -> Result<(), BatchError> {
-        let found = crc32c(self.bytes.get(CRC_FROM..).unwrap_or_default());
+        let found = match self.header.magic {
+            2 => crc32c(self.bytes.get(CRC_FROM..).unwrap_or_default()),
+            _ => old::checksum(&self.bytes),
+        };
         let BatchHeader { base_offset, crc: expected, .. } = self.header;
         if found == expected { Ok(()) } else { Err(BatchError::Checksum { base_offset, expected, found }) }
     }
@@ -252,19 +249,17 @@ impl Iterator for Batches {
 fn read_batch(rest: &mut Bytes) -> Option<Result<Batch, BatchError>> {
     let (mut offset, mut length) = (rest.get(..8)?, rest.get(8..PREFIX)?);
     let (base_offset, length, magic) = (offset.get_i64(), length.get_i32(), *rest.get(MAGIC_AT)? as i8);
-    if (0..2).contains(&magic) {
-        return Some(Err(BatchError::OldFormat { base_offset, magic }));
-    }
     let whole = usize::try_from(length).ok().and_then(|length| length.checked_add(PREFIX));
-    let Some(whole) = whole.filter(|whole| magic == 2 && *whole >= HEADER_LENGTH) else {
+    let least = if (0..2).contains(&magic) { MAGIC_AT } else { HEADER_LENGTH };
+    let Some(whole) = whole.filter(|whole| (0..=2).contains(&magic) && *whole >= least) else {
         return Some(Err(BatchError::Length { base_offset, length }));
     };
     if rest.len() < whole {
         return None;
     }
     let bytes = rest.split_to(whole);
-    let header = BatchHeader::read(&bytes)?;
-    Some(Ok(Batch { header, bytes }))
+    let header = if magic == 2 { BatchHeader::read(&bytes) } else { old::header(&bytes) };
+    Some(header.map(|header| Batch { header, bytes }).ok_or(BatchError::Length { base_offset, length }))
 }
 
 const _: () = assert!(CRC_AT + 4 == CRC_FROM && CRC_FROM < HEADER_LENGTH);

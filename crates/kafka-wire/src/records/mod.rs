@@ -1,10 +1,12 @@
 //! Record batches (magic 2, KIP-98) as they are in a log: their headers without a copy, their records when
-//! they are asked for; and as they are made. No bytes make any of it panic.
+//! they are asked for; and as they are made. Messages of the formats before are read too. No bytes make any of
+//! it panic.
 
 mod batch;
 mod build;
 mod codec;
 mod crc;
+mod old;
 mod record;
 mod restamp;
 

@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes};
 use super::{
     Batch, BatchError,
     codec::{Failure, decompress},
+    old,
 };
 
 /// A header of a record.
@@ -58,6 +59,9 @@ impl Record {
 impl Batch {
     /// The batch's records, decompressed to no more than `limit` bytes. The checksum is not looked at.
     pub fn records(&self, limit: usize) -> Result<Records, BatchError> {
+        if self.header.magic < 2 {
+            return Ok(Records { old: old::records(self, limit)?.into_iter(), ..Records::default() });
+        }
         let base_offset = self.header.base_offset;
         let code = self.header.attributes & 7;
         let compression = self.header.compression().ok_or(BatchError::Compression { base_offset, code })?;
@@ -71,18 +75,21 @@ impl Batch {
             log_append_time: self.header.is_log_append_time().then_some(self.header.max_timestamp),
             left: self.header.record_count,
             rest: bytes,
+            old: Vec::new().into_iter(),
         })
     }
 }
 
 /// The records of a batch, in their order. Ends after the first error.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Records {
     base_offset: i64,
     base_timestamp: i64,
     log_append_time: Option<i64>,
     left: i32,
     rest: Bytes,
+    /// Those of a message of the formats before.
+    old: std::vec::IntoIter<Record>,
 }
 
 impl Iterator for Records {
@@ -91,7 +98,7 @@ impl Iterator for Records {
     fn next(&mut self) -> Option<Self::Item> {
         if self.left <= 0 {
             let reason = match self.left {
-                0 if self.rest.is_empty() => return None,
+                0 if self.rest.is_empty() => return self.old.next().map(Ok),
                 0 => "there are bytes after the last",
                 _ => "their count is negative",
             };

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
+use bytes::Bytes;
 use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, To};
 use mirror_types::{Fetched as Handed, LaneId, SourceChange};
 use tokio::{sync::mpsc, time::Instant};
@@ -21,10 +22,15 @@ use crate::stops;
 
 /// How long a broker may wait until there is something: also how soon a new lane is read.
 const WAIT: Duration = Duration::from_millis(250);
-/// How soon a lane is looked at again that waits for the buffer.
+/// How soon a lane is looked at again that waits for the buffer; doubles, up to [`SELDOM`], while none has room.
 const AGAIN: Duration = Duration::from_millis(5);
-/// An answer that took this long, and was full, was too small.
-const LONG: Duration = Duration::from_millis(30);
+const SELDOM: Duration = Duration::from_millis(40);
+/// Bytes that are asked for at once, as long as answers come soon: more than fits the processor's caches costs more.
+const ASK: u64 = 2 * 1024 * 1024;
+/// The least that is asked for at once.
+const LEAST: u64 = 64 * 1024;
+/// A full answer that was waited for this long was too small for the way that it has: the next may be twice as large.
+const LONG: Duration = Duration::from_millis(20);
 
 type Key = (Arc<str>, i32);
 
@@ -45,8 +51,14 @@ pub(super) struct BrokerReader {
     session: Option<FetchSession>,
     /// Lanes that are not in the session: they wait for the buffer.
     waiting: VecDeque<Key>,
-    /// When the request on its way was sent.
-    asked: Instant,
+    /// How soon they are looked at again.
+    again: Duration,
+    /// Bytes to ask for at once.
+    ask: u64,
+    /// Since when an answer is waited for.
+    waiting_since: Option<Instant>,
+    /// Whether what comes is copied, so that it does not keep its whole answer in memory.
+    copying: bool,
 }
 
 impl BrokerReader {
@@ -56,8 +68,19 @@ impl BrokerReader {
         orders: mpsc::UnboundedReceiver<Order>,
         back: mpsc::UnboundedSender<Back>,
     ) -> Self {
-        let (lanes, waiting) = (HashMap::new(), VecDeque::new());
-        Self { shared, broker, orders, back, lanes, session: None, waiting, asked: Instant::now() }
+        Self {
+            shared,
+            broker,
+            orders,
+            back,
+            lanes: HashMap::new(),
+            session: None,
+            waiting: VecDeque::new(),
+            again: AGAIN,
+            ask: ASK,
+            waiting_since: None,
+            copying: false,
+        }
     }
 
     /// Runs until nobody gives orders any more.
@@ -83,9 +106,10 @@ impl BrokerReader {
             self.see_to_waiting().await;
             let options = self.options();
             let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) else {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(self.again).await;
                 continue;
             };
+            self.waiting_since.get_or_insert_with(Instant::now);
             let fetched = tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
@@ -96,7 +120,6 @@ impl BrokerReader {
                     None => return,
                 },
                 fetched = session.fetch(&options) => fetched,
-                () = tokio::time::sleep(AGAIN), if !self.waiting.is_empty() => continue,
             };
             match fetched {
                 Ok(fetched) => self.took(fetched).await,
@@ -141,6 +164,7 @@ impl BrokerReader {
     fn send_all_away(&mut self, error: &Error) {
         debug!(broker = self.broker, %error, "can't be read from");
         self.session = None;
+        self.waiting_since = None;
         self.waiting.clear();
         for (key, lane) in self.lanes.drain() {
             self.shared.client.forget(&key.0);
@@ -162,24 +186,37 @@ impl BrokerReader {
     }
 
     fn options(&self) -> FetchOptions {
-        let max_bytes = i32::try_from(self.shared.prefetch).unwrap_or(i32::MAX);
-        let max_wait = if self.waiting.is_empty() { WAIT } else { AGAIN };
+        let max_wait = if self.waiting.is_empty() { WAIT } else { self.again };
+        let max_bytes = i32::try_from(self.room()).unwrap_or(i32::MAX);
         FetchOptions { isolation: self.shared.isolation, max_wait, min_bytes: 1, max_bytes }
     }
 
-    /// Hands on what waits, and reads on where there is room.
+    /// Bytes to ask for now: what comes counts as in use when it has come, so all brokers together must not bring more
+    /// than there is room for.
+    fn room(&self) -> u64 {
+        let lane = self.lanes.values().next();
+        let free = lane.map_or(0, |lane| lane.lane.credit.budget().free());
+        let brokers = self.shared.readers.load(Relaxed).max(1);
+        self.ask.min(free / brokers).max(LEAST)
+    }
+
+    /// Reads on where there is room.
     async fn see_to_waiting(&mut self) {
-        for _ in 0..self.waiting.len() {
+        let waited = self.waiting.len();
+        for _ in 0..waited {
             let Some(key) = self.waiting.pop_front() else { break };
             self.hand_on(&key).await;
             self.read_on(key);
         }
+        let none_has_room = waited > 0 && self.waiting.len() == waited;
+        self.again = if none_has_room { (self.again * 2).min(SELDOM) } else { AGAIN };
     }
 
     /// The lane's next records are asked for with the next request, if there is room for them.
     fn read_on(&mut self, key: Key) {
+        let most = if self.lanes.len() == 1 { self.ask } else { self.ask / 2 };
         let (Some(lane), Some(session)) = (self.lanes.get(&key), &mut self.session) else { return };
-        match lane.next_fetch().filter(|_| lane.pieces.is_empty()) {
+        match lane.next_fetch(most) {
             Some(from) => session.set(from),
             None => {
                 session.remove(&key.0, key.1);
@@ -189,37 +226,39 @@ impl BrokerReader {
     }
 
     async fn took(&mut self, fetched: Vec<Fetched>) {
-        let was_long = self.asked.elapsed() >= LONG;
+        let waited = self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let bytes: u64 = fetched.iter().map(|fetched| fetched.records.len() as u64).sum();
+        if bytes >= self.ask / 4 * 3 {
+            let most = self.shared.prefetch.max(LEAST);
+            self.ask =
+                if waited >= LONG { self.ask * 2 } else { self.ask.min(ASK.max(self.ask / 2)) }.min(most);
+        }
+        if let Some(lane) = self.lanes.values().next() {
+            let held = self.session.as_ref().map_or(0, |session| session.connection().held() as u64);
+            self.copying = held > lane.lane.credit.budget().used() + self.shared.prefetch;
+        }
         let mut keys = Vec::with_capacity(fetched.len());
         for fetched in fetched {
             let key = (fetched.topic.clone(), fetched.partition);
-            if self.take(&key, fetched, was_long).await {
+            if self.take(&key, fetched).await {
                 keys.push(key);
             }
         }
-        // Where there is room for more already, that is asked for before this is handed on.
-        let mut later = Vec::new();
-        for key in keys {
-            let (Some(lane), Some(session)) = (self.lanes.get(&key), &mut self.session) else { continue };
-            match lane.next_fetch() {
-                Some(from) => session.set(from),
-                None => _ = session.remove(&key.0, key.1),
-            }
-            later.push(key);
+        // More is asked for before this is handed on.
+        for key in &keys {
+            self.read_on(key.clone());
         }
         let options = self.options();
         if let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) {
-            self.asked = Instant::now();
             session.send(&options);
         }
-        for key in later {
-            self.hand_on(&key).await;
-            self.read_on(key);
+        for key in &keys {
+            self.hand_on(key).await;
         }
     }
 
     /// Takes what was fetched of a lane. False: the lane is not read here any more.
-    async fn take(&mut self, key: &Key, fetched: Fetched, was_long: bool) -> bool {
+    async fn take(&mut self, key: &Key, fetched: Fetched) -> bool {
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.from == fetched.asked) else {
             return false;
         };
@@ -246,21 +285,21 @@ impl BrokerReader {
             return false;
         }
         lane.tries = 0;
-        let bytes = fetched.records.len();
-        if was_long && bytes >= lane.max_bytes as usize / 4 * 3 {
-            let most = i32::try_from(self.shared.prefetch).unwrap_or(i32::MAX);
-            lane.max_bytes = lane.max_bytes.saturating_mul(2).min(most);
-        }
-        let cut = cut(fetched.records, fetched.aborted, Place { next: lane.from, position: lane.position });
+        let records = match self.copying {
+            true => Bytes::copy_from_slice(&fetched.records),
+            false => fetched.records,
+        };
+        let cut = cut(records, fetched.aborted, Place { next: lane.from, position: lane.position });
         for (cause, offsets) in cut.gaps() {
             self.shared.metrics.gap(lane.at(), cause, offsets);
         }
-        if let Some(needed) = cut.needs.and_then(|needed| i32::try_from(needed).ok()) {
-            lane.max_bytes = lane.max_bytes.max(needed);
-        }
+        lane.needs = lane.needs.max(cut.needs.unwrap_or(0) as u64);
         lane.from = cut.pieces.last().map_or(lane.from, |last| last.next);
         lane.epochs.extend(cut.epochs);
-        lane.pieces.extend(cut.pieces);
+        for piece in cut.pieces {
+            let credit = lane.lane.credit.take_what_came(piece.content.cost());
+            lane.pieces.push_back((piece, credit));
+        }
         if let Some((offset, error)) = cut.corrupt {
             // What is before it goes on first.
             self.hand_on(key).await;
@@ -289,12 +328,10 @@ impl BrokerReader {
         }
     }
 
-    /// Hands on what was read of a lane, as far as throttle and buffer let it.
+    /// Hands on what was read of a lane, as the throttle lets it.
     async fn hand_on(&mut self, key: &Key) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
-        while let Some(piece) = lane.pieces.front() {
-            let Ok(credit) = lane.lane.credit.take(piece.content.cost()) else { return };
-            let Some(piece) = lane.pieces.pop_front() else { return };
+        while let Some((piece, credit)) = lane.pieces.pop_front() {
             if let Some(throttle) = &self.shared.throttle {
                 tokio::time::sleep(throttle.delay(piece.content.bytes())).await;
             }

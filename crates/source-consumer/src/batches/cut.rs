@@ -112,6 +112,9 @@ impl Cutter {
     fn take(&mut self, batch: Batch) -> Result<(), BatchError> {
         let header = batch.header;
         let end = header.next_offset();
+        if header.magic < 2 {
+            return self.take_old(batch, end);
+        }
         while let Some(aborted) = self.aborted.next_if(|aborted| aborted.first_offset <= header.last_offset())
         {
             self.aborting.insert(aborted.producer_id);
@@ -147,6 +150,22 @@ impl Cutter {
             self.next = end;
             return Ok(());
         }
+        self.put_together(batch, end)
+    }
+
+    /// A message from before Kafka 0.11: which offsets are in it, from the last one's on, is known when it is opened.
+    fn take_old(&mut self, batch: Batch, end: Offset) -> Result<(), BatchError> {
+        if end <= self.next {
+            return Ok(());
+        }
+        let reached = self.together.last().map_or(self.handed, |last| last.header.next_offset());
+        if reached < self.next {
+            self.flush()?;
+        }
+        self.put_together(batch, end)
+    }
+
+    fn put_together(&mut self, batch: Batch, end: Offset) -> Result<(), BatchError> {
         let codec = |batch: &Batch| batch.header.attributes & 7;
         let differs = self.together.last().is_some_and(|last| codec(last) != codec(&batch));
         if differs || self.bytes + batch.bytes.len() > TOGETHER {
@@ -168,15 +187,17 @@ impl Cutter {
                 self.hand_on_unopened(one, one.header.next_offset());
             }
             several => {
-                let mut records = RecordBatch::default();
-                for batch in several {
-                    if let Err(error) = self.open(batch, &mut records) {
-                        // None of them goes on, and nothing behind them.
-                        self.next = self.handed;
-                        return Err(error);
+                let (mut records, mut next) = (RecordBatch::default(), self.handed);
+                let compacted = self.cut.compacted;
+                for (at, batch) in several.iter().enumerate() {
+                    if let Err(error) = self.open(batch, next, &mut records) {
+                        // What is before it goes on, and nothing behind.
+                        (self.cut.compacted, self.next) = (compacted, next);
+                        self.together = several[..at].to_vec();
+                        return self.flush().and(Err(error));
                     }
+                    next = batch.header.next_offset();
                 }
-                let next = several.last().map_or(self.handed, |last| last.header.next_offset());
                 self.hand_on(Content::Records(records), next);
             }
         }
@@ -208,11 +229,11 @@ impl Cutter {
         self.handed = next;
     }
 
-    /// Adds a batch's records, but for those that were handed on before.
-    fn open(&mut self, batch: &Batch, into: &mut RecordBatch) -> Result<(), BatchError> {
+    /// Adds a batch's records, from `next` on.
+    fn open(&mut self, batch: &Batch, next: Offset, into: &mut RecordBatch) -> Result<(), BatchError> {
         batch.check_crc()?;
         into.packed_as(batch.header.attributes as u8 & 7);
-        let mut next = batch.header.base_offset.max(self.handed);
+        let mut next = if batch.header.magic < 2 { next } else { batch.header.base_offset.max(next) };
         for record in batch.records(UNPACKED)? {
             let record = record?;
             if record.offset < next {

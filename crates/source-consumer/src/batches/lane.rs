@@ -3,13 +3,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use kafka_wire::FetchFrom;
-use mirror_types::{Offset, SourceLane, TopicPartition};
+use mirror_types::{Credit, Offset, SourceLane, TopicPartition};
 
 use super::cut::Piece;
 use crate::epochs::Epochs;
-
-/// Bytes that are asked for at once, until it shows that more are worth it.
-const AT_ONCE: i32 = 1024 * 1024;
 
 /// A lane that is read, by one broker's reader at a time.
 #[derive(Debug)]
@@ -29,10 +26,10 @@ pub(super) struct ReadLane {
     pub(super) leader_epoch: i32,
     /// Those of the batches that were read.
     pub(super) epochs: Epochs,
-    /// Bytes to ask for at once.
-    pub(super) max_bytes: i32,
+    /// Bytes of its largest batch, as far as one is known that needs more than was asked for.
+    pub(super) needs: u64,
     /// What was read and not yet handed on.
-    pub(super) pieces: VecDeque<Piece>,
+    pub(super) pieces: VecDeque<(Piece, Credit)>,
     /// How often a broker was looked for since records came.
     pub(super) tries: u32,
 }
@@ -53,7 +50,7 @@ impl ReadLane {
             from,
             leader_epoch: -1,
             epochs: Epochs::default(),
-            max_bytes: AT_ONCE,
+            needs: 0,
             pieces: VecDeque::new(),
             tries: 0,
         }
@@ -63,15 +60,19 @@ impl ReadLane {
         &self.lane.at
     }
 
-    /// Whether more is to be asked for, as far as the buffer goes: then what to ask for.
-    pub(super) fn next_fetch(&self) -> Option<FetchFrom> {
-        let waiting: u64 = self.pieces.iter().map(|piece| piece.content.cost()).sum();
-        let room = self.lane.credit.room().saturating_sub(waiting);
+    /// What to ask for next: so many bytes at most, and as many as there is room for. None: there is room for less than
+    /// is worth it.
+    pub(super) fn next_fetch(&self, most: u64) -> Option<FetchFrom> {
+        let credit = &self.lane.credit;
+        let (most, room, part) = (most.max(self.needs), credit.room(), credit.budget().part());
         // Whoever holds nothing may always have something: a batch that is larger than the buffer, say.
-        let enough = room >= self.max_bytes as u64 / 2 || waiting == 0 && self.lane.credit.used() == 0;
-        enough.then(|| FetchFrom {
+        let bytes = match credit.used() {
+            0 => room.max(part).max(self.needs),
+            _ => Some(room).filter(|room| *room >= (most.min(part) / 2).max(self.needs))?,
+        };
+        Some(FetchFrom {
             topic_id: self.id,
-            max_bytes: self.max_bytes,
+            max_bytes: i32::try_from(bytes.min(most)).unwrap_or(i32::MAX),
             leader_epoch: self.leader_epoch,
             last_fetched_epoch: self.epochs.last(),
             ..FetchFrom::new(self.at().topic.clone(), self.at().partition, self.from)

@@ -11,7 +11,13 @@ mod cut;
 mod lane;
 mod place;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use kafka_rd::Properties;
 use kafka_wire::{Client, Isolation, Purpose, Settings};
@@ -58,6 +64,8 @@ struct Shared {
     output: mpsc::Sender<Fetched>,
     events: mpsc::Sender<LaneEvent>,
     metrics: Metrics,
+    /// How many brokers are read from.
+    readers: AtomicU64,
 }
 
 /// A lane that its reader has let go of.
@@ -86,6 +94,7 @@ impl BatchConsumer {
             output,
             events,
             metrics,
+            readers: AtomicU64::new(0),
         };
         Ok(Self { shared: Arc::new(shared), commands })
     }
@@ -164,6 +173,7 @@ impl Readers {
                 let reader = self.brokers.entry(broker).or_insert_with(|| {
                     let (orders, to_read) = mpsc::unbounded_channel();
                     let (shared, back) = (self.shared.clone(), self.to_back.clone());
+                    shared.readers.fetch_add(1, Relaxed);
                     self.tasks.spawn(BrokerReader::new(shared, broker, to_read, back).run());
                     orders
                 });

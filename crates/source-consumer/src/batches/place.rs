@@ -109,7 +109,8 @@ impl Shared {
             return false;
         }
         let _ = self.events.send(LaneEvent::Lost { lane: lane.lane.id, gap }).await;
-        lane.pieces.push_back(Piece { content: Content::Records(RecordBatch::default()), next: low });
+        let nothing = Piece { content: Content::Records(RecordBatch::default()), next: low };
+        lane.pieces.push_back((nothing, lane.lane.credit.take_what_came(0)));
         lane.from = low;
         lane.epochs = Epochs::default();
         true

@@ -36,6 +36,7 @@ fn status() -> LinkStatus {
     LinkStatus {
         link: "dc1-dc2".into(),
         version: "0.1.0".into(),
+        engine: "batches".into(),
         uptime_seconds: 7_500.0,
         phase: "running".into(),
         ready: false,

@@ -149,12 +149,14 @@ fn a_batch_that_is_cut_off_ends_it_and_is_left() {
 }
 
 #[test]
-fn old_formats_and_bad_lengths_are_errors_that_end_it() {
-    let mut old = encode(TheirCompression::None).to_vec();
-    old[16] = 1;
-    let mut batches = Batches::new(old.into());
-    assert!(matches!(batches.next(), Some(Err(BatchError::OldFormat { magic: 1, .. }))));
-    assert!(batches.next().is_none());
+fn unknown_formats_and_bad_lengths_are_errors_that_end_it() {
+    for magic in [1, 3, 0xff] {
+        let mut other = encode(TheirCompression::None).to_vec();
+        other[16] = magic;
+        let mut batches = Batches::new(other.into());
+        assert!(matches!(batches.next(), Some(Err(BatchError::Length { base_offset: 0, .. }))));
+        assert!(batches.next().is_none());
+    }
     for length in [-1, 0, 48, i32::MIN] {
         let mut bad = encode(TheirCompression::None).to_vec();
         bad[8..12].copy_from_slice(&length.to_be_bytes());

@@ -14,15 +14,16 @@ use kafka_harness::{
     process::cpu_seconds,
 };
 use kafka_wire::{
-    Client, ProduceBatch, ProduceOptions, Purpose, Settings, To, TxnMarker,
+    ProduceBatch, ProduceOptions, Purpose, To, TxnMarker,
     records::{BatchBuilder, Compression, Stamp, restamped},
 };
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::{
     mirrors::{isomirror, release_binary},
-    report::median,
-    watch,
+    run::watch,
+    stats::{Spread, shown},
+    wire::client as wire,
 };
 
 /// The heading of its section in RESULTS.md.
@@ -119,24 +120,18 @@ fn compared(runs: usize, source: &Cluster, target: &Cluster, mut both: [Backlog;
     }
     let mut text = format!("\n| | {} |\n|---|{}\n", FIGURES.join(" | "), "---:|".repeat(FIGURES.len()));
     let mut medians = Vec::new();
-    for Backlog { what, figures, .. } in &mut both {
-        let cells = figures.each_mut().map(|of| spread(of));
-        writeln!(text, "| {what} | {} |", cells.join(" | "))?;
-        medians.push(figures.each_ref().map(|of| median(of)));
+    for Backlog { what, figures, .. } in &both {
+        let spreads = figures.each_ref().map(|of| spread(of));
+        writeln!(text, "| {what} | {} |", spreads.map(|of| of.to_string()).join(" | "))?;
+        medians.push(spreads.map(|of| of.median));
     }
     let ratio = |of: usize| format!("{:.2}", medians[1][of] / medians[0][of]);
     writeln!(text, "| ratio | {} |", (0..FIGURES.len()).map(ratio).collect::<Vec<_>>().join(" | "))?;
     Ok(text)
 }
 
-fn shown(value: f64) -> String {
-    if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
-}
-
-/// Median, minimum and maximum.
-fn spread(of: &mut [f64]) -> String {
-    of.sort_by(f64::total_cmp);
-    format!("{} ({}–{})", shown(median(of)), shown(of[0]), shown(of[of.len() - 1]))
+fn spread(of: &[f64]) -> Spread {
+    Spread::of(of.iter().copied()).expect("a run")
 }
 
 impl Backlog {
@@ -147,8 +142,8 @@ impl Backlog {
         let broker = target.broker_ids()[0];
         let broker_before = target.cpu_seconds(broker)?;
         let started = Instant::now();
-        let process = isomirror(&config)?;
-        let watched = watch(&process, target, self.topic, offsets.unsigned_abs(), started)?;
+        let mut process = isomirror(&config)?;
+        let watched = watch(&mut process, target, self.topic, offsets.unsigned_abs(), started)?;
         let cpu = [cpu_seconds(process.pid())?, target.cpu_seconds(broker)? - broker_before];
         process.stop();
         target.delete_topic(self.topic)?;
@@ -179,8 +174,8 @@ fn bare(runs: usize, target: &Cluster) -> Result<String> {
         "\nFor comparison with the second, a loop that sends this broker the same batches and control records, of two partitions \
          in an order over either of two connections, and does nothing else: {} records/s, {} CPU-µs/record of the target \
          broker.\n",
-        spread(&mut rates),
-        spread(&mut costs)
+        spread(&rates),
+        spread(&costs)
     ))
 }
 
@@ -218,13 +213,6 @@ async fn orders(target: &Cluster, topic: &'static str) -> Result<()> {
     let (one, other) = tokio::join!(tokio::spawn(over(0)), tokio::spawn(over(1)));
     one??;
     other?
-}
-
-fn wire(cluster: &Cluster) -> Result<Client> {
-    let props = cluster.props();
-    let settings = Settings::new(props.iter().map(|(k, v)| (k.as_str(), v.as_str())))
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    Ok(Client::new(settings))
 }
 
 /// Each of some records in one partition, by many producers at a time: each waits longest for its markers.
@@ -270,8 +258,8 @@ fn start_at_a_billion(source: &Cluster, target: &Cluster) -> Result<String> {
     let said = words.split("about ").nth(1).and_then(|rest| rest.split(" at ").next());
     let said = said.with_context(|| format!("check does not say how long it takes:\n{words}"))?.to_owned();
     let started = Instant::now();
-    let process = isomirror(&config)?;
-    let watched = watch(&process, target, topic, START as u64 + 1000, started)?;
+    let mut process = isomirror(&config)?;
+    let watched = watch(&mut process, target, topic, START as u64 + 1000, started)?;
     process.stop();
     let rate = START as f64 / watched.seconds / 1e6;
     Ok(format!(
@@ -324,8 +312,8 @@ fn idle() -> Result<String> {
             .target_property("session.timeout.ms", "20000");
         let config = lines.iter().fold(config, |config, line| config.topics(line));
         let started = Instant::now();
-        let process = isomirror(&config)?;
-        watch(&process, target, topic, 1000, started)?;
+        let mut process = isomirror(&config)?;
+        watch(&mut process, target, topic, 1000, started)?;
         // Until the last marks are written.
         std::thread::sleep(Duration::from_secs(10));
         let bytes = || [source, target].map(|cluster| cluster.proxy(1).bytes()).map(|(up, down)| up + down);

@@ -17,7 +17,7 @@ use kafka_harness::{
 };
 use rdkafka::Message;
 
-use crate::report::median;
+use crate::stats::median;
 use contender::{Contender, MIRROR_MAKER_2};
 use traffic::{Dice, Group, Writer};
 

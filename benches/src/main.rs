@@ -1,91 +1,119 @@
-//! isomirror against MirrorMaker 2: two real clusters, one backlog, each mirror in turn, several times.
+//! isomirror against other mirrors, and against what the brokers can do: two real clusters, one backlog, each mirror in turn,
+//! several times.
 //!
-//! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures and
-//! writes `benches/RESULTS.md`. Medians are what to quote: the machine is shared. `--failover` counts instead what consumers
-//! read again on the target, `--exactness` measures what the promises cost; each writes only the section on that.
+//! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures all, and writes
+//! `benches/RESULTS.md`, its plots, and every run in `benches/results.json`. `--parts`, `--shapes` and `--mirrors` measure a
+//! part of it again, in the place of what was there. `--failover` counts instead what consumers read again on the target,
+//! `--exactness` measures what the promises cost; each writes only the section on that.
 
+mod bare;
+mod clusters;
 mod exactness;
 mod failover;
+mod idle;
+mod latency;
+mod load;
 mod mirrors;
+mod plots;
 mod report;
+mod results;
+mod run;
 mod shapes;
+mod stats;
+mod wire;
 
 use std::{
     fs,
-    path::Path,
-    time::{Duration, Instant},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, ensure};
-use clap::Parser;
-use kafka_harness::{
-    Cluster, client,
-    process::{cpu_seconds, status_bytes},
-};
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use mirrors::{Mirror, Running};
-use shapes::Shape;
+use clusters::{Pair, ensure_room};
+use latency::Load;
+use mirrors::Mirror;
+use results::{Results, replace};
+use shapes::{BACKLOG, SHAPES, Shape};
 
-/// Measure isomirror and MirrorMaker 2 on the same backlog.
+/// Measure isomirror and other mirrors on the same backlogs.
 #[derive(Parser)]
 struct Args {
     /// Counted runs of each mirror on each shape.
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Which shapes: 1k, 100b, partitions, backlog.
-    #[arg(long, value_delimiter = ',', default_value = "1k,100b,partitions,backlog")]
+    /// Which parts.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["backlogs", "latency", "idle"])]
+    parts: Vec<Part>,
+    /// Which backlogs; all unless given.
+    #[arg(long, value_delimiter = ',', default_values = SHAPES.map(|shape| shape.name))]
     shapes: Vec<String>,
-    /// Leave MirrorMaker 2 out.
-    #[arg(long)]
-    alone: bool,
-    /// Bytes of the backlog of shape `backlog`, in GB.
-    #[arg(long, default_value_t = 4)]
-    backlog_gb: u64,
+    /// Which mirrors, as far as a part has them; all unless given.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    mirrors: Vec<Mirror>,
+    /// Size of each backlog but the long one, in GB of keys, values and headers.
+    #[arg(long, default_value_t = 2.0)]
+    gb: f64,
+    /// Size of the long backlog, in GB.
+    #[arg(long, default_value_t = 10.0)]
+    backlog_gb: f64,
+    /// For how long a latency is measured, after half as long for warming up.
+    #[arg(long, default_value_t = 60.0)]
+    latency_seconds: f64,
+    /// For how long idle partitions are watched.
+    #[arg(long, default_value_t = 60.0)]
+    idle_seconds: f64,
     /// Instead: what consumers read again and miss on the target, over so many failovers.
     #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "10")]
     failover: Option<usize>,
     /// Instead: what the promises cost, in so many runs of each.
     #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "5", conflicts_with = "failover")]
     exactness: Option<usize>,
-    /// Write benches/RESULTS.md.
+    /// Write benches/RESULTS.md, with what belongs to it, after each shape; otherwise it is printed at the end.
     #[arg(long)]
     write: bool,
+    /// Where RESULTS.md and the rest are, instead of benches/.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Own>,
 }
 
-/// One mirror's run over one backlog.
-#[derive(Debug, Clone)]
-pub struct Run {
-    /// Process start to the last record on the target, in seconds.
-    pub seconds: f64,
-    /// Process start to the first record on the target, in seconds.
-    pub first: f64,
-    /// User and system time of the mirror's process, with its start, in seconds.
-    pub cpu: f64,
-    /// The same, from the first record on.
-    pub cpu_running: f64,
-    /// Peak resident memory of the mirror's process, in bytes.
-    pub peak_rss: u64,
-    /// CPU of the target broker meanwhile, in seconds.
-    pub target_cpu: f64,
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Backlogs.
+    Backlogs,
+    /// End-to-end latencies, at parts of the throughputs that were measured.
+    Latency,
+    /// Idle partitions.
+    Idle,
+    /// Nothing: the report is made again of what was measured before.
+    None,
+}
+
+/// What this program calls itself for.
+#[derive(Subcommand)]
+enum Own {
+    /// The bare loop.
+    #[command(hide = true)]
+    Bare(bare::Bare),
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md");
-    let old = fs::read_to_string(&path).unwrap_or_default();
-    let text = match (args.failover, args.exactness) {
-        (Some(times), _) => {
-            report::with_section(&old, failover::HEADING, &failover::run(times, &command_line())?)
-        }
-        (_, Some(runs)) => {
-            report::with_section(&old, exactness::HEADING, &exactness::run(runs, &command_line())?)
-        }
-        (None, None) => {
-            [exactness::HEADING, failover::HEADING].iter().fold(speed(&args)?, |text, heading| {
-                report::with_section(&text, heading, report::section_of(&old, heading))
-            })
-        }
+    if let Some(Own::Bare(bare)) = &args.command {
+        return bare.run();
+    }
+    let dir = args.dir.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
+    let (heading, section) = match (args.failover, args.exactness) {
+        (Some(times), _) => (failover::HEADING, failover::run(times, &command_line())?),
+        (_, Some(runs)) => (exactness::HEADING, exactness::run(runs, &command_line())?),
+        (None, None) => return Bench::new(args, dir)?.run(),
     };
+    let path = dir.join(report::FILE);
+    let text = report::with_section(&fs::read_to_string(&path).unwrap_or_default(), heading, &section);
     println!("{text}");
     if args.write {
         fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
@@ -93,92 +121,147 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Measures all shapes; returns the report.
-fn speed(args: &Args) -> Result<String> {
-    let source = Cluster::builder().full_jit().heap("1g").start().context("source cluster")?;
-    let target = Cluster::builder().full_jit().heap("1g").start().context("target cluster")?;
-    let mut results = Vec::new();
-    for name in &args.shapes {
-        let shape = Shape::named(name, args.backlog_gb)?;
-        shape.load(&source)?;
-        let mirrors: &[Mirror] = match args.alone || !shape.against_peer {
-            true => &[Mirror::Isomirror],
-            false => &[Mirror::Isomirror, Mirror::MirrorMaker2],
-        };
-        let mut runs = vec![Vec::new(); mirrors.len()];
-        for n in 0..args.runs {
-            for (mirror, runs) in mirrors.iter().zip(&mut runs) {
-                let run = measure(*mirror, &shape, &source, &target)?;
-                eprintln!("{name} run {}/{} {}: {run:?}", n + 1, args.runs, mirror.name());
-                runs.push(run);
-            }
-        }
-        source.delete_topic(shape.topic)?;
-        results.extend(mirrors.iter().zip(runs).map(|(mirror, runs)| (shape.clone(), *mirror, runs)));
-    }
-    Ok(report::text(&results, &command_line()))
-}
-
+/// What was called, without what does not change the figures.
 fn command_line() -> String {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--write").collect();
+    let mut args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--write").collect();
+    if let Some(at) = args.iter().position(|arg| arg == "--dir") {
+        args.drain(at..(at + 2).min(args.len()));
+    }
     let release = if cfg!(debug_assertions) { "" } else { "--release " };
     format!("cargo run {release}-p isomirror-benches -- --write {}", args.join(" ")).trim_end().to_owned()
 }
 
-fn measure(mirror: Mirror, shape: &Shape, source: &Cluster, target: &Cluster) -> Result<Run> {
-    // The topic is there beforehand for both, so that neither pays for making it.
-    target.create_topic(shape.topic, shape.partitions, 1, &[])?;
-    let broker = target.broker_ids()[0];
-    let broker_before = target.cpu_seconds(broker)?;
-    let started = Instant::now();
-    let process = mirror.start(shape, source, target)?;
-    let watched = watch(&process, target, shape.topic, shape.records, started)?;
-    let Watched { seconds, first, cpu_first } = watched;
-    let cpu = cpu_seconds(process.pid())?;
-    let run = Run {
-        seconds,
-        first,
-        cpu,
-        cpu_running: cpu - cpu_first,
-        peak_rss: status_bytes(process.pid(), "VmHWM:")?,
-        target_cpu: target.cpu_seconds(broker)? - broker_before,
-    };
-    process.stop();
-    target.delete_topic(shape.topic)?;
-    Ok(run)
+/// The whole benchmark, or the part of it that was asked for.
+struct Bench {
+    args: Args,
+    dir: PathBuf,
+    results: Results,
+    command: String,
+    /// When it began, in seconds since 1970.
+    session: u64,
 }
 
-/// What is seen of a run on its target.
-struct Watched {
-    /// From the start to the last record, in seconds.
-    seconds: f64,
-    /// From the start to the first record, in seconds.
-    first: f64,
-    /// The process' user and system time up to there, in seconds.
-    cpu_first: f64,
-}
+impl Bench {
+    fn new(args: Args, dir: PathBuf) -> Result<Self> {
+        ensure!(args.runs > 0, "no runs, no medians");
+        let session = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(Self { results: Results::read(&dir)?, dir, command: command_line(), session, args })
+    }
 
-/// Waits until a topic of the target holds so many offsets.
-fn watch(
-    process: &Running,
-    target: &Cluster,
-    topic: &str,
-    offsets: u64,
-    started: Instant,
-) -> Result<Watched> {
-    let limit = Duration::from_secs(900);
-    let mut first = None;
-    loop {
-        let there: u64 = client::end_offsets(&target.props(), topic)?.values().map(|end| *end as u64).sum();
-        if there > 0 && first.is_none() {
-            first = Some((started.elapsed().as_secs_f64(), cpu_seconds(process.pid())?));
+    fn run(mut self) -> Result<()> {
+        let shapes = self.args.shapes.iter().map(|name| Shape::named(name)).collect::<Result<Vec<_>>>()?;
+        for part in self.args.parts.clone() {
+            match part {
+                Part::Backlogs => self.backlogs(&shapes)?,
+                Part::Latency => self.latency()?,
+                Part::Idle => self.idle()?,
+                Part::None => self.save()?,
+            }
         }
-        if let Some((first, cpu_first)) = first
-            && there >= offsets
-        {
-            return Ok(Watched { seconds: started.elapsed().as_secs_f64(), first, cpu_first });
+        if !self.args.write {
+            println!("{}", report::text(&self.results));
         }
-        ensure!(started.elapsed() < limit, "{topic}: not done in {limit:?}:\n{}", process.log());
-        std::thread::sleep(Duration::from_millis(if first.is_none() { 20 } else { 100 }));
+        Ok(())
+    }
+
+    fn backlogs(&mut self, shapes: &[Shape]) -> Result<()> {
+        let pair = Pair::start()?;
+        for shape in shapes {
+            let gb = if shape.name == BACKLOG { self.args.backlog_gb } else { self.args.gb };
+            ensure_room((gb * 1e9) as u64)?;
+            let loaded = load::load(shape, gb, &pair.source)?;
+            run::measure(Mirror::Bare, shape, &loaded, &pair)?;
+            let mirrors = self.those_of(&Mirror::ON_BACKLOGS);
+            let runs = self.in_turns(&mirrors, shape.name, |mirror| {
+                Ok(vec![run::measure(mirror, shape, &loaded, &pair)?])
+            })?;
+            pair.clean(None)?;
+            replace(
+                self.results.shapes.entry(shape.name.to_owned()).or_default(),
+                self.session,
+                &self.command,
+                runs,
+            );
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    fn latency(&mut self) -> Result<()> {
+        let pair = Pair::start()?;
+        // It does not count: for brokers that are warm.
+        latency::measure(Mirror::Bare, self.rate(Load::High)?, self.args.latency_seconds, &pair)?;
+        for load in Load::ALL {
+            let rate = self.rate(load)?;
+            let mut mirrors = self.those_of(&latency::MIRRORS);
+            mirrors.retain(|mirror| load.is_for(*mirror));
+            let seconds = self.args.latency_seconds;
+            let runs = self.in_turns(&mirrors, load.title(), |mirror| {
+                Ok(vec![latency::measure(mirror, rate, seconds, &pair)?])
+            })?;
+            replace(self.results.latency.entry(load).or_default(), self.session, &self.command, runs);
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Records a second of a load, by what was measured before.
+    fn rate(&self, load: Load) -> Result<f64> {
+        let (mirror, part) = load.part();
+        let series = self.results.on(latency::SHAPE, mirror);
+        let rates = series
+            .and_then(|of| stats::Spread::of(of.runs.iter().map(|run| run.records as f64 / run.running())));
+        let Some(rates) = rates else {
+            bail!(
+                "the load is a part of the throughput of {} on shape {}: measure that before",
+                mirror.title(),
+                latency::SHAPE
+            )
+        };
+        Ok(rates.median * part)
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        let pair = Pair::start()?;
+        let mirrors = self.those_of(&idle::MIRRORS);
+        let seconds = self.args.idle_seconds;
+        let runs = self.in_turns(&mirrors, "idle partitions", |mirror| {
+            idle::PARTITIONS.map(|count| idle::measure(mirror, count, seconds, &pair)).into_iter().collect()
+        })?;
+        replace(&mut self.results.idle, self.session, &self.command, runs);
+        self.save()
+    }
+
+    /// Those of a part's mirrors that were asked for.
+    fn those_of(&self, all: &[Mirror]) -> Vec<Mirror> {
+        let asked = &self.args.mirrors;
+        all.iter().copied().filter(|mirror| asked.is_empty() || asked.contains(mirror)).collect()
+    }
+
+    /// One run of each mirror after the other, again and again.
+    fn in_turns<T: std::fmt::Debug>(
+        &self,
+        mirrors: &[Mirror],
+        what: &str,
+        mut measure: impl FnMut(Mirror) -> Result<Vec<T>>,
+    ) -> Result<Vec<(Mirror, Vec<T>)>> {
+        let mut all: Vec<(Mirror, Vec<T>)> = mirrors.iter().map(|mirror| (*mirror, Vec::new())).collect();
+        for n in 1..=self.args.runs {
+            for (mirror, runs) in &mut all {
+                let new = measure(*mirror)?;
+                eprintln!("{what} {n}/{} {}: {new:?}", self.args.runs, mirror.title());
+                runs.extend(new);
+            }
+        }
+        Ok(all)
+    }
+
+    fn save(&self) -> Result<()> {
+        if !self.args.write {
+            return Ok(());
+        }
+        self.results.write(&self.dir)?;
+        let old = fs::read_to_string(self.dir.join(report::FILE)).unwrap_or_default();
+        report::write(&self.results, &old, &[failover::HEADING, exactness::HEADING], &self.dir)
     }
 }

@@ -1,89 +1,140 @@
 //! The mirrors: how each is configured and started.
 
+mod mirror_maker;
+
 use std::{
-    fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use kafka_harness::{
     Cluster,
     daemon::{self, Config},
-    dist::{Dist, target_dir},
+    dist::target_dir,
     process::Process,
 };
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::shapes::Shape;
+pub use self::mirror_maker::mirror_maker_2;
+use crate::{load::Loaded, shapes::Shape};
 
-/// Who mirrors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who mirrors, and what there is to compare mirrors with. In the order of the report's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mirror {
-    /// The release build of this workspace, with `limits.buffer` at its default, 64 MiB.
-    Isomirror,
-    /// Apache Kafka's, in dedicated mode, with the settings in `MIRROR_MAKER_2`.
-    MirrorMaker2,
+    /// The release build of this workspace, with `engine = "batches"`; all else at its default.
+    Batches,
+    /// The same with `engine = "records"`.
+    Records,
+    /// Apache Kafka's MirrorMaker 2, in dedicated mode, tuned.
+    Mm2,
+    /// The same with its defaults.
+    Mm2Default,
+    /// Apache Kafka's first MirrorMaker, tuned.
+    Mm1,
+    /// The bare loop.
+    Bare,
+    /// Its first half: what the source broker does.
+    FetchOnly,
+    /// Its second half: what the target broker does.
+    ProduceOnly,
+    /// No mirror: what is produced to the source is consumed there. For latencies only.
+    None,
 }
 
-/// Counts MirrorMaker's runs, for names of their own.
-static RUN: AtomicU32 = AtomicU32::new(0);
-
-/// A mirror that runs.
-pub struct Running {
-    process: Process,
-    _dir: TempDir,
+/// What a mirror is to be good at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Many records.
+    Throughput,
+    /// Early records.
+    Latency,
 }
-
-/// MirrorMaker 2 as its users tune it: two tasks for two cores, larger batches, nothing but records. `SRC` and `DST`
-/// stand for aliases that are new in each run: it keeps its positions in topics named after them, and a second run
-/// under the same names would find nothing left to do.
-pub const MIRROR_MAKER_2: &str = "\
-clusters = SRC, DST
-SRC->DST.enabled = true
-DST->SRC.enabled = false
-tasks.max = 2
-replication.factor = 1
-checkpoints.topic.replication.factor = 1
-heartbeats.topic.replication.factor = 1
-offset-syncs.topic.replication.factor = 1
-offset.storage.replication.factor = 1
-status.storage.replication.factor = 1
-config.storage.replication.factor = 1
-replication.policy.class = org.apache.kafka.connect.mirror.IdentityReplicationPolicy
-sync.topic.configs.enabled = false
-sync.topic.acls.enabled = false
-emit.heartbeats.enabled = false
-emit.checkpoints.enabled = false
-refresh.topics.interval.seconds = 5
-SRC.consumer.auto.offset.reset = earliest
-DST.producer.batch.size = 131072
-DST.producer.linger.ms = 10
-SRC->DST.producer.override.batch.size = 131072
-SRC->DST.producer.override.linger.ms = 10
-";
 
 impl Mirror {
+    /// Those that mirror a backlog, and its limits.
+    pub const ON_BACKLOGS: [Self; 8] = [
+        Self::Batches,
+        Self::Records,
+        Self::Mm2,
+        Self::Mm2Default,
+        Self::Mm1,
+        Self::Bare,
+        Self::FetchOnly,
+        Self::ProduceOnly,
+    ];
+
     /// For tables.
-    pub fn name(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
-            Mirror::Isomirror => "isomirror (records)",
-            Mirror::MirrorMaker2 => "MirrorMaker 2 (3.9.1)",
+            Self::Batches => "isomirror, batches",
+            Self::Records => "isomirror, records",
+            Self::Mm2 => "MirrorMaker 2, tuned",
+            Self::Mm2Default => "MirrorMaker 2, defaults",
+            Self::Mm1 => "MirrorMaker 1",
+            Self::Bare => "the bare loop",
+            Self::FetchOnly => "source broker alone",
+            Self::ProduceOnly => "target broker alone",
+            Self::None => "no mirror",
         }
     }
 
-    /// Starts it on a shape.
-    pub fn start(self, shape: &Shape, source: &Cluster, target: &Cluster) -> Result<Running> {
+    /// How many offsets the target has once all is there.
+    pub fn offsets(self, loaded: &Loaded) -> u64 {
         match self {
-            Mirror::Isomirror => isomirror(&Config::new(source, target, shape.topic)),
-            Mirror::MirrorMaker2 => {
-                let properties = format!("{MIRROR_MAKER_2}SRC->DST.topics = {}\n", shape.topic);
-                Ok(mirror_maker_2(&properties, source, target)?.0)
-            }
+            // What ends transactions, and what was aborted, has offsets there, too.
+            Self::Batches | Self::Records => loaded.offsets,
+            Self::Bare => loaded.records + loaded.aborted,
+            _ => loaded.records,
         }
     }
+
+    /// Starts it on a shape's topic.
+    pub fn start(self, goal: Goal, shape: &Shape, source: &Cluster, target: &Cluster) -> Result<Running> {
+        let topic = shape.topic();
+        let bare = |what: &str| -> Result<Running> {
+            let mut command = Command::new(std::env::current_exe()?);
+            let addresses = [source, target].map(Cluster::internal_bootstrap);
+            command.args(["bare", what]).args(addresses).arg(&topic);
+            Running::spawn(command, TempDir::new()?)
+        };
+        match self {
+            Self::Batches => with_engine("batches", source, target, &topic),
+            Self::Records => with_engine("records", source, target, &topic),
+            Self::Mm2 => mirror_maker::tuned(goal, shape.compression).start(&topic, source, target),
+            Self::Mm2Default => mirror_maker::defaults().start(&topic, source, target),
+            Self::Mm1 => mirror_maker::mirror_maker_1(&topic, shape.compression, source, target),
+            Self::Bare => bare("copy"),
+            Self::FetchOnly => bare("fetch"),
+            Self::ProduceOnly => bare("produce"),
+            Self::None => bail!("that is no mirror"),
+        }
+    }
+}
+
+/// How the mirrors are configured, for the report.
+pub fn configurations() -> String {
+    format!(
+        "isomirror has its defaults, for throughput and for latency (`limits.buffer = \"64MiB\"`, `offsets = \"identical\"`), \
+         and its `engine`. The bare loop fetches up to 16 MiB at a time, 1 MiB a partition, and has up to 5 requests on their \
+         way to the target; it has one thread.\n\n{}",
+        mirror_maker::configurations()
+    )
+}
+
+fn with_engine(engine: &str, source: &Cluster, target: &Cluster, topic: &str) -> Result<Running> {
+    // The defaults, and not what makes tests quick.
+    let config = Config::new(source, target, topic)
+        .topics("refresh = \"5s\"")
+        .target_property("session.timeout.ms", "20000");
+    let (dir, path) = config.write();
+    let mut command = daemon::isomirror_at(&release_binary()?);
+    command.env("ISOMIRROR__ENGINE", engine).arg("run").arg(path);
+    Running::spawn(command, dir)
 }
 
 /// Starts the release build of isomirror.
@@ -94,28 +145,17 @@ pub fn isomirror(config: &Config) -> Result<Running> {
     Running::spawn(command, dir)
 }
 
-/// Starts MirrorMaker 2 with these properties and the clusters' addresses; returns its alias of the source, too.
-pub fn mirror_maker_2(properties: &str, source: &Cluster, target: &Cluster) -> Result<(Running, String)> {
-    let run = RUN.fetch_add(1, Relaxed);
-    let (from, to) = (format!("a{run}"), format!("b{run}"));
-    let text = format!(
-        "{properties}SRC.bootstrap.servers = {}\nDST.bootstrap.servers = {}\n",
-        source.bootstrap(),
-        target.bootstrap(),
-    );
-    let dir = TempDir::new()?;
-    let path = dir.path().join("mm2.properties");
-    fs::write(&path, text.replace("SRC", &from).replace("DST", &to))?;
-    let mut command = Dist::get(kafka_harness::MAIN_VERSION)?.mirror_maker_command()?;
-    command.args(["-Xmx1g", "org.apache.kafka.connect.mirror.MirrorMaker"]).arg(path);
-    Ok((Running::spawn(command, dir)?, from))
-}
-
 /// The release build of this workspace.
-pub fn release_binary() -> Result<std::path::PathBuf> {
+pub fn release_binary() -> Result<PathBuf> {
     let path = target_dir().join("release/isomirror");
     let built = Path::exists(&path).then_some(path);
     built.context("target/release/isomirror is not built: cargo build --release -p isomirror")
+}
+
+/// A mirror that runs.
+pub struct Running {
+    process: Process,
+    _dir: TempDir,
 }
 
 impl Running {
@@ -133,6 +173,14 @@ impl Running {
     /// The end of its log.
     pub fn log(&self) -> String {
         self.process.log_tail()
+    }
+
+    /// An error, if it has ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        match self.process.ended() {
+            None => Ok(()),
+            Some(status) => bail!("it ended by itself ({status}):\n{}", self.log()),
+        }
     }
 
     /// Ends it.

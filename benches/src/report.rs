@@ -1,127 +1,193 @@
-//! The report: medians, spread, and ratios of medians, as Markdown.
+//! The report, made of all that was measured: nothing in it is typed by hand.
 
-use std::fmt::Write as _;
+mod has_to_reach;
+mod section;
+mod tables;
 
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context, Result};
+
+pub use self::section::{section_of, with_section};
 use crate::{
-    Run,
-    mirrors::{MIRROR_MAKER_2, Mirror},
-    shapes::Shape,
+    idle, latency,
+    mirrors::{Mirror, configurations},
+    plots::{self, Bars},
+    results::Results,
+    run::Run,
+    shapes::{SHAPES, Shape},
+    stats::{Spread, shown},
 };
 
-type Results = [(Shape, Mirror, Vec<Run>)];
+/// The report's file.
+pub const FILE: &str = "RESULTS.md";
+/// Where its plots are, beside it.
+const PLOTS: &str = "plots";
 
 /// A figure of a run.
-type Figure = (&'static str, fn(&Shape, &Run) -> f64, usize);
+pub struct Figure {
+    /// For tables: what, and in which unit.
+    pub title: &'static str,
+    /// How it is found.
+    pub of: fn(&Run) -> f64,
+}
 
-const FIGURES: [Figure; 9] = [
-    ("records/s, whole run", |shape, run| shape.records as f64 / run.seconds, 0),
-    ("records/s, from the first record", |shape, run| shape.records as f64 / (run.seconds - run.first), 0),
-    ("MB/s, from the first record", |shape, run| shape.bytes() as f64 / 1e6 / (run.seconds - run.first), 1),
-    ("CPU-s/GB, with its start", |shape, run| run.cpu / (shape.bytes() as f64 / 1e9), 2),
-    ("CPU-s/GB, from the first record", |shape, run| run.cpu_running / (shape.bytes() as f64 / 1e9), 2),
-    ("CPU-µs/record, with its start", |shape, run| run.cpu / shape.records as f64 * 1e6, 2),
-    ("peak RSS, MB", |_, run| run.peak_rss as f64 / 1e6, 0),
-    ("time to first record, s", |_, run| run.first, 2),
-    ("target broker, CPU-s/GB", |shape, run| run.target_cpu / (shape.bytes() as f64 / 1e9), 2),
+/// What was carried in a second, without the start.
+pub const THROUGHPUT: Figure =
+    Figure { title: "MB/s, from the first record", of: |run| run.bytes as f64 / 1e6 / run.running() };
+/// What it cost, with the start.
+pub const CPU: Figure = Figure { title: "CPU-s/GB, with its start", of: |run| run.cpu / run.gb() };
+/// What it cost the target.
+pub const TARGET_CPU: Figure =
+    Figure { title: "target broker, CPU-s/GB", of: |run| run.target_cpu / run.gb() };
+/// The most memory that it had.
+pub const PEAK_RSS: Figure = Figure { title: "peak RSS, MB", of: |run| run.peak_rss as f64 / 1e6 };
+/// How long it took to get going.
+pub const FIRST: Figure = Figure { title: "time to first record, s", of: |run| run.first };
+
+/// Those of the tables.
+const FIGURES: [Figure; 11] = [
+    THROUGHPUT,
+    Figure { title: "MB/s, whole run", of: |run| run.bytes as f64 / 1e6 / run.seconds },
+    Figure { title: "records/s, from the first record", of: |run| run.records as f64 / run.running() },
+    Figure { title: "whole run, s", of: |run| run.seconds },
+    CPU,
+    Figure { title: "CPU-s/GB, from the first record", of: |run| run.cpu_running / run.gb() },
+    Figure { title: "source broker, CPU-s/GB", of: |run| run.source_cpu / run.gb() },
+    TARGET_CPU,
+    PEAK_RSS,
+    FIRST,
+    Figure { title: "the target's log, GB", of: |run| run.stored as f64 / 1e9 },
 ];
 
+impl Figure {
+    /// Over some runs.
+    pub fn over(&self, runs: &[Run]) -> Option<Spread> {
+        Spread::of(runs.iter().map(self.of))
+    }
+}
+
+/// Writes the report and its plots; what `old` has of other sections stays.
+pub fn write(results: &Results, old: &str, kept: &[&str], dir: &Path) -> Result<()> {
+    let plots = dir.join(PLOTS);
+    fs::create_dir_all(&plots).with_context(|| format!("failed to create {}", plots.display()))?;
+    for (name, bars) in all_plots(results) {
+        plots::draw(&bars, &plots.join(name))?;
+    }
+    let path = dir.join(FILE);
+    let text = kept
+        .iter()
+        .fold(text(results), |text, heading| with_section(&text, heading, section_of(old, heading)));
+    fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
+}
+
 /// The whole report.
-pub fn text(results: &Results, command: &str) -> String {
+pub fn text(results: &Results) -> String {
     let mut text = format!(
-        "# Results\n\nMade by `{command}` (after `cargo build --release -p isomirror`), on one machine of {} cores \
-         that runs both brokers (Apache Kafka {}) and the mirror, and is shared with others. Median (minimum to \
-         maximum) over the runs; the mirrors take turns, so the ratios of medians are what to compare. A GB is 10⁹ \
-         bytes of keys, values and headers. The topic exists on the target before each run.\n",
+        "# Results\n\nMade by the commands at the end, on one machine of {} cores that runs both brokers (Apache Kafka {}, one \
+         broker a cluster, 1 GB of heap) and the mirror. Median (minimum to maximum) over the runs; the mirrors take turns, \
+         so the ratios of medians are what to compare. A GB is 10⁹ bytes of keys, values and headers, before compression. \
+         The topic is there on the target before each run, and each shape begins with a run of the bare loop that does not \
+         count, for brokers that are warm.\n",
         std::thread::available_parallelism().map_or(0, usize::from),
         kafka_harness::MAIN_VERSION,
     );
-    let mut at = 0;
-    while at < results.len() {
-        let shape = &results[at].0;
-        let group: Vec<_> = results[at..].iter().take_while(|r| r.0.topic == shape.topic).collect();
-        at += group.len();
-        section(&mut text, shape, &group);
+    text += &has_to_reach::section(results);
+    text += &summary(results);
+    for shape in measured(results) {
+        text += &tables::shape(&shape, &results.shapes[shape.name]);
     }
-    write!(text, "\n## MirrorMaker 2's configuration\n\n```properties\n{MIRROR_MAKER_2}```\n")
-        .expect("to a string");
+    text += &tables::latency(&results.latency);
+    text += &tables::idle(&results.idle);
+    write!(
+        text,
+        "\n## Configurations\n\n{}\n\nRedpanda Connect is not measured: its module, \
+         github.com/redpanda-data/connect/v4, is not under an open-source licence as a whole, so it is not built here.\n",
+        configurations()
+    )
+    .expect("to a string");
+    text += &commands(results);
     text
 }
 
-fn section(text: &mut String, shape: &Shape, group: &[&(Shape, Mirror, Vec<Run>)]) {
-    let runs = group[0].2.len();
-    writeln!(
-        text,
-        "\n## {}\n\n{} records, {:.2} GB, {} partitions, no compression, {runs} runs each.\n",
-        shape.title,
-        shape.records,
-        shape.bytes() as f64 / 1e9,
-        shape.partitions,
+/// The shapes that have results.
+fn measured(results: &Results) -> impl Iterator<Item = Shape> {
+    SHAPES.into_iter().filter(|shape| results.shapes.get(shape.name).is_some_and(|of| !of.is_empty()))
+}
+
+/// Medians of two figures over all shapes, and the plots.
+fn summary(results: &Results) -> String {
+    let mut text = "\n## Summary\n".to_owned();
+    for figure in [CPU, THROUGHPUT] {
+        write!(text, "\n{} (medians):\n\n| |", figure.title).expect("to a string");
+        for mirror in Mirror::ON_BACKLOGS {
+            write!(text, " {} |", mirror.title()).expect("to a string");
+        }
+        writeln!(text, "\n|---|{}", "---:|".repeat(Mirror::ON_BACKLOGS.len())).expect("to a string");
+        for shape in measured(results) {
+            let cell = |mirror| match results.on(shape.name, mirror).and_then(|of| figure.over(&of.runs)) {
+                Some(spread) => shown(spread.median),
+                None => "–".to_owned(),
+            };
+            let cells = Mirror::ON_BACKLOGS.map(cell).join(" | ");
+            writeln!(text, "| {} | {cells} |", shape.title).expect("to a string");
+        }
+    }
+    for (name, bars) in all_plots(results) {
+        write!(text, "\n![{}]({PLOTS}/{name})\n", bars.title).expect("to a string");
+    }
+    text
+}
+
+fn all_plots(results: &Results) -> Vec<(&'static str, Bars)> {
+    let mut all = Vec::new();
+    let shapes: Vec<Shape> = measured(results).collect();
+    let mirrors = &Mirror::ON_BACKLOGS;
+    for (name, figure, mirrors) in [
+        ("cpu.svg", CPU, &mirrors[..6]),
+        ("throughput.svg", THROUGHPUT, &mirrors[..]),
+        ("target-cpu.svg", TARGET_CPU, &mirrors[..6]),
+        ("rss.svg", PEAK_RSS, &mirrors[..6]),
+        ("first.svg", FIRST, &mirrors[..6]),
+    ] {
+        let of = |mirror: &Mirror| {
+            let on = |shape: &Shape| figure.over(&results.on(shape.name, *mirror)?.runs);
+            (*mirror, shapes.iter().map(on).collect())
+        };
+        let groups = shapes.iter().map(|shape| shape.name.to_owned()).collect();
+        all.push((name, Bars { title: figure.title, groups, series: mirrors.iter().map(of).collect() }));
+    }
+    let of = |mirror: &Mirror| {
+        let spreads = results.latency.values().flat_map(|of| {
+            let runs = of.get(mirror).map_or(&[][..], |series| &series.runs);
+            tables::LATENCIES.map(|(_, figure)| Spread::of(runs.iter().map(|run| figure(run) * 1e3)))
+        });
+        (*mirror, spreads.collect())
+    };
+    let group = |load: &latency::Load| tables::LATENCIES.map(|(name, _)| format!("{name}, {}", load.short()));
+    let groups = results.latency.keys().flat_map(group).collect();
+    let title = "end-to-end latency, ms";
+    all.push(("latency.svg", Bars { title, groups, series: latency::MIRRORS.iter().map(of).collect() }));
+    all.retain(|(_, bars)| !bars.groups.is_empty());
+    all
+}
+
+fn commands(results: &Results) -> String {
+    let of_shapes = results.shapes.values().flat_map(|of| of.values()).map(|of| (of.session, &of.command));
+    let of_latency = results.latency.values().flat_map(|of| of.values()).map(|of| (of.session, &of.command));
+    let of_idle = results.idle.values().map(|of| (of.session, &of.command));
+    let all: BTreeSet<(u64, &String)> = of_shapes.chain(of_latency).chain(of_idle).collect();
+    let mut text = "\n## Commands\n\nAll but the sections after this one, in one command, or any part of it by `--parts`, \
+                    `--shapes` and `--mirrors`:\n\n```sh\ncargo build --release -p isomirror\ncargo run --release -p \
+                    isomirror-benches -- --write\n```\n\nWhat is here was made by:\n\n```sh\n"
+        .to_owned();
+    for (_, command) in all {
+        writeln!(text, "{command}").expect("to a string");
+    }
+    text + &format!(
+        "```\n\nEvery run is in [{file}]({file}). Idle partitions: {} of {}.\n",
+        idle::PARTITIONS.map(|n| n.to_string()).join(" and "),
+        "one record each",
+        file = crate::results::FILE,
     )
-    .expect("to a string");
-    let names: Vec<&str> = group.iter().map(|(_, mirror, _)| mirror.name()).collect();
-    let ratio = if group.len() > 1 { " ratio |" } else { "" };
-    writeln!(text, "| | {} |{ratio}", names.join(" | ")).expect("to a string");
-    writeln!(text, "|---|{}", "---:|".repeat(group.len() + usize::from(group.len() > 1)))
-        .expect("to a string");
-    for (name, figure, decimals) in FIGURES {
-        let columns: Vec<Vec<f64>> = group
-            .iter()
-            .map(|(shape, _, runs)| {
-                let mut values: Vec<f64> = runs.iter().map(|run| figure(shape, run)).collect();
-                values.sort_by(f64::total_cmp);
-                values
-            })
-            .collect();
-        let cell = |v: &Vec<f64>| {
-            let (low, high) = (v[0], v[v.len() - 1]);
-            format!("{:.decimals$} ({low:.decimals$}–{high:.decimals$})", median(v))
-        };
-        let cells: Vec<String> = columns.iter().map(cell).collect();
-        let ratio = match &columns[..] {
-            [ours, theirs] => format!(" {:.2} |", median(ours) / median(theirs)),
-            _ => String::new(),
-        };
-        writeln!(text, "| {name} | {} |{ratio}", cells.join(" | ")).expect("to a string");
-    }
-}
-
-/// Of sorted values.
-pub fn median(sorted: &[f64]) -> f64 {
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
-/// The text with one section, which begins at its heading, put in the place of its older self, or at the end.
-pub fn with_section(text: &str, heading: &str, section: &str) -> String {
-    let (before, _, after) = around(text, heading);
-    format!("{before}{section}{after}")
-}
-
-/// The section of this heading, if there is one.
-pub fn section_of<'a>(text: &'a str, heading: &str) -> &'a str {
-    around(text, heading).1
-}
-
-fn around<'a>(text: &'a str, heading: &str) -> (&'a str, &'a str, &'a str) {
-    let begin = text.find(&format!("\n## {heading}\n")).unwrap_or(text.len());
-    let (before, rest) = text.split_at(begin);
-    let end = rest.get(1..).and_then(|rest| rest.find("\n## ")).map_or(rest.len(), |at| at + 1);
-    let (section, after) = rest.split_at(end);
-    (before, section, after)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{section_of, with_section};
-
-    #[test]
-    fn a_section_is_put_in_the_place_of_its_older_self_and_nothing_else_changes() {
-        let text = "# R\n\n## a\n\n1\n\n## b\n\n2\n\n## c\n\n3\n";
-        let new = "\n## b\n\nnew\n";
-        assert_eq!(with_section(text, "b", new), "# R\n\n## a\n\n1\n\n## b\n\nnew\n\n## c\n\n3\n");
-        assert_eq!(with_section(text, "c", "\n## c\n"), "# R\n\n## a\n\n1\n\n## b\n\n2\n\n## c\n");
-        assert_eq!(with_section(text, "d", "\n## d\n"), format!("{text}\n## d\n"));
-        assert_eq!(section_of(text, "a"), "\n## a\n\n1\n");
-        assert_eq!((section_of(text, "c"), section_of(text, "d")), ("\n## c\n\n3\n", ""));
-    }
 }

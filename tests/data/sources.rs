@@ -1,6 +1,6 @@
 //! Sources that are not plain: broker timestamps, transactions, compaction.
 
-use std::{os::unix::fs::FileExt, time::Duration};
+use std::{collections::BTreeMap, os::unix::fs::FileExt, time::Duration};
 
 use kafka_harness::{
     Cluster, OLD_VERSION, TestRecord,
@@ -9,7 +9,7 @@ use kafka_harness::{
     shared::{pair, unique},
 };
 
-use crate::support::{T, assert_same, create, lane, record, simple};
+use crate::support::{T, assert_same, contents, create, lane, record, simple};
 
 #[test]
 fn from_a_log_append_time_source_the_time_that_its_consumers_see_arrives() {
@@ -160,45 +160,52 @@ fn a_compacted_source_with_holes_arrives_tombstones_and_all() {
 }
 
 /// Logs that are older than their brokers have messages of the formats before Kafka 0.11; brokers from 4.0 have none.
+/// (librdkafka 2.12 can't read them: it hangs, or aborts the process.)
 #[test]
 fn messages_of_the_old_formats_arrive() {
     let source = Cluster::builder().version(OLD_VERSION).start().unwrap();
     let target = pair().1;
     let name = unique("old-format");
-    for (format, codecs) in
-        [("0.9.0", &["none", "gzip", "snappy"][..]), ("0.10.2", &["none", "gzip", "snappy", "lz4"])]
-    {
+    let formats =
+        [("0.9.0", &["none", "gzip", "snappy"][..]), ("0.10.2", &["none", "gzip", "snappy", "lz4"])];
+    let mut expected = BTreeMap::new();
+    for (format, codecs) in formats {
         let topic = format!("{name}-{format}");
-        create(&source, &topic, 2, &[("message.format.version", format)]);
+        create(&source, &topic, 1, &[("message.format.version", format)]);
+        let mut written = Vec::new();
         for codec in codecs {
-            let records: Vec<_> = (0..2000_u32)
-                .map(|i| {
-                    let value = format!("{codec} {i}").repeat(i as usize % 9);
-                    record(
-                        (i % 2) as i32,
-                        Some(&i.to_be_bytes()),
-                        Some(value.as_bytes()),
-                        &[],
-                        T + i64::from(i),
-                    )
-                })
-                .collect();
+            let value = |i: u32| format!("{codec} {i}").repeat(i as usize % 9);
+            let one = |i: u32| {
+                let (key, value) = (i.to_be_bytes(), value(i));
+                record(0, Some(&key), Some(value.as_bytes()), &[], T + i64::from(i))
+            };
+            let records: Vec<_> = (0..2000).map(one).collect();
             let extra = vec![("enable.idempotence".to_owned(), "false".to_owned())];
             let options = ProduceOptions { codec: Some((*codec).to_owned()), extra, ..Default::default() };
             client::produce_with(&source.props(), &topic, &records, &options).unwrap();
+            written.extend(records);
+        }
+        if format == "0.9.0" {
+            written.iter_mut().for_each(|record| record.timestamp = Some(-1));
         }
         // The topic was upgraded later: its log has both.
         source.alter_topic_config(&topic, &[("message.format.version", "2.8")]).unwrap();
-        client::produce(&source.props(), &topic, &[record(0, None, Some(b"new"), &[("h", None)], T)])
-            .unwrap();
+        let new = record(0, None, Some(b"new"), &[("h", None)], T);
+        client::produce(&source.props(), &topic, std::slice::from_ref(&new)).unwrap();
+        written.push(new);
+        expected.insert(topic, written);
     }
 
-    Config::new(&source, target, &format!("{name}-.*")).run_until_caught_up().expect(0);
+    let config = Config::new(&source, target, &format!("{name}-.*"));
+    config.engine("batches").run_until_caught_up().expect(0);
 
-    for (format, count) in [("0.9.0", 3 * 2000 + 1), ("0.10.2", 4 * 2000 + 1)] {
-        let arrived = assert_same(&source, target, &format!("{name}-{format}"));
-        assert_eq!(arrived.values().map(Vec::len).sum::<usize>(), count, "{format}");
-        assert!(arrived[&0][0].0 == if format == "0.9.0" { -1 } else { T }, "the log had another format");
+    for (topic, written) in expected {
+        let arrived = contents(client::read_all(&target.props(), &topic, Isolation::Uncommitted).unwrap());
+        assert_eq!(arrived[&0].len(), written.len(), "{topic}");
+        for (offset, (record, arrived)) in written.into_iter().zip(&arrived[&0]).enumerate() {
+            let record = (record.timestamp.unwrap(), record.key, record.value, record.headers);
+            assert!(record == *arrived, "{topic} {offset}: {record:?} became {arrived:?}");
+        }
     }
 }
 

@@ -117,6 +117,8 @@ impl Link {
         control.book().set_phase("running");
         let mut failure = None;
         tokio::select! {
+            // The stages may have ended because of it already.
+            biased;
             () = stop.cancelled() => {}
             ended = &mut slots => failure = ended_early(ended),
             Some(ended) = keepers.join_next() => failure = ended_early(ended),

@@ -82,7 +82,7 @@ impl Slots {
                 control.look.notify_one();
             }
             Change::Leaving { slots, released } => {
-                info!(slots = slots.len(), "another instance takes over: {}", shown(&slots));
+                info!(slots = slots.len(), "slots given up: {}", shown(&slots));
                 let lanes = self.release(&slots).await;
                 lanes.iter().for_each(|at| control.forget(at));
                 let _ = released.send(());

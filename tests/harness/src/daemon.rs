@@ -20,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Config {
     link: String,
+    engine: Option<&'static str>,
     source: Vec<(String, String)>,
     target: Vec<(String, String)>,
     topics: Vec<String>,
@@ -32,6 +33,7 @@ impl Config {
         let include = serde_json::to_string(include).expect("a string");
         Self {
             link: unique("link"),
+            engine: None,
             source: source.client_properties("admin"),
             target: target.client_properties("admin"),
             topics: vec![format!("include = [{include}]"), "refresh = \"1s\"".to_owned()],
@@ -62,6 +64,12 @@ impl Config {
         let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
         self.topics.retain(|other| key(other) != key(line));
         self.topics.push(line.to_owned());
+        self
+    }
+
+    /// This engine, whatever the environment says.
+    pub fn engine(mut self, engine: &'static str) -> Self {
+        self.engine = Some(engine);
         self
     }
 
@@ -181,6 +189,9 @@ impl Daemon {
         let log = File::create(dir.path().join("log")).expect("a log file");
         let mut command = isomirror();
         command.arg("run").arg(path).args(args).stdout(log.try_clone().expect("a log file")).stderr(log);
+        if let Some(engine) = config.engine {
+            command.env("ISOMIRROR__ENGINE", engine);
+        }
         let child = reaper::spawn(command).expect("isomirror starts");
         Self { child, dir }
     }

@@ -33,7 +33,16 @@ impl Pair {
         let [source, target] = [cluster().context("source cluster")?, cluster().context("target cluster")?];
         for cluster in [&source, &target] {
             let (client, to) = (client(cluster)?, To::Coordinator(Coordinator::Group("benches")));
-            runtime()?.block_on(client.connection(to))?;
+            runtime()?.block_on(async {
+                let mut attempts = client.attempts();
+                loop {
+                    match client.connection(to).await {
+                        // It is made when it is asked for, and takes a moment.
+                        Err(error) if attempts.again(to, &error).await => {}
+                        outcome => break outcome,
+                    }
+                }
+            })?;
         }
         Ok(Self { source, target })
     }

@@ -103,8 +103,10 @@ impl Mirror {
             Running::spawn(command, TempDir::new()?)
         };
         match self {
-            Self::Batches => with_engine("batches", source, target, &topic),
-            Self::Records => with_engine("records", source, target, &topic),
+            Self::Batches => with_engine("batches", None, source, target, &topic),
+            Self::Records => {
+                with_engine("records", mirror_maker::codec(shape.compression), source, target, &topic)
+            }
             Self::Mm2 => mirror_maker::tuned(goal, shape.compression).start(&topic, source, target),
             Self::Mm2Default => mirror_maker::defaults().start(&topic, source, target),
             Self::Mm1 => mirror_maker::mirror_maker_1(&topic, shape.compression, source, target),
@@ -120,28 +122,42 @@ impl Mirror {
 pub fn configurations() -> String {
     format!(
         "isomirror has its defaults, for throughput and for latency (`limits.buffer = \"64MiB\"`, `offsets = \"identical\"`), \
-         and its `engine`. The bare loop fetches up to 16 MiB at a time, 1 MiB a partition, and has up to 5 requests on their \
-         way to the target; it has one thread.\n\n{}",
+         and its `engine`; on a compressed shape, \
+         `engine = \"records\"` has `compression.type` set to the source's codec in `[target.kafka]`, and `batches` needs no \
+         such thing. The bare loop fetches up to 16 MiB at a time, 1 MiB a partition, and has up to 5 requests on their way \
+         to the target; it has one thread.\n\n{}",
         mirror_maker::configurations()
     )
 }
 
-fn with_engine(engine: &str, source: &Cluster, target: &Cluster, topic: &str) -> Result<Running> {
+/// With a codec where it compresses by itself; batches stay as they were.
+fn with_engine(
+    engine: &str,
+    codec: Option<String>,
+    source: &Cluster,
+    target: &Cluster,
+    topic: &str,
+) -> Result<Running> {
     // The defaults, and not what makes tests quick.
     let config = Config::new(source, target, topic)
         .topics("refresh = \"5s\"")
         .target_property("session.timeout.ms", "20000");
-    let (dir, path) = config.write();
-    let mut command = daemon::isomirror_at(&release_binary()?);
-    command.env("ISOMIRROR__ENGINE", engine).arg("run").arg(path);
-    Running::spawn(command, dir)
+    let config = match codec {
+        Some(codec) => config.target_property("compression.type", &codec),
+        None => config,
+    };
+    started(&config, &[("ISOMIRROR__ENGINE", engine)])
 }
 
 /// Starts the release build of isomirror.
 pub fn isomirror(config: &Config) -> Result<Running> {
+    started(config, &[])
+}
+
+fn started(config: &Config, variables: &[(&str, &str)]) -> Result<Running> {
     let (dir, path) = config.write();
     let mut command = daemon::isomirror_at(&release_binary()?);
-    command.arg("run").arg(path);
+    command.envs(variables.iter().copied()).arg("run").arg(path);
     Running::spawn(command, dir)
 }
 

@@ -162,7 +162,8 @@ pub fn mirror_maker_1(
     Running::spawn(command, dir)
 }
 
-fn codec(compression: Compression) -> Option<String> {
+/// A codec's name, where there is one.
+pub fn codec(compression: Compression) -> Option<String> {
     (compression != Compression::None).then(|| format!("{compression:?}").to_lowercase())
 }
 

@@ -195,3 +195,16 @@ impl fmt::Display for Broker<'_> {
         if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
     }
 }
+
+/// Kafka's name for an error, as words: `TOPIC_AUTHORIZATION_FAILED` is "topic authorization failed".
+pub fn words(code: Code) -> String {
+    let name = code.to_string();
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}

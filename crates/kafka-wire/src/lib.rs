@@ -34,7 +34,7 @@ pub use kafka_protocol;
 pub use crate::{
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
     connection::{Answer, Connection, RawResponse, Response, Versions},
-    error::{Cause, Code, Error, Sent},
+    error::{Cause, Code, Error, Sent, words},
     fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation},
     groups::{Joined, Member, Membership},
     offsets::{Listed, LogEnd, OffsetSpec},

@@ -309,23 +309,12 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(refused) if refused.message.is_empty() => f.write_str(&words(refused.code)),
-            Self::Refused(refused) => write!(f, "{}: {}", words(refused.code), refused.message),
+            Self::Refused(refused) if refused.message.is_empty() => {
+                f.write_str(&kafka_wire::words(refused.code))
+            }
+            Self::Refused(refused) => write!(f, "{}: {}", kafka_wire::words(refused.code), refused.message),
             Self::Missing => f.write_str("the broker's answer leaves the batch out"),
             Self::NoAnswer(error) => write!(f, "{error}"),
         }
     }
-}
-
-/// Kafka's name for an error, as words: `TOPIC_AUTHORIZATION_FAILED` is "topic authorization failed".
-fn words(code: Code) -> String {
-    let name = code.to_string();
-    let mut words = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !words.is_empty() {
-            words.push(' ');
-        }
-        words.extend(letter.to_lowercase());
-    }
-    words
 }

@@ -21,8 +21,8 @@ use crate::lock;
 const READ: usize = 64 * 1024;
 /// The same behind a large frame, of which there is likely another: its beginning has to be moved.
 const PEEK: usize = 512;
-/// How much is made room for ahead of what has arrived, at most.
-const AHEAD: usize = 4 * 1024 * 1024;
+/// How much is made room for ahead of what has arrived, at most. The system gives memory as it is written to.
+const AHEAD: usize = 32 * 1024 * 1024;
 /// A frame that is longer has a buffer of its own.
 const LARGE: usize = 64 * 1024;
 /// Buffers that are kept for the next large frames.
@@ -132,6 +132,11 @@ impl Frames {
         Ok(None)
     }
 
+    /// Whether a frame has begun to arrive.
+    pub fn is_begun(&self) -> bool {
+        self.large.is_some() || !self.buffer.is_empty()
+    }
+
     /// Reads what has arrived, once; 0 is the end. May be cancelled without loss.
     pub async fn read(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
         if let Some(large) = &mut self.large {
@@ -185,7 +190,7 @@ impl Drop for Arrived {
         self.store.held.fetch_sub(self.bytes.capacity(), Relaxed);
         let mut bytes = std::mem::take(&mut self.bytes);
         let mut kept = lock(&self.store.kept);
-        if kept.len() < KEPT && bytes.capacity() <= 2 * AHEAD {
+        if kept.len() < KEPT && bytes.capacity() <= AHEAD {
             bytes.clear();
             kept.push(bytes);
         }
@@ -252,7 +257,7 @@ mod tests {
             frame.resize(4 + length, fill);
             frame
         };
-        let expected = [(LARGE + 1, 1), (3, 2), (2 * LARGE, 3), (2 * LARGE, 4), (AHEAD + LARGE, 5), (1, 6)];
+        let expected = [(LARGE + 1, 1), (3, 2), (2 * LARGE, 3), (5 * LARGE, 4), (LARGE, 5), (1, 6)];
         let stream = expected.map(|(length, fill)| frame(length, fill)).concat();
         for part in [PEEK - 1, READ, LARGE + 7, stream.len()] {
             let (mut frames, mut found) = (Frames::default(), Vec::new());
@@ -267,7 +272,7 @@ mod tests {
                     assert!(frame.iter().all(|byte| *byte == frame[0]));
                     found.push((frame.len(), frame[0]));
                     let held = frames.store.held();
-                    assert!(held <= 2 * (AHEAD + LARGE), "{held}");
+                    assert!(held <= 6 * LARGE, "{held}");
                 }
             }
             assert_eq!(found, expected, "in reads of {part}");

@@ -90,6 +90,12 @@ impl Connection {
         self.queue.shared.unwritten.load(Relaxed)
     }
 
+    /// The shortest time in which one of the last answers began to arrive: the way there and back, once a few have
+    /// come; zero before the first.
+    pub fn round_trip(&self) -> Duration {
+        self.queue.shared.round_trip()
+    }
+
     /// Bytes of large answers that are kept in memory by whoever holds a slice of one: all of it, for a few bytes.
     pub fn held(&self) -> usize {
         self.queue.shared.frames.held()

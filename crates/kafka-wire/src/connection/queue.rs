@@ -25,6 +25,8 @@ use crate::{Cause, Error, Sent, lock};
 
 /// Where the correlation id is in a request: after the length, the key and the version.
 const CORRELATION_AT: usize = 8;
+/// Answers of which the soonest tells how far away the broker is.
+const ROUND_TRIPS: usize = 32;
 
 pub(super) type Reply = oneshot::Sender<Result<Bytes, Error>>;
 
@@ -43,6 +45,8 @@ pub(super) struct Outgoing {
 pub(super) struct Owed {
     pub key: i16,
     pub correlation: i32,
+    /// When it was begun to be written.
+    pub sent: Instant,
     /// How long the broker may be silent about it, beyond the request timeout.
     pub extra: Duration,
     pub reply: Reply,
@@ -52,7 +56,7 @@ impl Outgoing {
     /// Gives the request its number, and its bytes away.
     pub fn number(mut self, correlation: i32) -> (Owed, VecDeque<Bytes>) {
         self.head[CORRELATION_AT..CORRELATION_AT + 4].copy_from_slice(&correlation.to_be_bytes());
-        self.owed.correlation = correlation;
+        (self.owed.correlation, self.owed.sent) = (correlation, Instant::now());
         let mut chunks = VecDeque::with_capacity(1 + self.body.len());
         chunks.push_back(self.head.freeze());
         chunks.extend(self.body);
@@ -78,6 +82,8 @@ pub(super) struct Shared {
     end: Mutex<Option<Cause>>,
     /// The buffers of large answers.
     pub frames: Arc<Store>,
+    /// How long the last answers took to begin.
+    round_trips: Mutex<VecDeque<Duration>>,
     /// Nobody can send any more.
     pub finishing: AtomicBool,
     /// Wakes the read loop: there is something to wait for where there was nothing.
@@ -88,6 +94,7 @@ impl Shared {
     pub fn new(address: Arc<str>, client_id: &str, max_frame: usize) -> Arc<Self> {
         Arc::new(Self {
             frames: Arc::default(),
+            round_trips: Mutex::default(),
             address,
             client_id: StrBytes::from_string(client_id.to_owned()),
             owed: Mutex::default(),
@@ -100,6 +107,20 @@ impl Shared {
             finishing: AtomicBool::new(false),
             awaited: Notify::new(),
         })
+    }
+
+    /// An answer began to arrive so long after its request.
+    pub fn answered_after(&self, time: Duration) {
+        let mut last = lock(&self.round_trips);
+        if last.len() == ROUND_TRIPS {
+            last.pop_front();
+        }
+        last.push_back(time);
+    }
+
+    /// The shortest of those times: the way to the broker and back, or a little more.
+    pub fn round_trip(&self) -> Duration {
+        lock(&self.round_trips).iter().min().copied().unwrap_or_default()
     }
 
     pub fn owed(&self) -> MutexGuard<'_, VecDeque<Owed>> {
@@ -249,7 +270,7 @@ impl Queue {
             return raw;
         };
         head[..4].copy_from_slice(&framed.to_be_bytes());
-        let owed = Owed { key, correlation: 0, extra, reply };
+        let owed = Owed { key, correlation: 0, sent: Instant::now(), extra, reply };
         self.shared.unwritten.fetch_add(length, AcqRel);
         if let Err(refused) = self.requests.send(Outgoing { head, body, length, owed, silent }) {
             self.shared.unwritten.fetch_sub(length, AcqRel);

@@ -225,6 +225,7 @@ async fn read(
         }
     };
     let (mut frames, mut answers) = (Frames::new(shared.frames.clone()), 0usize);
+    let mut begun = None;
     let timer = sleep_until(deadline().0.into());
     tokio::pin!(timer);
     loop {
@@ -241,18 +242,25 @@ async fn read(
                         let text = format!("the broker closed the connection{hint}");
                         return Some(Cause::Disconnected(text.into()));
                     }
-                    Ok(_) => shared.wait_anew(),
+                    Ok(_) => {
+                        begun.get_or_insert_with(Instant::now);
+                        shared.wait_anew();
+                    }
                     Err(error) => return Some(io_cause(&error)),
                 }
                 loop {
                     match frames.next(shared.max_frame.load(Relaxed)) {
                         Ok(Some(frame)) => {
                             answers += 1;
-                            if let Err(cause) = answer(shared, frame) {
+                            let arrived = begun.take().unwrap_or_else(Instant::now);
+                            if let Err(cause) = answer(shared, frame, arrived) {
                                 return Some(cause);
                             }
                         }
-                        Ok(None) => break,
+                        Ok(None) => {
+                            begun = begun.take().or_else(|| frames.is_begun().then(Instant::now));
+                            break;
+                        }
                         Err(TooLong { length }) => {
                             let text = format!("a frame of {length} bytes; is this a broker, and security.protocol right?");
                             return Some(Cause::Protocol(text.into()));
@@ -279,12 +287,13 @@ async fn read(
     }
 }
 
-/// Gives an answer to who asked first.
-fn answer(shared: &Shared, frame: Bytes) -> Result<(), Cause> {
+/// Gives an answer, which began to arrive then, to who asked first.
+fn answer(shared: &Shared, frame: Bytes, begun: Instant) -> Result<(), Cause> {
     let number = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes));
     let mut owed = shared.owed();
     match owed.pop_front() {
         Some(head) if number == Some(head.correlation) => {
+            shared.answered_after(begun.saturating_duration_since(head.sent));
             // Whoever asked may have gone.
             let _ = head.reply.send(Ok(frame));
             Ok(())

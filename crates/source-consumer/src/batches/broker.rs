@@ -7,9 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, To};
+use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, To, words};
 use mirror_types::{Fetched as Handed, LaneId, SourceChange};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::{
@@ -25,12 +25,12 @@ const WAIT: Duration = Duration::from_millis(250);
 /// How soon a lane is looked at again that waits for the buffer; doubles, up to [`SELDOM`], while none has room.
 const AGAIN: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(40);
-/// Bytes that are asked for at once, as long as answers come soon: more than fits the processor's caches costs more.
+/// Bytes that are asked for at once of a broker that is near: more than fits the processor's caches costs more.
 const ASK: u64 = 2 * 1024 * 1024;
 /// The least that is asked for at once.
 const LEAST: u64 = 64 * 1024;
-/// A full answer that was waited for this long was too small for the way that it has: the next may be twice as large.
-const LONG: Duration = Duration::from_millis(20);
+/// Bytes a second that one answer after the other is to bring, however far away the broker is.
+const RATE: f64 = 200e6;
 
 type Key = (Arc<str>, i32);
 
@@ -53,10 +53,6 @@ pub(super) struct BrokerReader {
     waiting: VecDeque<Key>,
     /// How soon they are looked at again.
     again: Duration,
-    /// Bytes to ask for at once.
-    ask: u64,
-    /// Since when an answer is waited for.
-    waiting_since: Option<Instant>,
     /// Whether what comes is copied, so that it does not keep its whole answer in memory.
     copying: bool,
 }
@@ -77,8 +73,6 @@ impl BrokerReader {
             session: None,
             waiting: VecDeque::new(),
             again: AGAIN,
-            ask: ASK,
-            waiting_since: None,
             copying: false,
         }
     }
@@ -109,7 +103,6 @@ impl BrokerReader {
                 tokio::time::sleep(self.again).await;
                 continue;
             };
-            self.waiting_since.get_or_insert_with(Instant::now);
             let fetched = tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
@@ -164,7 +157,6 @@ impl BrokerReader {
     fn send_all_away(&mut self, error: &Error) {
         debug!(broker = self.broker, %error, "can't be read from");
         self.session = None;
-        self.waiting_since = None;
         self.waiting.clear();
         for (key, lane) in self.lanes.drain() {
             self.shared.client.forget(&key.0);
@@ -197,7 +189,15 @@ impl BrokerReader {
         let lane = self.lanes.values().next();
         let free = lane.map_or(0, |lane| lane.lane.credit.budget().free());
         let brokers = self.shared.readers.load(Relaxed).max(1);
-        self.ask.min(free / brokers).max(LEAST)
+        self.ask().min(free / brokers).max(LEAST)
+    }
+
+    /// Bytes to ask for at once, where there is room: what fills the way to the broker and back.
+    fn ask(&self) -> u64 {
+        let session = self.session.as_ref();
+        let round_trip = session.map_or(Duration::ZERO, |session| session.connection().round_trip());
+        let fills = (round_trip.as_secs_f64() * RATE) as u64;
+        fills.max(ASK).min(self.shared.prefetch.max(LEAST))
     }
 
     /// Reads on where there is room.
@@ -214,7 +214,7 @@ impl BrokerReader {
 
     /// The lane's next records are asked for with the next request, if there is room for them.
     fn read_on(&mut self, key: Key) {
-        let most = if self.lanes.len() == 1 { self.ask } else { self.ask / 2 };
+        let most = if self.lanes.len() == 1 { self.ask() } else { self.ask() / 2 };
         let (Some(lane), Some(session)) = (self.lanes.get(&key), &mut self.session) else { return };
         match lane.next_fetch(most) {
             Some(from) => session.set(from),
@@ -226,13 +226,6 @@ impl BrokerReader {
     }
 
     async fn took(&mut self, fetched: Vec<Fetched>) {
-        let waited = self.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
-        let bytes: u64 = fetched.iter().map(|fetched| fetched.records.len() as u64).sum();
-        if bytes >= self.ask / 4 * 3 {
-            let most = self.shared.prefetch.max(LEAST);
-            self.ask =
-                if waited >= LONG { self.ask * 2 } else { self.ask.min(ASK.max(self.ask / 2)) }.min(most);
-        }
         if let Some(lane) = self.lanes.values().next() {
             let held = self.session.as_ref().map_or(0, |session| session.connection().held() as u64);
             self.copying = held > lane.lane.credit.budget().used() + self.shared.prefetch;
@@ -324,7 +317,7 @@ impl BrokerReader {
             _ => return self.send_away(key, Why::Moved),
         };
         if let Some(lane) = self.let_go(key) {
-            self.shared.stopped(&lane, stop(lane.at(), lane.from, &code.to_string())).await;
+            self.shared.stopped(&lane, stop(lane.at(), lane.from, &words(code))).await;
         }
     }
 

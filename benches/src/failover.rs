@@ -17,7 +17,7 @@ use kafka_harness::{
 };
 use rdkafka::Message;
 
-use crate::stats::median;
+use crate::{mirrors::ONE_WAY, stats::median};
 use contender::{Contender, MIRROR_MAKER_2};
 use traffic::{Dice, Group, Writer};
 
@@ -165,7 +165,7 @@ fn section(
         )
         .expect("to a string");
     }
-    write!(text, "\nMirrorMaker 2's configuration:\n\n```properties\n{MIRROR_MAKER_2}```\n")
+    write!(text, "\nMirrorMaker 2's configuration:\n\n```properties\n{ONE_WAY}{MIRROR_MAKER_2}```\n")
         .expect("to a string");
     text
 }

@@ -19,7 +19,7 @@ use kafka_harness::{
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-pub use self::mirror_maker::mirror_maker_2;
+pub use self::mirror_maker::{ONE_WAY, mirror_maker_2};
 use crate::{load::Loaded, shapes::Shape};
 
 /// Who mirrors, and what there is to compare mirrors with. In the order of the report's columns.

@@ -13,24 +13,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{PARTITIONS, Resume, TOPIC, traffic::Group};
-use crate::mirrors::{Running, mirror_maker_2};
+use crate::mirrors::{ONE_WAY, Running, mirror_maker_2};
 
 /// MirrorMaker 2 with everything that its documentation has for failover, at intervals far below their defaults of 60 s
 /// and 10 min; and without what transactions aborted.
 pub const MIRROR_MAKER_2: &str = "\
-clusters = SRC, DST
-SRC->DST.enabled = true
-DST->SRC.enabled = false
 SRC->DST.topics = failover
 SRC->DST.groups = failover-.*
 tasks.max = 2
-replication.factor = 1
-checkpoints.topic.replication.factor = 1
-heartbeats.topic.replication.factor = 1
-offset-syncs.topic.replication.factor = 1
-offset.storage.replication.factor = 1
-status.storage.replication.factor = 1
-config.storage.replication.factor = 1
 emit.heartbeats.enabled = false
 emit.checkpoints.interval.seconds = 1
 sync.group.offsets.enabled = true
@@ -65,7 +55,8 @@ impl Contender {
     /// Starts them all.
     pub fn all(source: &Cluster, target: &Cluster) -> Result<Vec<Self>> {
         let peer = |name, more: &str| -> Result<Self> {
-            let (process, alias) = mirror_maker_2(&format!("{MIRROR_MAKER_2}{more}"), source, target)?;
+            let (process, alias) =
+                mirror_maker_2(&format!("{ONE_WAY}{MIRROR_MAKER_2}{more}"), source, target)?;
             Ok(Self { name, topic: format!("{alias}.{TOPIC}"), offsets: Offsets::Synced, _process: process })
         };
         let ours = |name, offsets: &str| -> Result<Self> {

@@ -12,10 +12,10 @@ use tempfile::TempDir;
 
 use super::{Goal, Running};
 
-/// What MirrorMaker 2 needs here, whoever tunes it: one direction, one broker on either side, and topics that keep their
-/// names. `SRC` and `DST` stand for aliases that are new in each run: it keeps its positions in topics named after them,
-/// and a second run under the same names would find nothing left to do.
-const NEEDED: &str = "\
+/// What MirrorMaker 2 needs here, whatever it is to do: one direction, and one broker on either side. `SRC` and `DST`
+/// stand for aliases that are new in each run: it keeps its positions in topics named after them, and a second run under
+/// the same names would find nothing left to do.
+pub const ONE_WAY: &str = "\
 clusters = SRC, DST
 SRC->DST.enabled = true
 DST->SRC.enabled = false
@@ -26,6 +26,10 @@ offset-syncs.topic.replication.factor = 1
 offset.storage.replication.factor = 1
 status.storage.replication.factor = 1
 config.storage.replication.factor = 1
+";
+
+/// What it needs besides, whoever tunes it: topics that keep their names.
+const NEEDED: &str = "\
 replication.policy.class = org.apache.kafka.connect.mirror.IdentityReplicationPolicy
 SRC.consumer.isolation.level = read_committed
 ";
@@ -104,12 +108,12 @@ pub fn tuned(goal: Goal, compression: Compression) -> MirrorMaker2 {
             "DST.producer.compression.type = {codec}\nSRC->DST.producer.override.compression.type = {codec}\n"
         )
     });
-    MirrorMaker2(format!("{NEEDED}{TUNED}{goal}{codec}"))
+    MirrorMaker2(format!("{ONE_WAY}{NEEDED}{TUNED}{goal}{codec}"))
 }
 
 /// With nothing but what it needs here.
 pub fn defaults() -> MirrorMaker2 {
-    MirrorMaker2(NEEDED.to_owned())
+    MirrorMaker2(format!("{ONE_WAY}{NEEDED}"))
 }
 
 /// Starts MirrorMaker 2 with these properties and the clusters' addresses; returns its alias of the source, too.
@@ -175,7 +179,7 @@ pub fn configurations() -> String {
          `compression.type` set to the source's codec, but for the one with its defaults: the target's batches are not \
          compressed there.\n\n\
          MirrorMaker 2, in dedicated mode, whether tuned or not (no defaults are possible here in these: one broker, a topic \
-         that keeps its name, and no aborted records):\n\n```properties\n{NEEDED}```\n\n\
+         that keeps its name, and no aborted records):\n\n```properties\n{ONE_WAY}{NEEDED}```\n\n\
          Tuned:\n\n```properties\n{TUNED}```\n\n\
          Tuned, for throughput:\n\n```properties\n{THROUGHPUT}```\n\n\
          Tuned, for latency:\n\n```properties\n{LATENCY}```\n\n\

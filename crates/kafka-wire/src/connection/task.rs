@@ -258,7 +258,9 @@ async fn read(
                             }
                         }
                         Ok(None) => {
-                            begun = begun.take().or_else(|| frames.is_begun().then(Instant::now));
+                            if begun.is_none() && frames.is_begun() {
+                                begun = Some(Instant::now());
+                            }
                             break;
                         }
                         Err(TooLong { length }) => {

@@ -4,11 +4,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{
-    Batch, BatchError, BatchHeader, Compression, Record,
-    batch::PREFIX,
-    codec::{Failure, decompress},
-};
+use super::{Batch, BatchError, BatchHeader, Compression, Record, batch::PREFIX, record::so_many};
 
 /// Checksum, magic, attributes, and the lengths of key and value.
 const LEAST: usize = 4 + 1 + 1 + 4 + 4;
@@ -58,16 +54,10 @@ pub(super) fn records(batch: &Batch, limit: usize) -> Result<Vec<Record>, BatchE
     let base_offset = batch.header.base_offset;
     let bad = |reason: &str| BatchError::Records { base_offset, reason: reason.to_owned() };
     let outer = message(batch.bytes.slice(PREFIX..)).ok_or_else(|| bad("the message is not whole"))?;
-    let code = batch.header.attributes & 7;
-    let compression = batch.header.compression().ok_or(BatchError::Compression { base_offset, code })?;
-    if compression == Compression::None {
+    if batch.header.compression() == Some(Compression::None) {
         return Ok(vec![record(base_offset, outer.timestamp, outer.key, outer.value)]);
     }
-    let packed = outer.value.unwrap_or_default();
-    let mut rest = decompress(compression, &packed, limit).map_err(|failure| match failure {
-        Failure::TooLarge => BatchError::TooLarge { base_offset, limit },
-        Failure::Bad(reason) => BatchError::Records { base_offset, reason },
-    })?;
+    let mut rest = batch.unpacked(&outer.value.unwrap_or_default(), limit)?;
     let broker_time = batch.header.is_log_append_time().then_some(outer.timestamp);
     let mut records = Vec::new();
     while !rest.is_empty() {
@@ -118,13 +108,8 @@ fn message(mut bytes: Bytes) -> Option<Message> {
 
 /// A length, and so many bytes; -1 is null.
 fn nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
-    match bytes.try_get_i32().ok()? {
-        -1 => Some(None),
-        length => {
-            let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len())?;
-            Some(Some(bytes.split_to(length)))
-        }
-    }
+    let length = bytes.try_get_i32().ok()?;
+    so_many(bytes, length)
 }
 
 #[cfg(test)]

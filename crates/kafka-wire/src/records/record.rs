@@ -62,20 +62,25 @@ impl Batch {
         if self.header.magic < 2 {
             return Ok(Records { old: old::records(self, limit)?.into_iter(), ..Records::default() });
         }
-        let base_offset = self.header.base_offset;
-        let code = self.header.attributes & 7;
-        let compression = self.header.compression().ok_or(BatchError::Compression { base_offset, code })?;
-        let bytes = decompress(compression, &self.payload(), limit).map_err(|failure| match failure {
-            Failure::TooLarge => BatchError::TooLarge { base_offset, limit },
-            Failure::Bad(reason) => BatchError::Records { base_offset, reason },
-        })?;
+        let bytes = self.unpacked(&self.payload(), limit)?;
         Ok(Records {
-            base_offset,
+            base_offset: self.header.base_offset,
             base_timestamp: self.header.base_timestamp,
             log_append_time: self.header.is_log_append_time().then_some(self.header.max_timestamp),
             left: self.header.record_count,
             rest: bytes,
             old: Vec::new().into_iter(),
+        })
+    }
+
+    /// What is packed as its header says, decompressed to no more than `limit` bytes.
+    pub(super) fn unpacked(&self, packed: &Bytes, limit: usize) -> Result<Bytes, BatchError> {
+        let base_offset = self.header.base_offset;
+        let code = self.header.attributes & 7;
+        let compression = self.header.compression().ok_or(BatchError::Compression { base_offset, code })?;
+        decompress(compression, packed, limit).map_err(|failure| match failure {
+            Failure::TooLarge => BatchError::TooLarge { base_offset, limit },
+            Failure::Bad(reason) => BatchError::Records { base_offset, reason },
         })
     }
 }
@@ -145,7 +150,13 @@ impl Records {
 
 /// A length, and so many bytes; -1 is null.
 fn nullable(bytes: &mut Bytes) -> Option<Option<Bytes>> {
-    match varint(bytes)? {
+    let length = varint(bytes)?;
+    so_many(bytes, length)
+}
+
+/// So many bytes; -1 is null.
+pub(super) fn so_many(bytes: &mut Bytes, length: i32) -> Option<Option<Bytes>> {
+    match length {
         -1 => Some(None),
         length => {
             let length = usize::try_from(length).ok().filter(|length| *length <= bytes.len())?;

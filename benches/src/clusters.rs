@@ -1,8 +1,10 @@
 //! The two clusters that are mirrored between, for one shape after the other.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use kafka_harness::{
-    Cluster,
+    Builder, Cluster,
     dist::{Dist, target_dir},
 };
 use kafka_wire::{Coordinator, To};
@@ -20,17 +22,21 @@ pub struct Pair {
 impl Pair {
     /// Starts both, as brokers run in production: all of the JVM's compilers, and its default collector.
     pub fn start() -> Result<Self> {
-        let cluster = || {
-            Cluster::builder()
-                .full_jit()
-                .heap("1g")
-                // What a run has written makes room for the next soon: default a minute.
-                .broker_config("log.segment.delete.delay.ms", "1000")
-                .start()
-        };
+        Self::of(builder())
+    }
+
+    /// The same, with so much added to the way to the source and back.
+    pub fn far(added: Duration) -> Result<Self> {
+        let pair = Self::of(builder().proxied())?;
+        pair.source.proxy(pair.source.broker_ids()[0]).set_latency(added / 2);
+        Ok(pair)
+    }
+
+    fn of(source: Builder) -> Result<Self> {
         // No mirror's start is to pay for what is made only once: jars, and the brokers' own topic for groups.
         Dist::get(kafka_harness::MAIN_VERSION)?.mirror_maker_command()?;
-        let [source, target] = [cluster().context("source cluster")?, cluster().context("target cluster")?];
+        let [source, target] =
+            [source.start().context("source cluster")?, builder().start().context("target cluster")?];
         for cluster in [&source, &target] {
             let (client, to) = (client(cluster)?, To::Coordinator(Coordinator::Group("benches")));
             runtime()?.block_on(async {
@@ -84,6 +90,11 @@ impl Pair {
         }
         Ok(bytes)
     }
+}
+
+fn builder() -> Builder {
+    // What a run has written makes room for the next soon: default a minute.
+    Cluster::builder().full_jit().heap("1g").broker_config("log.segment.delete.delay.ms", "1000")
 }
 
 /// An error, where the disk has no room for so many bytes on both sides, and once more for what is being deleted.

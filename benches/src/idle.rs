@@ -48,6 +48,7 @@ pub fn measure(mirror: Mirror, partitions: i32, seconds: f64, pair: &Pair) -> Re
         compression: Compression::None,
         batch: 1,
         transactional: false,
+        away: 0,
     };
     let topic = shape.topic();
     let loaded = load(&shape, 0.0, &pair.source)?;

@@ -25,7 +25,7 @@ mod wire;
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -165,26 +165,29 @@ impl Bench {
     }
 
     fn backlogs(&mut self, shapes: &[Shape]) -> Result<()> {
-        let pair = Pair::start()?;
-        for shape in shapes {
-            let gb = if shape.name == BACKLOG { self.args.backlog_gb } else { self.args.gb };
-            ensure_room((gb * 1e9) as u64)?;
-            let loaded = load::load(shape, gb, &pair.source)?;
-            run::measure(Mirror::Bare, shape, &loaded, &pair)?;
-            let mirrors = self.those_of(&Mirror::ON_BACKLOGS);
-            let runs = self.in_turns(&mirrors, shape.name, |mirror| {
-                Ok(vec![run::measure(mirror, shape, &loaded, &pair)?])
-            })?;
-            pair.clean(None)?;
-            replace(
-                self.results.shapes.entry(shape.name.to_owned()).or_default(),
-                self.session,
-                &self.command,
-                runs,
-            );
-            self.save()?;
+        let (near, far): (Vec<Shape>, Vec<Shape>) = shapes.iter().partition(|shape| shape.away == 0);
+        if !near.is_empty() {
+            let pair = Pair::start()?;
+            near.iter().try_for_each(|shape| self.backlog(shape, &pair))?;
         }
-        Ok(())
+        far.iter()
+            .try_for_each(|shape| self.backlog(shape, &Pair::far(Duration::from_millis(shape.away.into()))?))
+    }
+
+    fn backlog(&mut self, shape: &Shape, pair: &Pair) -> Result<()> {
+        let gb = if shape.name == BACKLOG { self.args.backlog_gb } else { self.args.gb };
+        ensure_room((gb * 1e9) as u64)?;
+        let loaded = load::load(shape, gb, &pair.source)?;
+        // It does not count: for brokers that are warm.
+        let warming = if shape.away == 0 { Mirror::Bare } else { Mirror::Batches };
+        run::measure(warming, shape, &loaded, pair)?;
+        let mirrors = self.those_of(&Mirror::on(shape));
+        let runs = self
+            .in_turns(&mirrors, shape.name, |mirror| Ok(vec![run::measure(mirror, shape, &loaded, pair)?]))?;
+        pair.clean(None)?;
+        let results = self.results.shapes.entry(shape.name.to_owned()).or_default();
+        replace(results, self.session, &self.command, runs);
+        self.save()
     }
 
     fn latency(&mut self) -> Result<()> {

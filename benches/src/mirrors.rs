@@ -68,6 +68,12 @@ impl Mirror {
         Self::ProduceOnly,
     ];
 
+    /// Those that are measured on a shape: the bare loop asks for too little at a time for a source that is far away.
+    pub fn on(shape: &Shape) -> Vec<Self> {
+        let near = |mirror: &Self| !matches!(mirror, Self::Bare | Self::FetchOnly | Self::ProduceOnly);
+        Self::ON_BACKLOGS.into_iter().filter(|mirror| shape.away == 0 || near(mirror)).collect()
+    }
+
     /// For tables.
     pub fn title(self) -> &'static str {
         match self {
@@ -98,7 +104,7 @@ impl Mirror {
         let topic = shape.topic();
         let bare = |what: &str| -> Result<Running> {
             let mut command = Command::new(std::env::current_exe()?);
-            let addresses = [source, target].map(Cluster::internal_bootstrap);
+            let addresses = [source, target].map(Cluster::bootstrap);
             command.args(["bare", what]).args(addresses).arg(&topic);
             Running::spawn(command, TempDir::new()?)
         };
@@ -132,7 +138,7 @@ pub fn configurations() -> String {
 
 /// With a codec where it compresses by itself; batches stay as they were.
 fn with_engine(
-    engine: &str,
+    engine: &'static str,
     codec: Option<String>,
     source: &Cluster,
     target: &Cluster,
@@ -140,24 +146,18 @@ fn with_engine(
 ) -> Result<Running> {
     // The defaults, and not what makes tests quick.
     let config = Config::new(source, target, topic)
+        .engine(engine)
         .topics("refresh = \"5s\"")
         .target_property("session.timeout.ms", "20000");
-    let config = match codec {
+    isomirror(&match codec {
         Some(codec) => config.target_property("compression.type", &codec),
         None => config,
-    };
-    started(&config, &[("ISOMIRROR__ENGINE", engine)])
+    })
 }
 
 /// Starts the release build of isomirror.
 pub fn isomirror(config: &Config) -> Result<Running> {
-    started(config, &[])
-}
-
-fn started(config: &Config, variables: &[(&str, &str)]) -> Result<Running> {
-    let (dir, path) = config.write();
-    let mut command = daemon::isomirror_at(&release_binary()?);
-    command.envs(variables.iter().copied()).arg("run").arg(path);
+    let (dir, command) = config.run_by(daemon::isomirror_at(&release_binary()?));
     Running::spawn(command, dir)
 }
 

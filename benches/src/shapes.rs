@@ -22,6 +22,8 @@ pub struct Shape {
     pub batch: u64,
     /// Whether it is written in transactions, of one batch in each partition; one more in 20 is aborted.
     pub transactional: bool,
+    /// Milliseconds added to the way to the source broker and back.
+    pub away: u32,
 }
 
 /// One with large batches and nothing special.
@@ -32,16 +34,28 @@ const fn large(
     compression: Compression,
 ) -> Shape {
     let batch = 512_000 / value_size as u64;
-    Shape { name, title, partitions: 8, value_size, headers: false, compression, batch, transactional: false }
+    Shape {
+        name,
+        title,
+        partitions: 8,
+        value_size,
+        headers: false,
+        compression,
+        batch,
+        transactional: false,
+        away: 0,
+    }
 }
 
 /// The most that is written in one turn.
 pub const BACKLOG: &str = "backlog";
+/// What is read from far away.
+pub const FAR: &str = "far";
 
 const PLAIN: Shape = large("1k", "1 KiB", 1024, Compression::None);
 
 /// All, in the order in which they are measured and reported.
-pub const SHAPES: [Shape; 13] = [
+pub const SHAPES: [Shape; 14] = [
     PLAIN,
     large("1k-lz4", "1 KiB, lz4", 1024, Compression::Lz4),
     large("1k-zstd", "1 KiB, zstd", 1024, Compression::Zstd),
@@ -61,6 +75,7 @@ pub const SHAPES: [Shape; 13] = [
     Shape { name: "wide", title: "1 KiB, 1,000 partitions", partitions: 1000, batch: 100, ..PLAIN },
     Shape { name: "transactional", title: "1 KiB, transactions", batch: 100, transactional: true, ..PLAIN },
     Shape { name: BACKLOG, title: "1 KiB, a long backlog", ..PLAIN },
+    Shape { name: FAR, title: "1 KiB, one partition, 100 ms away", partitions: 1, away: 100, ..PLAIN },
 ];
 
 impl Shape {
@@ -100,8 +115,12 @@ impl Shape {
             false => "",
         };
         let partitions = if self.partitions == 1 { "partition" } else { "partitions" };
+        let away = match self.away {
+            0 => String::new(),
+            ms => format!(", {ms} ms added to each answer of the source broker, half of it each way"),
+        };
         format!(
-            "{} {partitions}, records of {} B (key, value and headers), {} records a batch, {codec}{transactions}",
+            "{} {partitions}, records of {} B (key, value and headers), {} records a batch, {codec}{transactions}{away}",
             self.partitions,
             self.record_bytes(),
             self.batch

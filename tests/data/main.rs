@@ -1,6 +1,7 @@
 //! Every record arrives as it was, in its place and in order, at the pace and in the memory that were asked
 //! for; and the numbers that are told of it are true.
 
+mod asked;
 mod fidelity;
 mod flow;
 mod java;

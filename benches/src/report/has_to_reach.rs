@@ -7,7 +7,7 @@ use crate::{
     latency::Load,
     mirrors::Mirror,
     results::{Results, Series},
-    shapes::SHAPES,
+    shapes::{FAR, SHAPES},
     stats::{Spread, shown},
 };
 
@@ -49,7 +49,7 @@ pub fn section(results: &Results) -> String {
     text
 }
 
-fn lines(results: &Results) -> [Line; 9] {
+fn lines(results: &Results) -> [Line; 10] {
     let mm2 = "MirrorMaker 2, tuned";
     let line = |what, against, at_least, found| Line { what, against, at_least, found };
     [
@@ -71,6 +71,7 @@ fn lines(results: &Results) -> [Line; 9] {
             latency(results),
         ),
         line("peak RSS, 1,000 partitions", "", "150 MB", peak(results)),
+        line("throughput, one partition, 100 ms away", "", "50 MB/s", far(results)),
         line("time to first record, 1 KiB plain", mm2, "10× less", times_less(results, "1k", &FIRST, 10.0)),
     ]
 }
@@ -148,4 +149,9 @@ fn latency(results: &Results) -> Option<Found> {
 fn peak(results: &Results) -> Option<Found> {
     let spread = PEAK_RSS.over(&results.on("wide", Mirror::Batches)?.runs)?;
     Some(Found { text: format!("{spread} MB"), reached: spread.median <= 150.0, but: Vec::new() })
+}
+
+fn far(results: &Results) -> Option<Found> {
+    let spread = THROUGHPUT.over(&results.on(FAR, Mirror::Batches)?.runs)?;
+    Some(Found { text: format!("{spread} MB/s"), reached: spread.median >= 50.0, but: Vec::new() })
 }

@@ -3,11 +3,13 @@
 mod support;
 
 use std::{
+    pin::pin,
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use kafka_harness::{Cluster, client, shared::unique};
 use kafka_wire::{
     Cause, Connection, Error, Isolation, OffsetSpec, ProduceBatch, ProduceOptions, ProducerIdentity, Purpose,
@@ -135,6 +137,26 @@ async fn many_who_ask_for_one_topic_ask_once() {
     assert!(found.iter().all(Result::is_ok));
     let (after, _) = kafka().proxy(1).bytes();
     assert!(after - before < 1000, "{} bytes", after - before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_asked_and_is_polled_no_more_holds_up_nobody() {
+    let _turn = TURN.lock().await;
+    let topic = topic("unpolled");
+    let client = support::client(&kafka().client_properties(""));
+    // The first has all that is needed to ask and to connect, the second is the next to have it.
+    let (mut first, mut second) = (pin!(client.fresh_topic(&topic)), pin!(client.fresh_topic(&topic)));
+    assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+    let mut third = pin!(client.connection(To::Any));
+    assert!(third.as_mut().now_or_never().is_none());
+    let others = async {
+        client.fresh_topic(&topic).await.unwrap();
+        client.topics().await.unwrap();
+        client.check().await.unwrap();
+        client.connection(To::Leader(&topic, 0)).await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(20), others).await.expect("nobody is held up");
+    assert!(first.await.is_ok() && second.await.is_ok() && third.await.is_ok());
 }
 
 // === brokers of our own ===

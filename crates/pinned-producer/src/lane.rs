@@ -16,11 +16,11 @@ use std::{
 
 use kafka_wire::{Error, ProducerIdentity, records::Stamp};
 use mirror_types::{Lane, LaneEvent, Mark, Offset, Routed, Stop};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info};
 
 use crate::{
-    BoxFuture, Offsets, Opening, Takes,
+    Offsets, Opening, Takes,
     ahead::Ahead,
     batch_bytes::BatchBytes,
     broker::{Answer, Failure, Outgoing, Way},
@@ -57,8 +57,9 @@ pub(crate) struct LaneWriter {
     known: bool,
     /// Where the next acknowledged batch must lie on the target.
     expected: Offset,
-    /// Runs of source offsets that are being declared: nothing more is sent until they are.
-    declaring: Option<BoxFuture<'static, Result<(), Stop>>>,
+    /// The task that declares runs of source offsets: nothing more is sent until it is done. It must not wait for this one,
+    /// which may wait for what it holds.
+    declaring: JoinSet<Result<(), Stop>>,
     /// What is to be done before more is sent, once all that was sent is acknowledged.
     before: Option<Before>,
     /// How the lane's batches have gone ahead of fills.
@@ -114,7 +115,7 @@ impl LaneWriter {
             sequence: 0,
             known: false,
             expected: opening.standing.end,
-            declaring: None,
+            declaring: JoinSet::new(),
             before: None,
             ahead: Ahead::default(),
             way: Way::Usual,
@@ -182,7 +183,7 @@ impl LaneWriter {
                         stop = Some(refusal.stop);
                     }
                     Step::Diverged(diverged) => stop = Some(diverged),
-                    Step::Declare(runs) => self.declaring = Some(self.declare(runs)),
+                    Step::Declare(runs) => self.declare(runs),
                     Step::Fill(to) => self.before = Some(Before::Fill(to, None)),
                     Step::Nothing => break,
                 }
@@ -190,7 +191,7 @@ impl LaneWriter {
             if self.before.is_some() && self.in_flight.is_empty() {
                 continue;
             }
-            let nothing_waits = self.drafts.is_empty() && looked_ahead.is_none() && self.declaring.is_none();
+            let nothing_waits = self.drafts.is_empty() && looked_ahead.is_none() && self.declaring.is_empty();
             let all_sent = stop.is_some() || closed && nothing_waits;
             if all_sent && self.in_flight.is_empty() {
                 return stop;
@@ -202,9 +203,8 @@ impl LaneWriter {
                         return Some(stop);
                     }
                 }
-                done = done(&mut self.declaring) => {
-                    self.declaring = None;
-                    stop = stop.or(done.err());
+                Some(declared) = self.declaring.join_next() => {
+                    stop = stop.or(declared.expect("it does not panic, nor is ended").err());
                 }
                 piece = self.pieces.recv(), if !closed => match piece {
                     Some(piece) => self.drafts.add(piece),
@@ -326,10 +326,10 @@ impl LaneWriter {
         }
     }
 
-    fn declare(&self, runs: Vec<Mark>) -> BoxFuture<'static, Result<(), Stop>> {
+    fn declare(&mut self, runs: Vec<Mark>) {
         debug!(lane = %self.lane, runs = runs.len(), first = ?runs.first(), "declaring where records will lie");
         let marks = self.opening.marks.clone();
-        Box::pin(async move { marks.declare(runs).await })
+        self.declaring.spawn(async move { marks.declare(runs).await });
     }
 
     fn stamp(&self) -> Stamp {
@@ -361,7 +361,7 @@ impl LaneWriter {
 
     fn may_send(&self) -> bool {
         let most = if self.known { IN_FLIGHT } else { 1 };
-        self.declaring.is_none()
+        self.declaring.is_empty()
             && self.in_flight.len() < most
             && !self.in_flight.iter().any(InFlight::has_failed)
     }
@@ -506,14 +506,6 @@ impl LaneWriter {
 
     async fn moved_to(&mut self, next: Offset) {
         self.moved(Draft::moved(&self.lane, next, self.expected)).await;
-    }
-}
-
-/// Waits for what is being done; forever, where nothing is.
-async fn done<T>(doing: &mut Option<BoxFuture<'static, T>>) -> T {
-    match doing {
-        Some(doing) => doing.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -79,7 +79,6 @@ impl Slots {
                 control.book().slots_trouble = None;
                 self.gained = true;
                 self.forget_others();
-                control.look.notify_one();
             }
             Change::Leaving { slots, released } => {
                 info!(slots = slots.len(), "slots given up: {}", shown(&slots));

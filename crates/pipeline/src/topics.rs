@@ -121,10 +121,12 @@ impl Topics {
                     AFTER_FAILURE.min(self.control.config.refresh)
                 }
             };
+            // Before there are lanes, nobody else can ring.
+            let gather = if self.control.marks.is_member() { WHEN_RUNG } else { Duration::ZERO };
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(pause) => {}
-                () = self.control.look.notified() => tokio::time::sleep(WHEN_RUNG).await,
+                () = self.control.look.notified() => tokio::time::sleep(gather).await,
             }
         }
         // Not an end of its own accord: the link is being stopped.

@@ -25,6 +25,7 @@ pub struct Builder {
     config: Vec<(String, String)>,
     security: Security,
     proxied: bool,
+    racks: bool,
     heap: String,
     full_jit: bool,
     jvm_flags: Vec<String>,
@@ -38,6 +39,7 @@ impl Default for Builder {
             config: Vec::new(),
             security: Security::Plaintext,
             proxied: false,
+            racks: false,
             heap: "512m".to_owned(),
             full_jit: false,
             jvm_flags: Vec::new(),
@@ -79,6 +81,16 @@ impl Builder {
     pub fn proxied(mut self) -> Self {
         self.proxied = true;
         self
+    }
+
+    /// Puts every broker into a rack of its own, named by its id; consumers are sent to the replica in theirs (KIP-392).
+    #[must_use]
+    pub fn racks(mut self) -> Self {
+        self.racks = true;
+        self.broker_config(
+            "replica.selector.class",
+            "org.apache.kafka.common.replica.RackAwareReplicaSelector",
+        )
     }
 
     /// The JVM heap of each broker, as `-Xmx` takes it; `512m` unless set.
@@ -150,6 +162,9 @@ impl Builder {
                 listeners.push(format!("CONTROLLER://127.0.0.1:{}", controller_port.number()));
             }
             properties.set("listeners", listeners.join(","));
+            if self.racks {
+                properties.set("broker.rack", id.to_string());
+            }
             for (key, value) in &self.config {
                 properties.set(key, value);
             }

@@ -99,6 +99,16 @@ impl Config {
         text + "[admin]\nlisten = \"127.0.0.1:0\"\n"
     }
 
+    /// What runs it with this binary, and the folder that it is in.
+    pub fn run_by(&self, mut isomirror: Command) -> (TempDir, Command) {
+        let (dir, path) = self.write();
+        isomirror.arg("run").arg(path);
+        if let Some(engine) = self.engine {
+            isomirror.env("ISOMIRROR__ENGINE", engine);
+        }
+        (dir, isomirror)
+    }
+
     /// Writes the file into a folder of its own.
     pub fn write(&self) -> (TempDir, PathBuf) {
         let dir = TempDir::new().expect("a temporary folder");
@@ -185,13 +195,9 @@ impl Ended {
 
 impl Daemon {
     fn start(config: &Config, args: &[&str]) -> Self {
-        let (dir, path) = config.write();
+        let (dir, mut command) = config.run_by(isomirror());
         let log = File::create(dir.path().join("log")).expect("a log file");
-        let mut command = isomirror();
-        command.arg("run").arg(path).args(args).stdout(log.try_clone().expect("a log file")).stderr(log);
-        if let Some(engine) = config.engine {
-            command.env("ISOMIRROR__ENGINE", engine);
-        }
+        command.args(args).stdout(log.try_clone().expect("a log file")).stderr(log);
         let child = reaper::spawn(command).expect("isomirror starts");
         Self { child, dir }
     }

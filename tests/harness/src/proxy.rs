@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -14,8 +14,9 @@ use anyhow::{Context, Result};
 use crate::ports::Port;
 
 const CHUNK: usize = 64 * 1024;
-/// Chunks on their way in one direction; what is over stays in the sender's socket.
-const IN_FLIGHT: usize = 64;
+/// Chunks on their way in one direction; what is over stays in the sender's socket. A long way holds more than a thin one.
+const IN_FLIGHT: usize = 1024;
+const IN_FLIGHT_THIN: usize = 64;
 /// How far a rate may be made up for.
 const SLACK: Duration = Duration::from_millis(50);
 
@@ -204,14 +205,20 @@ impl Shared {
         }
         for up in [true, false] {
             let (sender, receiver) = sync_channel(IN_FLIGHT);
-            let (shared, reading) = (Arc::clone(self), Arc::clone(&connection));
-            thread::spawn(move || shared.read(&reading, up, &sender));
+            let on_the_way = Arc::new(AtomicUsize::new(0));
+            let (shared, reading, sent) =
+                (Arc::clone(self), Arc::clone(&connection), Arc::clone(&on_the_way));
+            thread::spawn(move || shared.read(&reading, up, &sender, &sent));
             let (shared, writing) = (Arc::clone(self), Arc::clone(&connection));
-            thread::spawn(move || shared.write(&writing, up, &receiver));
+            thread::spawn(move || {
+                shared.write(&writing, up, &receiver, &on_the_way);
+                // Who waits for room sees that nobody is there any more.
+                on_the_way.store(0, Ordering::Relaxed);
+            });
         }
     }
 
-    fn read(&self, connection: &Connection, up: bool, out: &SyncSender<Chunk>) {
+    fn read(&self, connection: &Connection, up: bool, out: &SyncSender<Chunk>, on_the_way: &AtomicUsize) {
         let mut from = if up { &connection.client } else { &connection.broker };
         let mut buffer = vec![0_u8; CHUNK];
         while let Ok(n @ 1..) = from.read(&mut buffer) {
@@ -220,6 +227,13 @@ impl Shared {
                 continue;
             }
             let due = Instant::now() + Duration::from_micros(self.latency_us.load(Ordering::Relaxed));
+            while self.rate.load(Ordering::Relaxed) > 0
+                && on_the_way.load(Ordering::Relaxed) >= IN_FLIGHT_THIN
+                && !self.closed.load(Ordering::Relaxed)
+            {
+                thread::sleep(Duration::from_millis(1));
+            }
+            on_the_way.fetch_add(1, Ordering::Relaxed);
             if out.send(Chunk { due, bytes: buffer[..n].to_vec() }).is_err() {
                 break;
             }
@@ -227,7 +241,7 @@ impl Shared {
         // Dropping the sender ends the writer once it has written what is queued.
     }
 
-    fn write(&self, connection: &Connection, up: bool, chunks: &Receiver<Chunk>) {
+    fn write(&self, connection: &Connection, up: bool, chunks: &Receiver<Chunk>, on_the_way: &AtomicUsize) {
         let (mut to, direction) =
             if up { (&connection.broker, &self.up) } else { (&connection.client, &self.down) };
         for chunk in chunks {
@@ -249,6 +263,7 @@ impl Shared {
                     return;
                 }
             }
+            on_the_way.fetch_sub(1, Ordering::Relaxed);
         }
         // One side has closed: pass that on.
         let _ = to.shutdown(Shutdown::Write);

@@ -51,7 +51,7 @@ impl Client {
 
     async fn to_broker(&self, broker: i32) -> Result<Connection, Error> {
         let address = self.address_of(broker).await?;
-        self.inner.pool.get(&self.inner.settings, &address, self.purpose).await
+        self.pooled(&address, self.purpose).await
     }
 
     /// Sends one request, once, in the newest version that is not above `max`, and waits for its answer.

@@ -11,7 +11,7 @@ use kafka_protocol::messages::{
     metadata_response::MetadataResponseTopic,
 };
 
-use super::{Client, Purpose, pool::Address};
+use super::{Client, Purpose, by_itself, pool::Address};
 use crate::{Cause, Code, Connection, Error, lock, names};
 
 /// The newest Metadata that is spoken: v10 has topic ids, v12 asks by them.
@@ -120,10 +120,13 @@ impl Client {
 
     /// A topic as it is now. Many who ask at the same time cost one request.
     pub async fn fresh_topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
-        let since = Instant::now();
+        let (since, name, client) = (Instant::now(), Arc::<str>::from(name), self.clone());
+        lock(&self.inner.cache.wanted).insert(name.clone());
+        by_itself(async move { client.topic_since(name, since).await }).await
+    }
+
+    async fn topic_since(&self, name: Arc<str>, since: Instant) -> Result<Arc<Topic>, Error> {
         let cache = &self.inner.cache;
-        let name: Arc<str> = name.into();
-        lock(&cache.wanted).insert(name.clone());
         let _asking = cache.asking.lock().await;
         if let Some(topic) = lock(&cache.known).fresh(&name, since) {
             return topic;
@@ -140,8 +143,12 @@ impl Client {
 
     /// All topics, Kafka's own included, that this principal may see.
     pub async fn topics(&self) -> Result<Vec<Arc<Topic>>, Error> {
-        let _asking = self.inner.cache.asking.lock().await;
-        let names = self.ask(None).await?;
+        let client = self.clone();
+        let names = by_itself(async move {
+            let _asking = client.inner.cache.asking.lock().await;
+            client.ask(None).await
+        });
+        let names = names.await?;
         let known = lock(&self.inner.cache.known);
         let find = |name: &Arc<str>| known.topics.get(name)?.topic.clone().ok();
         Ok(names.iter().filter_map(find).collect())
@@ -172,12 +179,15 @@ impl Client {
 
     /// Asks for the brokers and the controller.
     pub(super) async fn refresh_brokers(&self) -> Result<(), Error> {
-        let since = Instant::now();
-        let _asking = self.inner.cache.asking.lock().await;
-        if lock(&self.inner.cache.known).asked.is_some_and(|asked| asked >= since) {
-            return Ok(());
-        }
-        self.ask(Some(&BTreeSet::new())).await.map(drop)
+        let (since, client) = (Instant::now(), self.clone());
+        by_itself(async move {
+            let _asking = client.inner.cache.asking.lock().await;
+            if lock(&client.inner.cache.known).asked.is_some_and(|asked| asked >= since) {
+                return Ok(());
+            }
+            client.ask(Some(&BTreeSet::new())).await.map(drop)
+        })
+        .await
     }
 
     /// The controller's id, if the brokers know one. (With KRaft it is any broker, which passes on what it gets.)
@@ -230,7 +240,7 @@ impl Client {
         known.sort_by_cached_key(|address| self.inner.pool.wait_for(address, purpose));
         let mut worst: Option<Error> = None;
         for address in known {
-            match self.inner.pool.get(&self.inner.settings, &address, purpose).await {
+            match self.pooled(&address, purpose).await {
                 Ok(connection) => return Ok(connection),
                 // That one is down says less than that another does not let us in.
                 Err(error)

@@ -13,6 +13,8 @@ mod pool;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio::task::JoinError;
+
 pub(crate) use self::attempts::repeat;
 pub use self::{
     attempts::Attempts,
@@ -108,6 +110,19 @@ impl Client {
     /// Fails where the cluster can't be reached or does not let us in.
     pub async fn check(&self) -> Result<(), Error> {
         self.refresh_brokers().await
+    }
+}
+
+/// Does in a task of its own what others may have to wait for: whoever asked for it may be polled no more for a while (a
+/// branch of a `select!`, while another one runs), and must not hold up who is.
+async fn by_itself<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::spawn(work).await.map_err(JoinError::try_into_panic) {
+        Ok(outcome) => outcome,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime shuts down.
+        Err(Err(_)) => std::future::pending().await,
     }
 }
 

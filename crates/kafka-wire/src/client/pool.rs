@@ -8,7 +8,7 @@ use std::{
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::Purpose;
+use super::{Client, Purpose, by_itself};
 use crate::{Connection, Error, Settings, lock};
 
 /// A host and a port.
@@ -17,62 +17,75 @@ pub(super) type Address = (Arc<str>, u16);
 #[derive(Default)]
 pub(super) struct Pool(Mutex<HashMap<(Address, Purpose), Arc<Slot>>>);
 
-/// A place for a connection. Who holds its lock makes the connection; the others wait for it.
+/// A place for a connection.
 #[derive(Default)]
-struct Slot(tokio::sync::Mutex<State>);
+struct Slot {
+    connection: Mutex<Option<Connection>>,
+    /// Who holds its lock makes the connection; the others wait for it.
+    making: tokio::sync::Mutex<Making>,
+}
 
 #[derive(Default)]
-struct State {
-    connection: Option<Connection>,
+struct Making {
     failures: u32,
     not_before: Option<Instant>,
 }
 
-impl Pool {
+impl Client {
     /// The connection of this purpose, or a new one; a short while after a failed one, where it failed.
-    pub async fn get(
-        &self,
-        settings: &Settings,
-        to: &Address,
-        purpose: Purpose,
-    ) -> Result<Connection, Error> {
-        let slot = lock(&self.0).entry((to.clone(), purpose)).or_default().clone();
-        let mut state = slot.0.lock().await;
-        if let Some(connection) = state.connection.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok(connection.clone());
+    pub(super) async fn pooled(&self, to: &Address, purpose: Purpose) -> Result<Connection, Error> {
+        let slot = lock(&self.inner.pool.0).entry((to.clone(), purpose)).or_default().clone();
+        if let Some(connection) = slot.open() {
+            return Ok(connection);
         }
-        state.connection = None;
-        if let Some(at) = state.not_before {
+        let (client, to) = (self.clone(), to.clone());
+        by_itself(async move { slot.make(&client.inner.settings, &to, purpose).await }).await
+    }
+}
+
+impl Slot {
+    /// The connection, if there is one that works.
+    fn open(&self) -> Option<Connection> {
+        lock(&self.connection).as_ref().filter(|connection| !connection.is_closed()).cloned()
+    }
+
+    async fn make(&self, settings: &Settings, to: &Address, purpose: Purpose) -> Result<Connection, Error> {
+        let mut making = self.making.lock().await;
+        if let Some(connection) = self.open() {
+            return Ok(connection);
+        }
+        if let Some(at) = making.not_before {
             tokio::time::sleep_until(at.into()).await;
         }
-        // Whoever gives up in the middle has used up the attempt too.
-        state.not_before = Some(Instant::now() + backoff(settings, state.failures));
-        match Connection::open(settings, &to.0, to.1).await {
+        let made = Connection::open(settings, &to.0, to.1).await;
+        making.not_before = Some(Instant::now() + backoff(settings, making.failures));
+        match made {
             Ok(connection) => {
-                state.failures = 0;
-                state.connection = Some(connection.clone());
+                making.failures = 0;
+                *lock(&self.connection) = Some(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
                 tracing::debug!(purpose = purpose.name, "{error}");
-                state.not_before = Some(Instant::now() + backoff(settings, state.failures));
-                state.failures = state.failures.saturating_add(1);
+                making.failures = making.failures.saturating_add(1);
                 Err(error)
             }
         }
     }
+}
 
+impl Pool {
     /// How long it takes, as far as can be told at once, until a connection of this purpose can be had or
     /// tried for; `None` if there is one.
     pub fn wait_for(&self, to: &Address, purpose: Purpose) -> Option<Duration> {
         let slot = lock(&self.0).get(&(to.clone(), purpose)).cloned();
         let Some(slot) = slot else { return Some(Duration::ZERO) };
-        // Someone is at it.
-        let Ok(state) = slot.0.try_lock() else { return Some(Duration::ZERO) };
-        if state.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
+        if slot.open().is_some() {
             return None;
         }
-        let wait = state.not_before.map(|at| at.saturating_duration_since(Instant::now()));
+        // Someone is at it.
+        let Ok(making) = slot.making.try_lock() else { return Some(Duration::ZERO) };
+        let wait = making.not_before.map(|at| at.saturating_duration_since(Instant::now()));
         Some(wait.unwrap_or_default())
     }
 }

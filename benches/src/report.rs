@@ -87,8 +87,8 @@ pub fn text(results: &Results) -> String {
         "# Results\n\nMade by the commands at the end, on one machine of {} cores that runs both brokers (Apache Kafka {}, one \
          broker a cluster, 1 GB of heap) and the mirror. Median (minimum to maximum) over the runs; the mirrors take turns, \
          so the ratios of medians are what to compare. A GB is 10⁹ bytes of keys, values and headers, before compression. \
-         The topic is there on the target before each run, and each shape begins with a run that does not count, for brokers \
-         that are warm.\n",
+         The topic is there on the target before each run, and each mirror has a run before those that \
+         count, for brokers whose compilers have seen what it asks for.\n",
         std::thread::available_parallelism().map_or(0, usize::from),
         kafka_harness::MAIN_VERSION,
     );

@@ -1,7 +1,7 @@
 //! The senders: a task for each connection to a target broker, which puts batches of many partitions into one request.
 //!
 //! A request is sent as soon as none is on its way; while one is, batches gather for the next (Nagle's rule), up to a
-//! size at which waiting saves nothing. So a slow link gets large requests, and a near one short delays.
+//! size at which waiting saves nothing, or for a moment. So a slow link gets large requests, and a near one short delays.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -21,8 +21,12 @@ use crate::batch_bytes::BatchBytes;
 
 /// Requests on their way on one connection.
 const REQUESTS: usize = 5;
-/// Bytes for which a request is sent although others are on their way.
+/// Bytes for which a request is sent at once although others are on their way.
+const LARGE: usize = 4 * 1024 * 1024;
+/// Bytes for which it is once they have waited for more: few large requests cost the broker less than many.
 const WORTH_IT: usize = 256 * 1024;
+/// For so long they wait: less than what a far broker needs to answer.
+const LINGER: Duration = Duration::from_millis(2);
 /// Bytes of a request, at the most, unless one batch alone is larger; brokers take 100 MB (`socket.request.max.bytes`).
 const REQUEST: usize = 8 * 1024 * 1024;
 
@@ -127,18 +131,24 @@ impl Sender {
     async fn gather(&mut self, waiting: &mut VecDeque<Outgoing>, on_the_way: &OnTheWay) {
         // The lanes that one answer has set going do their part first, so that their next batches go together, too.
         tokio::task::yield_now().await;
+        let mut bytes = waiting.iter().map(|outgoing| outgoing.records.len()).sum::<usize>();
+        let mut worth_it = LARGE;
+        let linger = tokio::time::sleep(LINGER);
+        tokio::pin!(linger);
+        let mut came = None;
         loop {
-            while let Ok(outgoing) = self.queue.try_recv() {
+            while let Some(outgoing) = came.take().or_else(|| self.queue.try_recv().ok()) {
+                bytes += outgoing.records.len();
                 waiting.push_back(outgoing);
             }
             let requests = on_the_way.requests.load(Relaxed);
-            let worth_it = || waiting.iter().map(|o| o.records.len()).sum::<usize>() >= WORTH_IT;
-            if requests == 0 || requests < REQUESTS && worth_it() {
+            if requests == 0 || requests < REQUESTS && bytes >= worth_it {
                 return;
             }
             tokio::select! {
                 () = on_the_way.answered.notified() => {}
-                Some(outgoing) = self.queue.recv() => waiting.push_back(outgoing),
+                Some(outgoing) = self.queue.recv() => came = Some(outgoing),
+                () = &mut linger, if worth_it == LARGE => worth_it = WORTH_IT,
             }
         }
     }
@@ -172,22 +182,29 @@ impl Sender {
     }
 }
 
-/// The batches of the next request: in order, one a partition (a broker drops a second one silently).
+/// The batches of the next request: each partition's in order, and one of each (a broker drops a second one silently).
 fn take_request(waiting: &mut VecDeque<Outgoing>) -> Vec<Outgoing> {
     let mut partitions = HashSet::new();
-    let mut batches = Vec::new();
+    let (mut batches, mut stay) = (Vec::new(), VecDeque::new());
     let mut bytes = 0;
-    while let Some(next) = waiting.front() {
+    while let Some(next) = waiting.pop_front() {
         if next.over.load(Relaxed) {
-            waiting.pop_front();
+            continue;
+        }
+        if partitions.contains(&next.to) {
+            stay.push_back(next);
             continue;
         }
         bytes += next.records.len();
-        if !batches.is_empty() && bytes > REQUEST || !partitions.insert(next.to.clone()) {
+        if !batches.is_empty() && bytes > REQUEST {
+            stay.push_back(next);
             break;
         }
-        batches.extend(waiting.pop_front());
+        partitions.insert(next.to.clone());
+        batches.push(next);
     }
+    stay.append(waiting);
+    *waiting = stay;
     batches
 }
 

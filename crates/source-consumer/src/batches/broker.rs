@@ -25,8 +25,11 @@ const WAIT: Duration = Duration::from_millis(250);
 /// How soon a lane is looked at again that waits for the buffer; doubles, up to [`SELDOM`], while none has room.
 const AGAIN: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(40);
-/// Bytes that are asked for at once of a broker that is near: more than fits the processor's caches costs more.
-const ASK: u64 = 2 * 1024 * 1024;
+/// Bytes that are asked for at once of a broker that is near. Fewer cost more: the brokers are busy with requests. (Measured
+/// by benches/, with 2, 4, 8 and 16 MiB.)
+const ASK: u64 = 8 * 1024 * 1024;
+/// Lanes that have a part in each answer where there are so many: then a request to the target has a batch of each.
+const SHARES: u64 = 8;
 /// The least that is asked for at once.
 const LEAST: u64 = 64 * 1024;
 /// Bytes a second that one answer after the other is to bring, however far away the broker is.
@@ -214,7 +217,7 @@ impl BrokerReader {
 
     /// The lane's next records are asked for with the next request, if there is room for them.
     fn read_on(&mut self, key: Key) {
-        let most = if self.lanes.len() == 1 { self.ask() } else { self.ask() / 2 };
+        let most = self.ask() / (self.lanes.len() as u64).clamp(1, SHARES);
         let (Some(lane), Some(session)) = (self.lanes.get(&key), &mut self.session) else { return };
         match lane.next_fetch(most) {
             Some(from) => session.set(from),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Clusters behind proxies, which one test at a time may disturb.
-fn proxied() -> &'static Mutex<(Cluster, Cluster)> {
+pub fn proxied() -> &'static Mutex<(Cluster, Cluster)> {
     static PROXIED: OnceLock<Mutex<(Cluster, Cluster)>> = OnceLock::new();
     PROXIED.get_or_init(|| {
         let start = || clusters::builder().proxied().start().expect("a cluster behind a proxy");

@@ -1,6 +1,9 @@
 //! Lanes whose source does not begin at 0: the target begins where the source does, whatever cleans it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use kafka_harness::{client, daemon::eventually, shared::unique};
 
@@ -8,6 +11,7 @@ use crate::{
     chaos, clusters,
     dice::Run,
     modes::{Link, Mode},
+    network::proxied,
     sources::{Kind, Source},
     view::Reader,
 };
@@ -49,7 +53,8 @@ fn begins_late(name: &str, kind: Kind) {
 /// not set on the topic must not be set.
 #[test]
 fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
-    let (from, to) = clusters::pair();
+    let clusters = proxied().lock().unwrap_or_else(PoisonError::into_inner);
+    let (from, to) = &*clusters;
     for (before, kills) in [(vec![], 3), (vec![("retention.ms", "86400000")], 2)] {
         let source = Source { partitions: 12, ..Source::new(Kind::Compacted, &unique("moment")) };
         let link = Link::new(Mode::Identical, source, from, to);
@@ -71,6 +76,8 @@ fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
         }
         let starts = client::start_offsets(&from.props(), topic).unwrap();
         let mut changed = 0;
+        // The moment lasts as long as some round trips do, so that a kill can fall into it.
+        to.proxy(1).set_latency(Duration::from_millis(50));
         for kill in 0.. {
             let daemon = link.config.run();
             if kill == 0 {
@@ -78,7 +85,7 @@ fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
             } else if configs() == was {
                 // If all lanes have begun already, nothing is changed any more.
                 let begun = Instant::now();
-                while configs() == was && begun.elapsed() < Duration::from_secs(5) {}
+                while configs() == was && begun.elapsed() < Duration::from_secs(10) {}
             } else {
                 std::thread::sleep(dice.millis(500..4000));
             }
@@ -92,6 +99,7 @@ fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
                 break;
             }
         }
+        to.proxy(1).set_latency(Duration::ZERO);
         assert!(changed > 0, "no kill fell between the changes");
         link.config.run_until_caught_up().expect(0);
         assert_eq!(configs(), was);

@@ -2,7 +2,7 @@
 //! another has long taken over.
 
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread::sleep,
     time::Duration,
 };
@@ -18,13 +18,22 @@ use crate::{
     view::Reader,
 };
 
-/// Clusters behind proxies, which one test at a time may disturb.
-pub fn proxied() -> &'static Mutex<(Cluster, Cluster)> {
+/// Clusters behind proxies, which one test at a time may disturb; what one that failed has left of that is undone.
+pub fn proxied() -> MutexGuard<'static, (Cluster, Cluster)> {
     static PROXIED: OnceLock<Mutex<(Cluster, Cluster)>> = OnceLock::new();
-    PROXIED.get_or_init(|| {
+    let clusters = PROXIED.get_or_init(|| {
         let start = || clusters::builder().proxied().start().expect("a cluster behind a proxy");
         Mutex::new((start(), start()))
-    })
+    });
+    let clusters = clusters.lock().unwrap_or_else(PoisonError::into_inner);
+    for cluster in [&clusters.0, &clusters.1] {
+        let proxy = cluster.proxy(1);
+        proxy.thaw();
+        proxy.set_down(false);
+        proxy.set_black_hole(false);
+        proxy.set_latency(Duration::ZERO);
+    }
+    clusters
 }
 
 /// Something that happens to the network.
@@ -48,15 +57,8 @@ const TROUBLES: [Trouble; 5] =
 fn survives(name: &str, mode: Mode) {
     let run = Run::of(&format!("network::{name}"));
     let mut dice = run.dice();
-    let clusters = proxied().lock().unwrap_or_else(PoisonError::into_inner);
+    let clusters = proxied();
     let (from, to) = &*clusters;
-    for cluster in [from, to] {
-        let proxy = cluster.proxy(1);
-        proxy.thaw();
-        proxy.set_down(false);
-        proxy.set_black_hole(false);
-        proxy.set_latency(Duration::ZERO);
-    }
     let link = Link::new(mode, Source::new(Kind::Transactional, &unique("network")), from, to);
     let stranger = link.stranger();
     let writing = link.source.start(from, &dice);

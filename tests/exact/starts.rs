@@ -1,9 +1,6 @@
 //! Lanes whose source does not begin at 0: the target begins where the source does, whatever cleans it.
 
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use kafka_harness::{client, daemon::eventually, shared::unique};
 
@@ -53,7 +50,7 @@ fn begins_late(name: &str, kind: Kind) {
 /// not set on the topic must not be set.
 #[test]
 fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
-    let clusters = proxied().lock().unwrap_or_else(PoisonError::into_inner);
+    let clusters = proxied();
     let (from, to) = &*clusters;
     for (before, kills) in [(vec![], 3), (vec![("retention.ms", "86400000")], 2)] {
         let source = Source { partitions: 12, ..Source::new(Kind::Compacted, &unique("moment")) };

@@ -60,9 +60,16 @@ impl Standing {
         Ok(Self { start: offset(client, at, OffsetSpec::Earliest).await?, end, last: None })
     }
 
-    /// Asks the partition's leader, until what was on its way has arrived and all in-sync replicas have it.
-    pub async fn of(client: &Client, at: &TopicPartition) -> Result<Self, Error> {
-        let end = settled_end(client, at).await?;
+    /// Asks the partition's leader, until what was on its way has arrived and all in-sync replicas have it. `begun`: an
+    /// earlier run of the lane may have written; without one, a partition that is empty has nothing on its way to it.
+    pub async fn of(client: &Client, at: &TopicPartition, begun: bool) -> Result<Self, Error> {
+        let end = match begun {
+            true => settled_end(client, at).await?,
+            false => match ends(client, at).await? {
+                (0, 0) => 0,
+                _ => settled_end(client, at).await?,
+            },
+        };
         let start = offset(client, at, OffsetSpec::Earliest).await?;
         let last = match last(client, at, start, end).await {
             Err(error) if error.is_not_authorized() => {
@@ -79,13 +86,7 @@ impl Standing {
 pub(crate) async fn settled_end(client: &Client, at: &TopicPartition) -> Result<Offset, Error> {
     let mut before = None;
     loop {
-        let replicated = offset(client, at, OffsetSpec::Latest).await?;
-        let end = match client.with_patience(SETTLED).log_end(&at.topic, at.partition).await {
-            Ok(end) => end.offset,
-            // librdkafka's mock cluster has no answer for a partition that was never written to.
-            Err(error) if error.code() == Some(Code::OffsetNotAvailable) && replicated == 0 => 0,
-            Err(error) => return Err(error),
-        };
+        let (replicated, end) = ends(client, at).await?;
         if before == Some(end) && replicated == end {
             return Ok(end);
         }
@@ -93,6 +94,18 @@ pub(crate) async fn settled_end(client: &Client, at: &TopicPartition) -> Result<
         before = Some(end);
         tokio::time::sleep(SETTLED).await;
     }
+}
+
+/// Up to where all in-sync replicas have it, and the leader's own log end.
+async fn ends(client: &Client, at: &TopicPartition) -> Result<(Offset, Offset), Error> {
+    let replicated = offset(client, at, OffsetSpec::Latest).await?;
+    let end = match client.with_patience(SETTLED).log_end(&at.topic, at.partition).await {
+        Ok(end) => end.offset,
+        // librdkafka's mock cluster has no answer for a partition that was never written to.
+        Err(error) if error.code() == Some(Code::OffsetNotAvailable) && replicated == 0 => 0,
+        Err(error) => return Err(error),
+    };
+    Ok((replicated, end))
 }
 
 async fn offset(client: &Client, at: &TopicPartition, spec: OffsetSpec) -> Result<Offset, Error> {

@@ -47,7 +47,7 @@ fn rate(cluster: &Cluster, what: &str, shared: bool, source: &Source) {
         true => Writing::Shared { transactional_id: id, producer },
         false => Writing::Exclusive,
     };
-    let standing = runtime.block_on(Standing::of(&client, &lane.target)).unwrap();
+    let standing = runtime.block_on(Standing::of(&client, &lane.target, true)).unwrap();
     let pieces = source.pieces(&lane, 0, &mut Dice::new(1));
     let opening = Opening {
         lane,

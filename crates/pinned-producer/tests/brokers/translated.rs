@@ -66,7 +66,8 @@ fn killed_at_any_moment_every_record_is_there_once_and_where_it_was_declared() {
         run += 1;
         let runtime = Runtime::new().unwrap();
         let lane = support::lane(run, &topic, 0);
-        let standing = runtime.block_on(Standing::of(&support::client(&cluster), &lane.target)).unwrap();
+        let standing =
+            runtime.block_on(Standing::of(&support::client(&cluster), &lane.target, true)).unwrap();
         let position = source_of(&declared, standing.end);
         let check = (standing.end > 57).then(|| source_of(&declared, standing.end - 1));
         let from = check.unwrap_or(position) - dice.below(20) as Offset;

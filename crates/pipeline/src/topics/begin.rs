@@ -206,8 +206,9 @@ impl Topics {
     ) -> Vec<impl Future<Output = Result<Standing, kafka_wire::Error>> + Send + use<>> {
         // One whose broker does not answer must not keep the others waiting.
         let wire = self.control.wire.with_patience(ANSWER);
-        let standing = |(lane, _): &(&Wanted, Where)| {
-            let asked = standing(wire.clone(), lane.target.clone(), lane.settings.shared);
+        let standing = |(lane, place): &(&Wanted, Where)| {
+            let begun = matches!(place, Where::Recorded(_));
+            let asked = standing(wire.clone(), lane.target.clone(), lane.settings.shared, begun);
             let at = lane.target.clone();
             async move { timeout(ANSWER, asked).await.unwrap_or_else(|_| Err(no_answer(&at))) }
         };
@@ -315,9 +316,14 @@ fn no_answer(at: &TopicPartition) -> kafka_wire::Error {
 }
 
 /// Where a target partition stands. One that others write too is never still, and need not be.
-async fn standing(wire: Client, at: TopicPartition, shared: bool) -> Result<Standing, kafka_wire::Error> {
+async fn standing(
+    wire: Client,
+    at: TopicPartition,
+    shared: bool,
+    begun: bool,
+) -> Result<Standing, kafka_wire::Error> {
     if !shared {
-        return Standing::of(&wire, &at).await;
+        return Standing::of(&wire, &at, begun).await;
     }
     let asked = [(&*at.topic, at.partition)];
     let isolation = kafka_wire::Isolation::ReadUncommitted;

@@ -128,10 +128,11 @@ impl Source {
         Writing { stop, written, threads }
     }
 
-    /// Writes for some time.
+    /// Writes for some time, and a thousand records or more, however busy the machine is.
     pub fn write_for(&self, cluster: &Cluster, dice: &Dice, time: Duration) -> History {
         let writing = self.start(cluster, dice);
         std::thread::sleep(time);
+        writing.wait_for(1001_u64.saturating_sub(writing.written()));
         writing.stop()
     }
 }

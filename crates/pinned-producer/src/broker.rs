@@ -122,7 +122,7 @@ impl Sender {
             self.gather(&mut waiting, &on_the_way).await;
             let batches = take_request(&mut waiting);
             if !batches.is_empty() {
-                self.request(batches, &on_the_way).await;
+                self.request(batches, &mut waiting, &on_the_way).await;
             }
         }
     }
@@ -153,12 +153,22 @@ impl Sender {
         }
     }
 
-    /// Puts a request on its way; a task of its own waits for the answer.
-    async fn request(&self, batches: Vec<Outgoing>, on_the_way: &Arc<OnTheWay>) {
+    /// Puts a request on its way; a task of its own waits for the answer. Where the broker can't be reached, what waits for
+    /// the next request need not wait to find that, too: its partitions may have other leaders by now.
+    async fn request(
+        &mut self,
+        batches: Vec<Outgoing>,
+        waiting: &mut VecDeque<Outgoing>,
+        on_the_way: &Arc<OnTheWay>,
+    ) {
         let client = self.client.for_purpose(self.way.purpose());
         let connection = match client.connection(To::Broker(self.broker)).await {
             Ok(connection) => connection,
-            Err(error) => return fail(batches, &Failure::NoAnswer(error.into())),
+            Err(error) => {
+                waiting.extend(std::iter::from_fn(|| self.queue.try_recv().ok()));
+                let all = batches.into_iter().chain(waiting.drain(..));
+                return fail(all, &Failure::NoAnswer(error.into()));
+            }
         };
         let of = |batch: &Outgoing| ProduceBatch {
             topic: batch.to.topic.clone(),
@@ -224,7 +234,7 @@ fn give_out(batches: Vec<Outgoing>, outcomes: Outcomes) {
     }
 }
 
-fn fail(batches: Vec<Outgoing>, failure: &Failure) {
+fn fail(batches: impl IntoIterator<Item = Outgoing>, failure: &Failure) {
     for batch in batches {
         batch.answer(Err(failure.clone()));
     }

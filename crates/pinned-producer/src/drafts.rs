@@ -31,7 +31,7 @@ use crate::{
 
 /// Runs that are declared at once, at the most.
 const RUNS: usize = 10_000;
-/// Room that a batch has at first.
+/// Room that a batch has at first; and smaller ones go together.
 const SMALL: usize = 4096;
 
 /// One lane's records on their way into batches.
@@ -166,7 +166,8 @@ impl Drafts {
                     if let Some(missing) = self.had.missing_before(batch.first) {
                         return Step::Diverged(self.not_there(missing));
                     }
-                    if !self.goes_as_it_is(&batch) {
+                    let begun = !builder.is_empty();
+                    if !self.goes_as_it_is(&batch) || self.goes_with_others(&batch, begun) {
                         match unopened::opened(&self.lane, &batch) {
                             Ok(records) => self.first_is_now(Content::Records(records)),
                             Err(_) if draft.says_something() => break,
@@ -314,6 +315,17 @@ impl Drafts {
             && !self.memory.has_verdict_in(batch.first..batch.next())
             && (self.options.compression == Compression::None
                 || unopened::compression(batch) == Some(self.options.compression))
+    }
+
+    /// Whether a batch that came unopened is small, and so is what goes before it or what waits behind: few batches are on
+    /// their way at a time, and where the target is far they would be all that a round trip brings.
+    fn goes_with_others(&self, batch: &UnopenedBatch, begun: bool) -> bool {
+        let small = |content: &Content| match content {
+            Content::Records(records) => !records.is_empty(),
+            Content::Unopened(next) => next.bytes.len() < SMALL,
+        };
+        let behind = self.queue.get(1).filter(|next| next.first == batch.next());
+        batch.bytes.len() < SMALL && (begun || behind.is_some_and(|next| small(&next.content)))
     }
 
     /// The first piece's batch as it is, unless something is to be done before.

@@ -37,6 +37,11 @@ use crate::{
 const IN_FLIGHT: usize = 5;
 /// How often the log tells how far padding is.
 const TOLD: Duration = Duration::from_secs(10);
+/// For how long a broker surely knows a producer id that it has heard nothing from (`producer.id.expiration.ms`, a day).
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// For how long a lane that was slow to replicate is taken to be so.
+const SLOW: Duration = Duration::from_secs(60);
+
 /// One lane's run.
 pub(crate) struct LaneWriter {
     common: Arc<Common>,
@@ -53,8 +58,9 @@ pub(crate) struct LaneWriter {
     in_flight: VecDeque<InFlight>,
     next_batch: u64,
     sequence: i32,
-    /// The broker knows our producer id in this partition: before it has taken a batch, it takes any for the first.
-    known: bool,
+    /// The broker knows our producer id in this partition, as of then: before it has taken a batch, it takes any for the
+    /// first.
+    known: Option<Instant>,
     /// Where the next acknowledged batch must lie on the target.
     expected: Offset,
     /// The task that declares runs of source offsets: nothing more is sent until it is done. It must not wait for this one,
@@ -66,6 +72,8 @@ pub(crate) struct LaneWriter {
     ahead: Ahead,
     /// Which connection of the leader: lanes that are slow to replicate have one of their own.
     way: Way,
+    /// When it last was.
+    slow: Option<Instant>,
     /// Set when this run is over, so that what still waits to be sent is not.
     over: Arc<AtomicBool>,
     trouble: Option<Trouble>,
@@ -98,6 +106,10 @@ impl LaneWriter {
     ) -> Self {
         let (answer_to, answers) = mpsc::unbounded_channel();
         let lane = opening.lane.clone();
+        memory.forget_before(match opening.offsets {
+            Offsets::Identical => opening.standing.end,
+            Offsets::Translated => opening.position,
+        });
         let drafts = Drafts::new(&opening, common.options, common.refused, takes, memory.clone());
         Self {
             common,
@@ -113,12 +125,13 @@ impl LaneWriter {
             in_flight: VecDeque::new(),
             next_batch: 0,
             sequence: 0,
-            known: false,
+            known: None,
             expected: opening.standing.end,
             declaring: JoinSet::new(),
             before: None,
             ahead: Ahead::default(),
             way: Way::Usual,
+            slow: None,
             over: Arc::default(),
             trouble: None,
             opening,
@@ -154,6 +167,9 @@ impl LaneWriter {
             }
             while let Ok(piece) = self.pieces.try_recv() {
                 self.drafts.add(piece);
+            }
+            if self.in_flight.is_empty() {
+                self.known = self.known.filter(|heard| heard.elapsed() < REMEMBERED);
             }
             while stop.is_none() && self.before.is_none() && self.may_send() {
                 if !self.opening.marks.may_write() {
@@ -345,7 +361,7 @@ impl LaneWriter {
     fn may_go_ahead(&self, draft: &Draft) -> bool {
         self.opening.offsets == Offsets::Identical
             && self.in_flight.is_empty()
-            && self.known
+            && self.known.is_some()
             && self.way == Way::Usual
             && self.ahead.may_go(draft.bytes.len())
     }
@@ -360,7 +376,7 @@ impl LaneWriter {
     }
 
     fn may_send(&self) -> bool {
-        let most = if self.known { IN_FLIGHT } else { 1 };
+        let most = if self.known.is_some() { IN_FLIGHT } else { 1 };
         self.declaring.is_empty()
             && self.in_flight.len() < most
             && !self.in_flight.iter().any(InFlight::has_failed)
@@ -405,11 +421,11 @@ impl LaneWriter {
                 return Some(refusal::moved(&self.lane, self.expected, base));
             }
             self.expected = base + i64::from(draft.count);
-            self.known = true;
+            self.known = Some(Instant::now());
             self.ahead.checked();
             self.over_it();
             // Only now: on two connections at once, batches could overtake each other.
-            if self.in_flight.is_empty() {
+            if self.in_flight.is_empty() && self.slow.is_none_or(|last| last.elapsed() >= SLOW) {
                 self.way = Way::Usual;
             }
             self.acknowledge(draft).await;
@@ -461,7 +477,7 @@ impl LaneWriter {
         let pause = trouble.goes_on(&self.lane, &failure);
         debug!(lane = %self.lane, offset, %failure, ?pause, "sent again");
         if failure.is_slow() {
-            self.way = Way::Slow;
+            (self.way, self.slow) = (Way::Slow, Some(Instant::now()));
         }
         tokio::time::sleep(pause).await;
         self.leader = None;

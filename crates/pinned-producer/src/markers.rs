@@ -90,7 +90,7 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
             }
         }
         // This may take longer than a lane is ours.
-        let connection = client.connection(To::Broker(broker)).await;
+        let found = client.connection(To::Broker(broker)).await;
         // The lanes that one answer has set going ask together.
         tokio::task::yield_now().await;
         while let Ok(wanted) = queue.try_recv() {
@@ -98,6 +98,16 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
         }
         // Who asked may have been ended meanwhile, or the lane be another's: then it must not be written any more.
         waiting.retain(|wanted: &Wanted| !wanted.answer.is_closed() && wanted.marks.may_write());
+        let connection = match found {
+            Ok(connection) => connection,
+            // Whoever waits need not wait to find that, too: its partition may have another leader by now.
+            Err(error) => {
+                for wanted in waiting.drain(..) {
+                    let _ = wanted.answer.send(Err(error.clone()));
+                }
+                continue;
+            }
+        };
         // What comes first is never too much. A partition can be in an order once.
         let (mut room, mut bytes, mut partitions) = (MARKERS, 0, HashSet::new());
         let fits = |wanted: &&Wanted| {
@@ -111,11 +121,7 @@ async fn write(client: Client, broker: i32, mut queue: mpsc::UnboundedReceiver<W
         if order.is_empty() {
             continue;
         }
-        let outcomes = match connection {
-            Ok(connection) => send(&connection, &order).await,
-            Err(error) => Err(error),
-        };
-        match outcomes {
+        match send(&connection, &order).await {
             Ok(outcomes) => {
                 // Those of one partition have one outcome.
                 let mut outcomes = outcomes.into_iter();

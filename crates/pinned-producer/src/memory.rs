@@ -56,6 +56,12 @@ impl Memory {
         self.known().refused.remove(&offset);
     }
 
+    /// A run begins here: what was said of the records before is not asked for any more.
+    pub(crate) fn forget_before(&self, offset: Offset) {
+        let mut known = self.known();
+        known.refused = known.refused.split_off(&offset);
+    }
+
     pub(crate) fn lower_batch_limit(&self, bytes: usize) {
         self.known().batch = Some(bytes.max(1));
     }

@@ -137,7 +137,19 @@ impl Dist {
         self.dir.join("jars").join("*")
     }
 
+    /// A JVM for a program of the tests that was compiled into `classes`; its class's name comes next.
+    pub(crate) fn program_command(&self, classes: &Path) -> Command {
+        let mut command = self.jvm_with("jars", Some(classes));
+        command.args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
+        command.arg(self.tool_log4j());
+        command
+    }
+
     fn jvm(&self, jars: &str) -> Command {
+        self.jvm_with(jars, None)
+    }
+
+    fn jvm_with(&self, jars: &str, classes: Option<&Path>) -> Command {
         let mut command = Command::new(java_tool("java"));
         let archive = self.archive();
         if jars == "jars" && archive.exists() {
@@ -145,7 +157,13 @@ impl Dist {
             // A JDK update makes the archive useless, not the broker: say nothing then.
             command.args(["-Xshare:auto", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"]);
         }
-        command.arg("-cp").arg(self.dir.join(jars).join("*"));
+        // What the archive has comes first; what follows does not make it useless.
+        let mut class_path = self.dir.join(jars).join("*").into_os_string();
+        if let Some(classes) = classes {
+            class_path.push(":");
+            class_path.push(classes);
+        }
+        command.arg("-cp").arg(class_path);
         command
     }
 
@@ -161,7 +179,7 @@ impl Dist {
         format!("-Dlog4j.configuration=file:{}", self.dir.join(file).display())
     }
 
-    fn once(&self, name: &str, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+    pub(crate) fn once(&self, name: &str, work: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         once(&self.dir, name, || work(self))
     }
 

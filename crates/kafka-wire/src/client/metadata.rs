@@ -77,8 +77,8 @@ pub(super) struct Cache {
     pub known: Mutex<Known>,
     /// Topics that someone waits for, for the next request to ask for.
     wanted: Mutex<BTreeSet<Arc<str>>>,
-    /// Held by who asks.
-    asking: tokio::sync::Mutex<()>,
+    /// Held by who asks; the last time that nobody answered.
+    asking: tokio::sync::Mutex<Option<(Instant, Error)>>,
 }
 
 #[derive(Default)]
@@ -127,13 +127,20 @@ impl Client {
 
     async fn topic_since(&self, name: Arc<str>, since: Instant) -> Result<Arc<Topic>, Error> {
         let cache = &self.inner.cache;
-        let _asking = cache.asking.lock().await;
+        let mut unanswered = cache.asking.lock().await;
         if let Some(topic) = lock(&cache.known).fresh(&name, since) {
             return topic;
         }
+        // All who waited share what became of it.
+        if let Some((_, error)) = unanswered.as_ref().filter(|(when, _)| *when >= since) {
+            return Err(error.clone());
+        }
         let mut wanted = std::mem::take(&mut *lock(&cache.wanted));
         wanted.insert(name.clone());
-        self.ask(Some(&wanted)).await?;
+        if let Err(error) = self.ask(Some(&wanted)).await {
+            *unanswered = Some((Instant::now(), error.clone()));
+            return Err(error);
+        }
         let known = lock(&cache.known).fresh(&name, since);
         known.unwrap_or_else(|| {
             let doing = format!("find topic {name}");

@@ -29,6 +29,8 @@ struct Slot {
 struct Making {
     failures: u32,
     not_before: Option<Instant>,
+    /// The last attempt, if it failed, and when.
+    failed: Option<(Instant, Error)>,
 }
 
 impl Client {
@@ -50,9 +52,14 @@ impl Slot {
     }
 
     async fn make(&self, settings: &Settings, to: &Address, purpose: Purpose) -> Result<Connection, Error> {
+        let asked = Instant::now();
         let mut making = self.making.lock().await;
         if let Some(connection) = self.open() {
             return Ok(connection);
+        }
+        // All who waited for an attempt share what became of it.
+        if let Some((_, error)) = making.failed.as_ref().filter(|(when, _)| *when >= asked) {
+            return Err(error.clone());
         }
         if let Some(at) = making.not_before {
             tokio::time::sleep_until(at.into()).await;
@@ -61,13 +68,14 @@ impl Slot {
         making.not_before = Some(Instant::now() + backoff(settings, making.failures));
         match made {
             Ok(connection) => {
-                making.failures = 0;
+                (making.failures, making.failed) = (0, None);
                 *lock(&self.connection) = Some(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
                 tracing::debug!(purpose = purpose.name, "{error}");
                 making.failures = making.failures.saturating_add(1);
+                making.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }

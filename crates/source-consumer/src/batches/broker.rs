@@ -28,8 +28,16 @@ const SELDOM: Duration = Duration::from_millis(40);
 /// Bytes that are asked for at once of a broker that is near. Fewer cost more: the brokers are busy with requests. (Measured
 /// by benches/, with 2, 4, 8 and 16 MiB.)
 const ASK: u64 = 8 * 1024 * 1024;
-/// Lanes that have a part in each answer where there are so many: then a request to the target has a batch of each.
+/// Lanes that have a part in each answer where so many have more than fits: then a request to the target has a batch of
+/// each.
 const SHARES: u64 = 8;
+/// The least that a part has room for: a batch as large as brokers take (`message.max.bytes`), or each answer would bring
+/// one such batch, whoever has them.
+const WHOLE_BATCH: u64 = 1024 * 1024 + 12;
+/// Answers after which a lane that has not filled its part has no more than it brings.
+const LATELY: u64 = 16;
+/// Bytes of records in an answer that lies in a buffer of its own.
+const SMALL_ANSWER: usize = 64 * 1024;
 /// The least that is asked for at once.
 const LEAST: u64 = 64 * 1024;
 /// Bytes a second that one answer after the other is to bring, however far away the broker is.
@@ -58,6 +66,10 @@ pub(super) struct BrokerReader {
     again: Duration,
     /// Whether what comes is copied, so that it does not keep its whole answer in memory.
     copying: bool,
+    /// Counts the answers.
+    answers: u64,
+    /// How many lanes have lately filled their parts of the answers.
+    full: u64,
 }
 
 impl BrokerReader {
@@ -77,6 +89,8 @@ impl BrokerReader {
             waiting: VecDeque::new(),
             again: AGAIN,
             copying: false,
+            answers: 0,
+            full: 0,
         }
     }
 
@@ -217,8 +231,8 @@ impl BrokerReader {
 
     /// The lane's next records are asked for with the next request, if there is room for them.
     fn read_on(&mut self, key: Key) {
-        let most = self.ask() / (self.lanes.len() as u64).clamp(1, SHARES);
-        let (Some(lane), Some(session)) = (self.lanes.get(&key), &mut self.session) else { return };
+        let most = (self.ask() / self.full.clamp(1, SHARES)).max(WHOLE_BATCH);
+        let (Some(lane), Some(session)) = (self.lanes.get_mut(&key), &mut self.session) else { return };
         match lane.next_fetch(most) {
             Some(from) => session.set(from),
             None => {
@@ -228,11 +242,28 @@ impl BrokerReader {
         }
     }
 
+    /// Notes which lanes have more to bring than they were asked for: the answers are theirs to share.
+    fn count_full(&mut self, fetched: &[Fetched]) {
+        self.answers += 1;
+        let now = self.answers;
+        for fetched in fetched {
+            let lane = self.lanes.get_mut(&(fetched.topic.clone(), fetched.partition));
+            if let Some(lane) = lane.filter(|lane| fetched.records.len() as u64 >= lane.asked / 2) {
+                lane.full = Some(now);
+            }
+        }
+        let lately = |lane: &&Box<ReadLane>| lane.full.is_some_and(|at| now - at < LATELY);
+        self.full = self.lanes.values().filter(lately).count() as u64;
+    }
+
     async fn took(&mut self, fetched: Vec<Fetched>) {
         if let Some(lane) = self.lanes.values().next() {
             let held = self.session.as_ref().map_or(0, |session| session.connection().held() as u64);
             self.copying = held > lane.lane.credit.budget().used() + self.shared.prefetch;
         }
+        // A small answer lies in a buffer with others, which a single batch of it would keep.
+        self.copying |= fetched.iter().map(|fetched| fetched.records.len()).sum::<usize>() < SMALL_ANSWER;
+        self.count_full(&fetched);
         let mut keys = Vec::with_capacity(fetched.len());
         for fetched in fetched {
             let key = (fetched.topic.clone(), fetched.partition);

@@ -133,12 +133,15 @@ impl Cutter {
         // Nothing is left of the batches that were there.
         self.cut.compacted += self.uncounted(self.next, first);
         if header.is_control() || header.is_transactional() && self.aborting.contains(&header.producer_id) {
+            // What passes it over is in what the CRC covers.
+            batch.check_crc()?;
             self.cut.transactional += self.uncounted(first, end);
             self.next = end;
             return Ok(());
         }
         let count = Offset::from(header.record_count.max(0));
         if count == 0 {
+            batch.check_crc()?;
             self.cut.compacted += self.uncounted(first, end);
             self.next = end;
             return Ok(());

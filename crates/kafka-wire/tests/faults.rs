@@ -159,6 +159,26 @@ async fn who_has_asked_and_is_polled_no_more_holds_up_nobody() {
     assert!(first.await.is_ok() && second.await.is_ok() && third.await.is_ok());
 }
 
+/// A broker that is down: all who wait for the same attempt hear of it together, and not each after an attempt of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_an_attempt_shares_its_failure() {
+    // Nobody listens there any more.
+    let (listener, settings, _) = listener(&[("reconnect.backoff.ms", "1000")]).await;
+    drop(listener);
+    let client = kafka_wire::Client::new(settings);
+    client.connection(To::Any).await.expect_err("nobody listens");
+    let begun = Instant::now();
+    // The next attempt is a second away; one after the other, the tenth would be three minutes away.
+    let connections = (0..10).map(|_| client.connection(To::Any));
+    let failed = futures::future::join_all(connections).await;
+    assert!(failed.iter().all(Result::is_err));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let topics = (0..10).map(|n| client.fresh_topic(["a", "b"][n % 2]));
+    let begun = Instant::now();
+    assert!(futures::future::join_all(topics).await.iter().all(Result::is_err));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
 // === brokers of our own ===
 
 /// A listener, and settings to get there.

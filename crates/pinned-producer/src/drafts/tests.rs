@@ -584,6 +584,48 @@ fn a_batch_that_can_go_on_as_it_is_is_not_opened() {
     }
 }
 
+/// Few batches are on their way at a time: small ones that wait go together, as far as they are neighbours.
+#[test]
+fn small_batches_that_wait_go_together() {
+    let lane = lane();
+    for opening in [identical(&lane, 10, None), translated(&lane, 10, 50)] {
+        let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
+        let large = RecordBatch::default();
+        let large = (22..24).fold(large, |mut batch, offset| {
+            batch.push(offset, 7, Some(b"k"), Some(&[b'x'; SMALL]), []);
+            batch
+        });
+        let mut first = 10;
+        for (batch, next) in
+            [(records(10..13), 13), (records(13..14), 14), (records(20..22), 22), (large, 24)]
+        {
+            drafts.add(Routed { first, ..piece_of(&lane, unopened(batch), next) });
+            first = next;
+        }
+        let mut sent = Vec::new();
+        loop {
+            match drafts.step(STAMP) {
+                Step::Batch(draft) => sent.push((draft.count, draft.acked.next)),
+                Step::Nothing => break,
+                Step::Fill(_) | Step::Declare(_) | Step::Moved(_) => {}
+                _ => panic!("nothing is wrong"),
+            }
+        }
+        assert_eq!(sent, [(4, 14), (2, 22), (2, 24)]);
+    }
+}
+
+/// What was said of records before the run begins is not kept.
+#[test]
+fn verdicts_of_what_is_done_with_are_forgotten() {
+    let (lane, memory) = (lane(), Memory::default());
+    for offset in [3, 9, 10, 12] {
+        memory.refuse(offset, refusal::without_key(&lane, offset));
+    }
+    memory.forget_before(10);
+    assert!(!memory.has_verdict_in(0..10) && memory.verdict(10).is_some() && memory.verdict(12).is_some());
+}
+
 #[test]
 fn a_corrupt_batch_is_never_forwarded() {
     let lane = lane();

@@ -163,3 +163,21 @@ fn small_neighbours_become_one_and_one_alone_stays_as_it_is() {
     let needs = cut(large(0)[..500].to_vec().into(), Vec::new(), at()).needs;
     assert_eq!(needs, Some(large(0).len()));
 }
+
+/// What is empty, aborted or a marker by a damaged header is none of that.
+#[test]
+fn nothing_is_passed_over_unchecked() {
+    let aborted = || vec![Aborted { producer_id: 3, first_offset: 0 }];
+    let plain = batch(0, 1, 2, &[0, 1], 10, 0);
+    // The record count; the attributes' low byte: transactional, control; a producer that aborts, of a plain batch.
+    for (at, to) in
+        [(57..61, vec![0; 4]), (57..61, vec![0xff; 4]), (22..23, vec![0x10]), (22..23, vec![0x20])]
+    {
+        let mut bytes = plain.clone();
+        bytes[at.clone()].copy_from_slice(&to);
+        bytes[43..51].copy_from_slice(&3_i64.to_be_bytes());
+        let cut = cut(bytes.into(), aborted(), Place { next: 0, position: 0 });
+        assert_eq!(cut.corrupt.as_ref().map(|(offset, _)| *offset), Some(0), "{at:?}: {cut:?}");
+        assert_eq!((cut.compacted, cut.transactional, handed(&cut, 0).1), (0, 0, 0), "{at:?}");
+    }
+}

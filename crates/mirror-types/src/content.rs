@@ -30,6 +30,17 @@ pub struct UnopenedBatch {
     pub bytes: Bytes,
 }
 
+/// Batches of fewer bytes cost less when they are put together, though they have to be opened for it: a broker's work for
+/// a batch, and ours, is the same whatever its size. (Measured by benches/, `--shapes small`.)
+const SMALL: usize = 64 * 1024;
+/// The same for those that have to be unpacked and packed again.
+const SMALL_COMPRESSED: usize = 8 * 1024;
+
+/// Whether a batch of so many bytes, compressed or not, had better be put together with its neighbours.
+pub fn is_small(bytes: usize, compressed: bool) -> bool {
+    bytes < if compressed { SMALL_COMPRESSED } else { SMALL }
+}
+
 impl UnopenedBatch {
     /// The offset behind its last record.
     pub fn next(&self) -> Offset {

@@ -11,7 +11,7 @@ mod message;
 mod stop;
 
 pub use batch::{Header, Record, RecordBatch};
-pub use content::{Content, UnopenedBatch};
+pub use content::{Content, UnopenedBatch, is_small};
 pub use flow::{Budget, Credit, Denied, LaneCredit};
 pub use lane::{Lane, LaneId, Side, SourceLane, TopicPartition};
 pub use mark::{Gap, GapCause, Mark};

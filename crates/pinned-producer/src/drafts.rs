@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use kafka_wire::records::{BatchBuilder, Compression, Stamp};
 use mirror_types::{
-    Acked, Content, Credit, Lane, Mark, Offset, Record, RecordBatch, Routed, Stop, UnopenedBatch,
+    Acked, Content, Credit, Lane, Mark, Offset, Record, RecordBatch, Routed, Stop, UnopenedBatch, is_small,
 };
 
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
 
 /// Runs that are declared at once, at the most.
 const RUNS: usize = 10_000;
-/// Room that a batch has at first; and smaller ones go together.
+/// Room that a batch has at first.
 const SMALL: usize = 4096;
 
 /// One lane's records on their way into batches.
@@ -320,12 +320,17 @@ impl Drafts {
     /// Whether a batch that came unopened is small, and so is what goes before it or what waits behind: few batches are on
     /// their way at a time, and where the target is far they would be all that a round trip brings.
     fn goes_with_others(&self, batch: &UnopenedBatch, begun: bool) -> bool {
-        let small = |content: &Content| match content {
-            Content::Records(records) => !records.is_empty(),
-            Content::Unopened(next) => next.bytes.len() < SMALL,
+        let small = |batch: &UnopenedBatch| {
+            is_small(batch.bytes.len(), unopened::compression(batch) != Some(Compression::None))
         };
-        let behind = self.queue.get(1).filter(|next| next.first == batch.next());
-        batch.bytes.len() < SMALL && (begun || behind.is_some_and(|next| small(&next.content)))
+        let behind = || {
+            let next = self.queue.get(1).filter(|next| next.first == batch.next());
+            next.is_some_and(|next| match &next.content {
+                Content::Records(records) => !records.is_empty(),
+                Content::Unopened(next) => small(next),
+            })
+        };
+        small(batch) && (begun || behind())
     }
 
     /// The first piece's batch as it is, unless something is to be done before.

@@ -592,7 +592,7 @@ fn small_batches_that_wait_go_together() {
         let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
         let large = RecordBatch::default();
         let large = (22..24).fold(large, |mut batch, offset| {
-            batch.push(offset, 7, Some(b"k"), Some(&[b'x'; SMALL]), []);
+            batch.push(offset, 7, Some(b"k"), Some(&[b'x'; 40_000]), []);
             batch
         });
         let mut first = 10;

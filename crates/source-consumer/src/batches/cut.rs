@@ -10,12 +10,10 @@ use kafka_wire::{
     Aborted,
     records::{Batch, BatchError, Batches, Control},
 };
-use mirror_types::{Content, GapCause, Header, Offset, RecordBatch, UnopenedBatch};
+use mirror_types::{Content, GapCause, Header, Offset, RecordBatch, UnopenedBatch, is_small};
 
 use crate::epochs::Epochs;
 
-/// Batches smaller than this are put together, if they come together.
-const SMALL: usize = 8 * 1024;
 /// Bytes of batches that are put together.
 const TOGETHER: usize = 128 * 1024;
 /// Bytes that a batch may have decompressed.
@@ -147,7 +145,7 @@ impl Cutter {
             return Ok(());
         }
         let is_whole = header.is_forwardable() && header.base_offset >= self.next;
-        if is_whole && batch.bytes.len() >= SMALL {
+        if is_whole && !is_small(batch.bytes.len(), codec(&batch) != 0) {
             self.flush()?;
             self.hand_on_unopened(&batch, end);
             self.next = end;
@@ -169,7 +167,6 @@ impl Cutter {
     }
 
     fn put_together(&mut self, batch: Batch, end: Offset) -> Result<(), BatchError> {
-        let codec = |batch: &Batch| batch.header.attributes & 7;
         let differs = self.together.last().is_some_and(|last| codec(last) != codec(&batch));
         if differs || self.bytes + batch.bytes.len() > TOGETHER {
             self.flush()?;
@@ -261,6 +258,11 @@ impl Cutter {
 fn control(batch: &Batch) -> Result<Option<Control>, BatchError> {
     let first = batch.records(UNPACKED)?.next().transpose()?;
     Ok(first.and_then(|record| record.control()))
+}
+
+/// The codec of its records; 0 is none.
+fn codec(batch: &Batch) -> i16 {
+    batch.header.attributes & 7
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ proptest! {
 #[test]
 fn small_neighbours_become_one_and_one_alone_stays_as_it_is() {
     let small = |base| batch(base, 0, 2, &[0, 1], 10, 0);
-    let large = |base| batch(base, 0, 2, &[0, 1], 9000, 0);
+    let large = |base| batch(base, 0, 2, &[0, 1], 40_000, 0);
     let at = || Place { next: 0, position: 0 };
     let kinds = |bytes: Vec<u8>| -> Vec<(bool, usize)> {
         let is = |piece: &Piece| (matches!(piece.content, Content::Unopened(_)), piece.content.len());

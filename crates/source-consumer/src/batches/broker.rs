@@ -38,6 +38,8 @@ const WHOLE_BATCH: u64 = 1024 * 1024 + 12;
 const LATELY: u64 = 16;
 /// Bytes of records in an answer that lies in a buffer of its own.
 const SMALL_ANSWER: usize = 64 * 1024;
+/// With more lanes than this each has a small part of an answer, and the slowest of them would keep all of it.
+const MANY: usize = 64;
 /// The least that is asked for at once.
 const LEAST: u64 = 64 * 1024;
 /// Bytes a second that one answer after the other is to bring, however far away the broker is.
@@ -262,7 +264,8 @@ impl BrokerReader {
             self.copying = held > lane.lane.credit.budget().used() + self.shared.prefetch;
         }
         // A small answer lies in a buffer with others, which a single batch of it would keep.
-        self.copying |= fetched.iter().map(|fetched| fetched.records.len()).sum::<usize>() < SMALL_ANSWER;
+        self.copying |= self.lanes.len() > MANY
+            || fetched.iter().map(|fetched| fetched.records.len()).sum::<usize>() < SMALL_ANSWER;
         self.count_full(&fetched);
         let mut keys = Vec::with_capacity(fetched.len());
         for fetched in fetched {

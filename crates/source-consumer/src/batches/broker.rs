@@ -254,8 +254,8 @@ impl BrokerReader {
                 lane.full = Some(now);
             }
         }
-        let lately = |lane: &&Box<ReadLane>| lane.full.is_some_and(|at| now - at < LATELY);
-        self.full = self.lanes.values().filter(lately).count() as u64;
+        let lately = |at: u64| now - at < LATELY;
+        self.full = self.lanes.values().filter(|lane| lane.full.is_some_and(lately)).count() as u64;
     }
 
     async fn took(&mut self, fetched: Vec<Fetched>) {

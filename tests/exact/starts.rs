@@ -52,7 +52,7 @@ fn begins_late(name: &str, kind: Kind) {
 fn configs_that_were_changed_for_the_moment_are_given_back_after_a_kill() {
     let clusters = proxied();
     let (from, to) = &*clusters;
-    for (before, kills) in [(vec![], 2), (vec![("retention.ms", "86400000")], 1)] {
+    for (before, kills) in [(vec![], 3), (vec![("retention.ms", "86400000")], 2)] {
         let source = Source { partitions: 12, ..Source::new(Kind::Compacted, &unique("moment")) };
         let link = Link::new(Mode::Identical, source, from, to);
         let topic = &link.source.topic;

@@ -93,9 +93,8 @@ impl Dist {
 
     /// A JVM with the broker and tool jars, quick to start rather than fast for long.
     pub fn tool_command(&self, main: &str) -> Command {
-        let mut command = self.jvm("jars");
-        command.args(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
-        command.arg(self.tool_log4j()).arg(main);
+        let mut command = self.quick_jvm("-Xmx256m", None);
+        command.arg(main);
         command
     }
 
@@ -139,9 +138,12 @@ impl Dist {
 
     /// A JVM for a program of the tests that was compiled into `classes`; its class's name comes next.
     pub(crate) fn program_command(&self, classes: &Path) -> Command {
-        let mut command = self.jvm_with("jars", Some(classes));
-        command.args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]);
-        command.arg(self.tool_log4j());
+        self.quick_jvm("-Xmx512m", Some(classes))
+    }
+
+    fn quick_jvm(&self, heap: &str, classes: Option<&Path>) -> Command {
+        let mut command = self.jvm_with("jars", classes);
+        command.args([heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]).arg(self.tool_log4j());
         command
     }
 

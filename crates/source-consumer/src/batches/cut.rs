@@ -130,16 +130,18 @@ impl Cutter {
         let first = header.base_offset.max(self.next);
         // Nothing is left of the batches that were there.
         self.cut.compacted += self.uncounted(self.next, first);
-        if header.is_control() || header.is_transactional() && self.aborting.contains(&header.producer_id) {
-            // What passes it over is in what the CRC covers.
+        let is_aborted = header.is_transactional() && self.aborting.contains(&header.producer_id);
+        let count = Offset::from(header.record_count.max(0));
+        // What passes it over is in what the CRC covers; a control batch's is checked above.
+        if !header.is_control() && (is_aborted || count == 0) {
             batch.check_crc()?;
+        }
+        if header.is_control() || is_aborted {
             self.cut.transactional += self.uncounted(first, end);
             self.next = end;
             return Ok(());
         }
-        let count = Offset::from(header.record_count.max(0));
         if count == 0 {
-            batch.check_crc()?;
             self.cut.compacted += self.uncounted(first, end);
             self.next = end;
             return Ok(());

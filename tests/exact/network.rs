@@ -128,3 +128,37 @@ fn translated_through_network_trouble() {
 fn shared_through_network_trouble() {
     survives("shared_through_network_trouble", Mode::Shared);
 }
+
+/// The way to the target is so long that sessions end while lanes are being started: their slots are lost, and gained
+/// again before the start has come to its end.
+fn survives_slots_that_come_and_go(name: &str, mode: Mode) {
+    let run = Run::of(&format!("network::{name}"));
+    let mut dice = run.dice();
+    let clusters = proxied();
+    let (from, to) = &*clusters;
+    let link = Link::new(mode, Source::new(Kind::Transactional, &unique("slots")), from, to);
+    let writing = link.source.start(from, &dice);
+    let mut daemon = link.config.run();
+    wait_for_progress(&link, &mut daemon);
+    for _ in 0..setting("CHAOS_KILLS").map_or(3, |kills| kills / 10).max(3) {
+        to.proxy(1).set_latency(dice.millis(250..700));
+        sleep(dice.millis(4000..12_000));
+        to.proxy(1).set_latency(Duration::ZERO);
+        wait_for_progress(&link, &mut daemon);
+    }
+    let history = writing.stop();
+    let log = daemon.stop().expect(0).log;
+    let lost = log.matches("slots lost").count();
+    assert!(lost > 0, "no slot was lost:\n{log}");
+    prove(&link, &history, &[Reader::Librdkafka]);
+}
+
+#[test]
+fn translated_while_slots_come_and_go() {
+    survives_slots_that_come_and_go("translated_while_slots_come_and_go", Mode::Translated);
+}
+
+#[test]
+fn shared_while_slots_come_and_go() {
+    survives_slots_that_come_and_go("shared_while_slots_come_and_go", Mode::Shared);
+}

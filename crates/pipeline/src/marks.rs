@@ -59,13 +59,28 @@ pub(crate) struct Opened {
     pub(crate) slots: i32,
 }
 
-/// A slot that this instance has.
+/// A slot that this instance has: from when it was taken over until it is lost or given up. If it is gained again, it is
+/// another, as what is recorded may be by then.
 struct Slot {
     number: i32,
+    /// It is about to go: nothing begins in it any more.
+    leaving: AtomicBool,
     topic: ControlTopic,
     writer: tokio::sync::Mutex<SlotWriter>,
     state: Mutex<ControlState>,
     books: Mutex<HashMap<TopicPartition, LaneBook>>,
+}
+
+/// A slot as a lane found it that is being started. What was read of it, and what was not, counts as long as it is held.
+#[derive(Clone)]
+pub(crate) struct Held(Arc<Slot>);
+
+/// A lane that begins.
+pub(crate) struct Beginning {
+    pub(crate) slot: Held,
+    pub(crate) start: LaneStart,
+    pub(crate) gap_cause: GapCause,
+    pub(crate) shared: bool,
 }
 
 /// The clusters of a link, by their ids, where they have any.
@@ -196,6 +211,7 @@ impl MarkBooks {
         let state = opened.topic.read(number, Keep::Tails).await?;
         let slot = Slot {
             number,
+            leaving: AtomicBool::new(false),
             topic: opened.topic,
             writer: tokio::sync::Mutex::new(writer),
             state: Mutex::new(state),
@@ -248,6 +264,13 @@ impl MarkBooks {
         }
     }
 
+    /// A slot is about to go: no lane is started in it any more.
+    pub(crate) fn retire(&self, number: i32) {
+        if let Some(slot) = lock(&self.slots).get(&number) {
+            slot.leaving.store(true, Relaxed);
+        }
+    }
+
     /// Lets a slot go.
     pub(crate) fn release(&self, number: i32) {
         lock(&self.slots).remove(&number);
@@ -280,16 +303,16 @@ impl MarkBooks {
         lock(&self.slots).get(&number).cloned()
     }
 
-    /// The book of a lane that has begun.
-    pub(crate) fn book(&self, lane: &TopicPartition, gap_cause: GapCause, shared: bool) -> Option<LaneBook> {
-        let slot = self.slot(lane)?;
-        let mut books = lock(&slot.books);
-        if let Some(book) = books.get(lane) {
-            return Some(book.clone());
-        }
-        let book = LaneBook::new(lock(&slot.state).writer(lane)?, gap_cause, !shared);
-        books.insert(lane.clone(), book.clone());
-        Some(book)
+    /// The slot of a lane that is to be started.
+    pub(crate) fn held(&self, lane: &TopicPartition) -> Option<Held> {
+        self.slot(lane).map(Held).filter(|slot| self.is_held(slot))
+    }
+
+    /// Whether it is the same still: neither lost nor given up in the meantime, nor gained again.
+    fn is_held(&self, slot: &Held) -> bool {
+        let Held(slot) = slot;
+        let now = lock(&self.slots).get(&slot.number).cloned();
+        now.is_some_and(|now| Arc::ptr_eq(&now, slot)) && !slot.leaving.load(Relaxed)
     }
 
     /// Source offsets of a lane are lost: its ledger will say so.
@@ -302,40 +325,32 @@ impl MarkBooks {
 
     /// Reads again what is recorded of these lanes: what is in memory may have been a part of a transaction that came
     /// to nothing.
-    pub(crate) async fn read_again(&self, lanes: &[TopicPartition]) -> Result<(), Error> {
-        let slots: BTreeMap<i32, Arc<Slot>> =
-            lanes.iter().filter_map(|lane| self.slot(lane)).map(|slot| (slot.number, slot)).collect();
-        for (number, slot) in slots {
+    pub(crate) async fn read_again(&self, lanes: &[(&TopicPartition, &Held)]) -> Result<(), Error> {
+        let slots: BTreeMap<i32, &Held> = lanes.iter().map(|(_, slot)| (slot.0.number, *slot)).collect();
+        for (number, Held(slot)) in slots {
             let state = slot.topic.read(number, Keep::Tails).await?;
             *lock(&slot.state) = state;
             let mut books = lock(&slot.books);
-            books.retain(|lane, _| !lanes.contains(lane));
+            books.retain(|lane, _| lanes.iter().all(|(other, _)| *other != lane));
         }
         Ok(())
     }
 
-    /// Which beginning of a lane the next one is.
-    pub(crate) fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
-        self.slot(lane).map_or(1, |slot| {
-            let known = lock(&slot.books).get(lane).map_or(0, |book| book.ledger().start().incarnation);
-            lock(&slot.state).next_incarnation(lane).max(known + 1)
-        })
-    }
-
-    /// Lanes begin: their starts are written for good. Those of slots that can't be written are left out.
+    /// Lanes begin: their starts are written for good. Those of slots that can't be written, or are held no more, are left
+    /// out.
     pub(crate) async fn begin(
         &self,
-        starts: Vec<(LaneStart, GapCause, bool)>,
+        beginnings: Vec<Beginning>,
     ) -> (HashMap<TopicPartition, LaneBook>, Option<Error>) {
         let mut by_slot: BTreeMap<i32, (Arc<Slot>, Vec<_>)> = BTreeMap::new();
-        for begun in starts {
-            let Some(slot) = self.slot(&begun.0.lane()) else { continue };
-            by_slot.entry(slot.number).or_insert_with(|| (slot, Vec::new())).1.push(begun);
+        for beginning in beginnings.into_iter().filter(|beginning| self.is_held(&beginning.slot)) {
+            let slot = beginning.slot.0.clone();
+            by_slot.entry(slot.number).or_insert_with(|| (slot, Vec::new())).1.push(beginning);
         }
         let (mut books, mut failed) = (HashMap::new(), None);
-        for (slot, starts) in by_slot.into_values() {
+        for (slot, beginnings) in by_slot.into_values() {
             let mut writers = Vec::new();
-            for (start, gap_cause, shared) in starts {
+            for Beginning { start, gap_cause, shared, .. } in beginnings {
                 let lane = start.lane();
                 info!(%lane, at = %start.at, incarnation = start.incarnation, "the lane begins");
                 writers.push((lane, LedgerWriter::begin(start), gap_cause, shared));
@@ -356,29 +371,23 @@ impl MarkBooks {
         (books, failed)
     }
 
-    /// Writes something down of a lane, for good.
-    pub(crate) async fn write(
-        &self,
-        lane: &TopicPartition,
-        records: Vec<ControlRecord>,
-    ) -> Result<(), Error> {
-        match self.slot(lane) {
-            Some(slot) => slot.write(records).await,
-            None => Ok(()),
-        }
-    }
-
     /// Notes what happened to a lane; as well as can be.
     pub(crate) async fn note(&self, event: Event) {
         let lane = TopicPartition::new(&*event.topic, event.partition);
-        if let Err(error) = self.write(&lane, vec![Record::Event(event).encode()]).await {
+        let Some(slot) = self.slot(&lane) else { return };
+        if let Err(error) = slot.write(vec![Record::Event(event).encode()]).await {
             debug!(%lane, %error, "an event could not be recorded");
         }
     }
 
-    /// What the writer of a lane gets.
-    pub(crate) fn of_lane(&self, lane: &TopicPartition, book: &LaneBook) -> Option<Arc<LaneMarks>> {
-        let (slot, lane) = (self.slot(lane)?, lane.clone());
+    /// What the writer of a lane gets; none if the slot in which it was started is held no more.
+    pub(crate) fn of_lane(
+        &self,
+        slot: &Held,
+        lane: &TopicPartition,
+        book: &LaneBook,
+    ) -> Option<Arc<LaneMarks>> {
+        let (slot, lane) = (Some(slot).filter(|slot| self.is_held(slot))?.0.clone(), lane.clone());
         Some(Arc::new(LaneMarks { lane, slot, book: book.clone(), lease: self.lease.get().cloned() }))
     }
 }
@@ -407,6 +416,32 @@ impl MarkStore for MarkBooks {
             }
         };
         join_all(by_slot.into_values().map(write)).await.concat()
+    }
+}
+
+impl Held {
+    /// The book of a lane that has begun.
+    pub(crate) fn book(&self, lane: &TopicPartition, gap_cause: GapCause, shared: bool) -> Option<LaneBook> {
+        let Self(slot) = self;
+        let mut books = lock(&slot.books);
+        if let Some(book) = books.get(lane) {
+            return Some(book.clone());
+        }
+        let book = LaneBook::new(lock(&slot.state).writer(lane)?, gap_cause, !shared);
+        books.insert(lane.clone(), book.clone());
+        Some(book)
+    }
+
+    /// Which beginning of a lane the next one is.
+    pub(crate) fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
+        let Self(slot) = self;
+        let known = lock(&slot.books).get(lane).map_or(0, |book| book.ledger().start().incarnation);
+        lock(&slot.state).next_incarnation(lane).max(known + 1)
+    }
+
+    /// Writes something down of a lane, for good.
+    pub(crate) async fn write(&self, records: Vec<ControlRecord>) -> Result<(), Error> {
+        self.0.write(records).await
     }
 }
 

@@ -149,6 +149,8 @@ impl Slots {
     async fn release(&mut self, slots: &[i32]) -> Vec<TopicPartition> {
         let control = self.control.clone();
         self.pending.retain(|slot, _| !slots.contains(slot));
+        // What is being started now, and is not in the book yet, finds that it came too late.
+        slots.iter().for_each(|slot| control.marks.retire(*slot));
         let ours = |at: &TopicPartition| control.marks.slot_of(at).is_some_and(|slot| slots.contains(&slot));
         let lanes: Vec<TopicPartition> = control.book().lanes.keys().filter(|at| ours(at)).cloned().collect();
         let closed: Vec<_> = lanes.iter().filter_map(|at| control.close(at)).collect();

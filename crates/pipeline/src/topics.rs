@@ -20,7 +20,12 @@ use mirror_types::{Side, Stop, StopKind, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{Error, TopicSettings, book::LaneState, control::Control, marks::NotOpened};
+use crate::{
+    Error, TopicSettings,
+    book::LaneState,
+    control::Control,
+    marks::{Held, NotOpened},
+};
 
 /// After a look that failed, the next comes sooner than `topics.refresh`.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -78,6 +83,8 @@ impl From<control_topic::Error> for Trouble {
 /// A lane that has to be started.
 struct Wanted {
     at: TopicPartition,
+    /// Its slot, as it was when it was wanted.
+    slot: Held,
     target: TopicPartition,
     settings: TopicSettings,
     /// Its topic has lanes, running or stopped, or marks.

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::{Topics, Trouble, Wanted, start::Where};
 use crate::{
     book::{LaneEntry, LaneState, now_ms},
-    marks::ClusterIds,
+    marks::{Beginning, ClusterIds},
     resume::{Begin, Known, Loss, Now, Place, Refused, begin, modes, same_story},
 };
 
@@ -152,7 +152,7 @@ impl Topics {
                         records.push(declaration);
                     }
                     if !records.is_empty() && !lane.settings.shared {
-                        declarations.push((lane.at.clone(), records, unwritten.revision));
+                        declarations.push((lane, records, unwritten.revision));
                     }
                     ready.insert(lane.at.clone(), Ready { begin, standing, book });
                 }
@@ -162,16 +162,21 @@ impl Topics {
                         configs,
                         ..self.lane_start(lane, &begin, &standing, ids)
                     };
-                    beginning.push((start, cause, lane.settings.shared));
+                    beginning.push(Beginning {
+                        slot: lane.slot.clone(),
+                        start,
+                        gap_cause: cause,
+                        shared: lane.settings.shared,
+                    });
                     new.insert(lane.at.clone(), (begin, standing));
                 }
             }
         }
-        for (at, records, revision) in declarations {
-            match control.marks.write(&at, records).await {
-                Ok(()) => ready[&at].book.ledger().written(revision),
+        for (lane, records, revision) in declarations {
+            match lane.slot.write(records).await {
+                Ok(()) => ready[&lane.at].book.ledger().written(revision),
                 Err(error) => {
-                    ready.remove(&at);
+                    ready.remove(&lane.at);
                     trouble = Some(Trouble::from(error));
                 }
             }
@@ -185,7 +190,12 @@ impl Topics {
         for (lane, loss, standing) in losses {
             let begin = Begin::anew(loss.at);
             let start = self.lane_start(lane, &begin, &standing, ids);
-            beginning.push((start, causes[&lane.at.topic], lane.settings.shared));
+            beginning.push(Beginning {
+                slot: lane.slot.clone(),
+                start,
+                gap_cause: causes[&lane.at.topic],
+                shared: lane.settings.shared,
+            });
             new.insert(lane.at.clone(), (begin, standing));
             lost.insert(lane.at.clone(), loss);
         }
@@ -250,14 +260,14 @@ impl Topics {
     }
 
     fn lane_start(&self, lane: &Wanted, begin: &Begin, standing: &Standing, ids: &Ids) -> LaneStart {
-        let Wanted { at, target, settings, .. } = lane;
+        let Wanted { at, slot, target, settings, .. } = lane;
         let (offsets, writers) = modes(settings);
         let to = match settings.offsets {
             Offsets::Identical => begin.position,
             Offsets::Translated => standing.end,
         };
         LaneStart {
-            incarnation: self.control.marks.next_incarnation(at),
+            incarnation: slot.next_incarnation(at),
             since: now_ms(),
             source_topic: at.topic.to_string(),
             target_topic: target.topic.to_string(),

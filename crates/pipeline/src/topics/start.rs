@@ -102,7 +102,7 @@ impl Topics {
             }
             let Begin { position, from, pad, check, strict, anew } = begin;
             // The slot may have gone meanwhile.
-            let Some(of_lane) = control.marks.of_lane(&lane.at, &marks) else { continue };
+            let Some(of_lane) = control.marks.of_lane(&lane.slot, &lane.at, &marks) else { continue };
             let writing = match lane.settings.shared {
                 false => Writing::Exclusive,
                 true => match writings.remove(&lane.at) {
@@ -227,7 +227,8 @@ impl Topics {
                 }
             }
         }
-        let lanes: Vec<TopicPartition> = writings.keys().cloned().collect();
+        let lanes = wanted.iter().filter(|lane| writings.contains_key(&lane.at));
+        let lanes: Vec<_> = lanes.map(|lane| (&lane.at, &lane.slot)).collect();
         control.marks.read_again(&lanes).await?;
         Ok(writings)
     }
@@ -272,7 +273,7 @@ impl Topics {
         let mut by_rule: HashMap<(u8, i64), Vec<TopicPartition>> = HashMap::new();
         for lane in wanted {
             let cause = causes[&lane.at.topic];
-            if let Some(book) = control.marks.book(&lane.at, cause, lane.settings.shared) {
+            if let Some(book) = lane.slot.book(&lane.at, cause, lane.settings.shared) {
                 starts.at.insert(lane.at.clone(), Where::Recorded(book));
                 continue;
             }

@@ -86,13 +86,19 @@ impl Topics {
             self.configs.insert(target_topic.to_owned(), configs);
         }
         let target: Arc<str> = target_topic.into();
-        let wanted = |partition| Wanted {
-            at: TopicPartition::new(name.clone(), partition),
-            target: TopicPartition::new(target.clone(), partition),
-            settings: settings.clone(),
-            topic_known: known || !(first || self.old.contains(&name)),
+        let wanted = |partition| {
+            let at = TopicPartition::new(name.clone(), partition);
+            // It may have gone meanwhile.
+            let slot = control.marks.held(&at)?;
+            Some(Wanted {
+                at,
+                slot,
+                target: TopicPartition::new(target.clone(), partition),
+                settings: settings.clone(),
+                topic_known: known || !(first || self.old.contains(&name)),
+            })
         };
-        Ok(missing.into_iter().map(wanted).collect())
+        Ok(missing.into_iter().filter_map(wanted).collect())
     }
 
     async fn create(

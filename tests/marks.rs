@@ -1,51 +1,28 @@
 //! `isomirror marks` on real brokers: what was written to the control topic is what it says, in a table and as JSON,
 //! and each way to go wrong has its exit code.
 
-use std::{
-    io::Write,
-    process::{Output, Stdio},
-    time::Duration,
-};
+#[path = "support/ledgers.rs"]
+mod ledgers;
 
-use control_topic::{Claim, ControlTopic};
+use std::{io::Write, process::Stdio};
+
 use kafka_harness::{
-    Cluster, TestRecord, client,
+    TestRecord, client,
     daemon::{Config, isomirror},
     shared::{pair, unique},
 };
-use mirror_types::{GapCause, Mark, TopicPartition};
-use offset_marks::{LaneStart, LedgerWriter, OffsetsMode, Point, WritersMode, slot_of};
+use mirror_types::{GapCause, Mark};
+use offset_marks::{LedgerWriter, Point};
 use serde_json::{Value, json};
+
+use ledgers::{ended, link_of, start, write};
 
 /// A link whose control topic is not there.
 fn link() -> (Config, String) {
     let (source, target) = pair();
-    named(Config::new(source, target, ".*"))
-}
-
-fn named(config: Config) -> (Config, String) {
-    let text = config.text();
-    let name = text.lines().find_map(|line| line.strip_prefix("link = ")).expect("it has a name");
-    (config, name.trim_matches('"').to_owned())
-}
-
-fn start(source: &str, target: &str, partition: i32, at: Point) -> LaneStart {
-    LaneStart {
-        incarnation: 1,
-        since: 1_763_800_000_000,
-        source_topic: source.to_owned(),
-        target_topic: target.to_owned(),
-        partition,
-        at,
-        source_cluster: None,
-        target_cluster: None,
-        source_topic_id: None,
-        target_topic_id: None,
-        offsets: OffsetsMode::Translated,
-        writers: WritersMode::Exclusive,
-        source_end: None,
-        configs: None,
-    }
+    let config = Config::new(source, target, ".*");
+    let name = link_of(&config);
+    (config, name)
 }
 
 /// Source 10 to 19 at target 0 to 9; 20 to 29 compacted away; 30 and 31 at 10 and 11.
@@ -55,32 +32,6 @@ fn orders() -> LedgerWriter {
     lane.gap(Point::new(30, 10), Some(GapCause::Compaction)).unwrap();
     lane.mark(Mark { source: 30, target: 10, count: 2 }).unwrap();
     lane
-}
-
-/// Writes the lanes to the link's control topic, each where it belongs.
-fn write(target: &Cluster, link: &str, lanes: &[LedgerWriter]) {
-    let props = target.props();
-    let settings = kafka_wire::Settings::new(props.iter().map(|(k, v)| (&**k, &**v))).unwrap();
-    let client = kafka_wire::Client::new(settings).with_patience(Duration::from_secs(30));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let topic = ControlTopic::ensure(&client, link, 5, -1).await.unwrap();
-        let claim = Claim { version: "0".to_owned(), source_cluster: None, target_cluster: None };
-        let slots = topic.claim(claim).await.unwrap().slots;
-        for lane in lanes {
-            let start = lane.start();
-            let at = TopicPartition::new(&*start.source_topic, start.partition);
-            topic.write(slot_of(&at, slots), lane.unwritten().records).await.unwrap();
-        }
-    });
-}
-
-#[track_caller]
-fn ended(output: Output, code: i32) -> (String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
-    (out, err)
 }
 
 fn lines(text: &str) -> Vec<Value> {

@@ -15,7 +15,6 @@ mod ensure;
 mod error;
 mod read;
 mod topic;
-mod visible;
 mod write;
 
 pub use claim::Claim;

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use kafka_wire::{Fetched, Isolation, OffsetSpec, records::Batches};
+use kafka_wire::{Fetched, Isolation, OffsetSpec, Visible, records::Batches};
 use mirror_types::Offset;
 use offset_marks::control::{ControlState, Keep, decode};
 
-use crate::{ControlTopic, Error, Right, visible::Visible};
+use crate::{ControlTopic, Error, Right};
 
 /// Bytes of one answer.
 const FETCH: i32 = 2 << 20;

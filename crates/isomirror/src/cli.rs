@@ -1,6 +1,6 @@
 //! The command line: what can be asked for. Owns the words and their help; does nothing.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
@@ -56,6 +56,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Show which source offset lies at which target offset, from the marks that are kept on the target.
     Marks(MarksArgs),
+    /// Turn MirrorMaker 1 or 2 configuration into a link's; exit 0 only if it can be used as it stands.
+    Import(Box<ImportArgs>),
+    /// Read both sides and compare them, offset by offset; exit 0 only if they hold the same.
+    Verify(VerifyArgs),
 }
 
 /// Which configuration.
@@ -89,6 +93,42 @@ pub struct RunArgs {
     /// With --until-caught-up: give up, with exit code 4, on a cluster that can't be reached for this long.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration, requires = "until_caught_up")]
     pub give_up_after: Duration,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Only lanes of this topic, by its name on the source; may be repeated.
+    #[arg(long)]
+    pub topic: Vec<String>,
+    /// Only records of this time or later, as 2026-01-31T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<jiff::Timestamp>,
+    /// Only so much of each lane, as 5%, in pieces spread over it; what came last is always in it.
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "resume")]
+    pub sample: Option<f64>,
+    /// Where the pieces of a sample lie: the same seed, the same pieces. Another each time unless given.
+    #[arg(long, value_name = "N", requires = "sample")]
+    pub seed: Option<u64>,
+    /// Lanes that are compared at the same time; each takes some megabytes of memory.
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub parallel: NonZeroUsize,
+    /// Note in this file how far each lane was compared, and go on from what is noted there.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Show what is in the records that differ.
+    #[arg(long)]
+    pub show_values: bool,
+}
+
+/// Reads `5%` or `0.5 %`, as a part of 1.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
+    let part = number.map(|percent: f64| percent / 100.0).filter(|part| *part > 0.0 && *part <= 1.0);
+    part.ok_or_else(|| format!("{text:?} is no part of a lane: write a percentage over 0% and up to 100%"))
 }
 
 /// Flags of `status`.
@@ -168,6 +208,80 @@ fn asked(text: &str) -> Result<Asked, String> {
 /// Reads an offset.
 pub fn offset(text: &str) -> Result<i64, String> {
     text.parse().ok().filter(|offset| *offset >= 0).ok_or_else(|| format!("{text:?} is not an offset"))
+}
+
+/// What is imported, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// MirrorMaker 2's file, or MirrorMaker 1's two: the consumer's, then the producer's.
+    #[arg(value_name = "FILE", required_unless_present = "consumer_config")]
+    pub files: Vec<PathBuf>,
+    /// Write each link as DIR/LINK.toml, its secrets as files beside it, all for their owner alone.
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// With --into: overwrite what is there.
+    #[arg(long, requires = "into")]
+    pub force: bool,
+    /// Which of MirrorMaker 2's flows, as 'A->B'; those that are enabled unless one is named.
+    #[arg(long, value_name = "A->B")]
+    pub flow: Option<String>,
+    /// The link's name; MirrorMaker 1's group.id or MirrorMaker 2's A-B unless one is given.
+    #[arg(long, value_name = "NAME")]
+    pub link: Option<String>,
+    /// The rest of MirrorMaker 1's command line.
+    #[command(flatten, next_help_heading = "Flags of kafka-mirror-maker.sh (MirrorMaker 1)")]
+    pub mirror_maker: MirrorMakerArgs,
+}
+
+/// The flags of kafka-mirror-maker.sh, under their own names.
+#[derive(Debug, Clone, Args)]
+pub struct MirrorMakerArgs {
+    /// The consumer's file.
+    #[arg(
+        long = "consumer.config",
+        value_name = "FILE",
+        conflicts_with = "files",
+        requires = "producer_config"
+    )]
+    pub consumer_config: Option<PathBuf>,
+    /// The producer's file.
+    #[arg(
+        long = "producer.config",
+        value_name = "FILE",
+        conflicts_with = "files",
+        requires = "consumer_config"
+    )]
+    pub producer_config: Option<PathBuf>,
+    /// The topics, as a Java regular expression.
+    #[arg(long, value_name = "PATTERN", conflicts_with = "include")]
+    pub whitelist: Option<String>,
+    /// The same, as newer ones call it.
+    #[arg(long, value_name = "PATTERN")]
+    pub include: Option<String>,
+    /// How many streams read the source.
+    #[arg(long = "num.streams", value_name = "N")]
+    pub streams: Option<String>,
+    /// Whether a record that the target refuses stops it.
+    #[arg(long = "abort.on.send.failure", value_name = "true|false")]
+    pub abort: Option<String>,
+    /// A class that changes records; one that renames topics by pairs is carried over.
+    #[arg(long = "message.handler", value_name = "CLASS")]
+    pub handler: Option<String>,
+    /// Its arguments, as "a,b;c,d".
+    #[arg(long = "message.handler.args", value_name = "TEXT", allow_hyphen_values = true)]
+    pub handler_args: Option<String>,
+    /// Not needed.
+    #[arg(long = "offset.commit.interval.ms", value_name = "MS")]
+    pub commit_interval: Option<String>,
+    /// Code, which can't be carried over.
+    #[arg(long = "consumer.rebalance.listener", value_name = "CLASS")]
+    pub listener: Option<String>,
+    /// Its arguments.
+    #[arg(long = "rebalance.listener.args", value_name = "TEXT", allow_hyphen_values = true)]
+    pub listener_args: Option<String>,
+    /// Not needed.
+    #[arg(long = "new.consumer")]
+    pub new_consumer: bool,
 }
 
 /// How results are written.

@@ -43,7 +43,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => commands::check::run(load(&args.config)?, &args, &common),
         Command::Config(args) => commands::config::run(&load(&args)?, &common),
         Command::Status(args) => commands::status(&args, &common),
+        Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
+        Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
     }
 }
 

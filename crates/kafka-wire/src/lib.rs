@@ -35,7 +35,7 @@ pub use crate::{
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent, words},
-    fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation},
+    fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation, Visible},
     groups::{Joined, Member, Membership},
     offsets::{Listed, LogEnd, OffsetSpec},
     produce::{Outcomes, ProduceBatch, ProduceOptions, Produced, Producing, Refused},

@@ -184,6 +184,15 @@ impl Ledger {
         })
     }
 
+    /// The same for whoever goes on without the ledger; of one chunk at a time they are in memory.
+    pub fn into_runs(self) -> impl Iterator<Item = Mark> + Send + 'static {
+        let start = self.start;
+        self.chunks.into_iter().flat_map(move |chunk| {
+            let ledger = Self { start: start.clone(), chunks: vec![chunk] };
+            ledger.runs().collect::<Vec<_>>()
+        })
+    }
+
     /// Every gap, in order.
     pub fn gaps(&self) -> impl Iterator<Item = LedgerGap> {
         self.chunks.iter().flat_map(Chunk::steps).filter(|(_, step)| step.gap != Default::default()).map(

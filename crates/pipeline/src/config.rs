@@ -141,7 +141,7 @@ impl LinkConfig {
     }
 
     /// What the mirror may read, and so what counts as the source's end.
-    pub(crate) fn isolation(&self) -> Isolation {
+    pub fn isolation(&self) -> Isolation {
         match self.source.properties.get("isolation.level") {
             Some("read_uncommitted") => Isolation::Uncommitted,
             _ => Isolation::Committed,

@@ -3,8 +3,10 @@
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod import;
 pub mod marks;
 pub mod run;
 mod status;
+pub mod verify;
 
 pub use status::status;

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use migration::import::{unquoted, whitelist};
+
 use super::{
     error::Problems,
     tree::{self, Node, Origin, Table, Value},
@@ -150,33 +152,11 @@ fn topics(tree: &mut Table, variables: &Variables<'_>, problems: &mut Problems) 
         }
     }
     if let Some((name, text)) = variables.get("WHITE_LIST") {
-        // As MirrorMaker read it: spaces go, commas are bars.
-        include.push(Node::variable(&name, bars_for_commas(&unquoted(text).replace(' ', ""))));
+        include.push(Node::variable(&name, whitelist(text)));
     }
     let Some(first) = include.first() else { return };
     let origin = first.origin.clone();
     let list = Node { value: Value::Array(include), origin: origin.clone() };
     tree::set(tree, &["topics", "include"], list);
     tree::set(tree, &["topics", "rename"], Node { value: Value::Table(rename), origin });
-}
-
-/// A list without the quotes around it, which a property file or `docker --env-file` keeps.
-fn unquoted(text: &str) -> &str {
-    text.trim().trim_matches(['"', '\'']).trim()
-}
-
-/// A list of patterns as one pattern. The comma of `a{1,2}` or `[a,b]` parts nothing.
-fn bars_for_commas(list: &str) -> String {
-    let (mut depth, mut escaped) = (0_u32, false);
-    let bar = |c: char| {
-        match c {
-            _ if escaped => {}
-            '{' | '[' => depth += 1,
-            '}' | ']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        escaped = c == '\\' && !escaped;
-        if c == ',' && depth == 0 { '|' } else { c }
-    };
-    list.chars().map(bar).collect()
 }

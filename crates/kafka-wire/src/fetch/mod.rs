@@ -3,6 +3,7 @@
 mod answer;
 mod request;
 mod session;
+mod visible;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,11 +13,11 @@ use kafka_protocol::{
     protocol::{HeaderVersion, Request as _},
 };
 
-pub use self::session::FetchSession;
 use self::{
     answer::FetchAnswer,
     request::{FULL, LAST, NO_SESSION, Request},
 };
+pub use self::{session::FetchSession, visible::Visible};
 use crate::{Cause, Client, Code, Connection, Error, Leader, Response, To, client::repeat};
 
 /// The newest Fetch that is spoken: v13 asks by topic ids (KIP-516), v16 names new leaders (KIP-951); what

@@ -1,10 +1,9 @@
-//! Which batches a reader of committed records sees.
-//!
-//! Owns the bookkeeping over one answer of a broker, which lists the aborted transactions among its records. Pure.
+//! Which batches a reader of committed records sees. Owns the bookkeeping over one answer of a broker, which lists the
+//! aborted transactions among its records. No I/O.
 
 use std::collections::BTreeSet;
 
-use kafka_wire::{
+use crate::{
     Aborted,
     records::{Batch, BatchError, Control},
 };
@@ -12,8 +11,8 @@ use kafka_wire::{
 /// Control records are a few bytes.
 const CONTROL_LIMIT: usize = 1 << 16;
 
-/// The state between the batches of one answer.
-pub(crate) struct Visible {
+/// What is known between the batches of one answer.
+pub struct Visible {
     /// Those whose first batch is still to come, the next one last.
     ahead: Vec<Aborted>,
     /// The producers in the middle of one.
@@ -21,13 +20,14 @@ pub(crate) struct Visible {
 }
 
 impl Visible {
-    pub(crate) fn new(mut aborted: Vec<Aborted>) -> Self {
+    /// For the batches of an answer that lists these ([`Fetched::aborted`](crate::Fetched)).
+    pub fn new(mut aborted: Vec<Aborted>) -> Self {
         aborted.sort_by_key(|aborted| std::cmp::Reverse(aborted.first_offset));
         Self { ahead: aborted, aborting: BTreeSet::new() }
     }
 
-    /// Whether the records of the next batch are there for a reader.
-    pub(crate) fn sees(&mut self, batch: &Batch) -> Result<bool, BatchError> {
+    /// Whether the records of the next batch are there for a reader. Asked of every batch, in order.
+    pub fn sees(&mut self, batch: &Batch) -> Result<bool, BatchError> {
         let header = &batch.header;
         while self.ahead.last().is_some_and(|next| next.first_offset <= header.last_offset()) {
             self.aborting.extend(self.ahead.pop().map(|begun| begun.producer_id));

@@ -1,0 +1,117 @@
+//! `isomirror verify`: whether both sides hold the same, offset by offset. Changes nothing anywhere.
+//!
+//! Owns the progress bar, what a person or a script sees, and the exit code. Comparing is `migration::verify`'s.
+
+mod show;
+
+use std::{
+    io::{self, Write, stdout},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use migration::verify::{Progress, Request, Sample, Verdict, verify};
+
+use crate::{
+    cli::{Common, Output, VerifyArgs},
+    config::Config,
+    exit::{Exit, Failure},
+    human, link, progress,
+};
+
+/// What each question to a cluster is given.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Compares, prints what was found, and says by the exit code whether it is the same.
+pub fn run(config: &Config, args: &VerifyArgs, common: &Common) -> anyhow::Result<Exit> {
+    let request = Request {
+        link: link::config(config, None),
+        timeout: TIMEOUT,
+        topics: args.topic.clone(),
+        since: args.since.map(|since| since.as_millisecond()),
+        sample: args.sample.map(|part| Sample { part, seed: args.seed.unwrap_or_else(random) }),
+        at_once: args.parallel,
+        show: args.show_values,
+        resume: args.resume.clone(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("failed to start the runtime")?;
+    let began = Instant::now();
+    let report = runtime.block_on(async {
+        let progress = Arc::new(Progress::default());
+        tokio::select! {
+            report = verify(&request, progress.clone()) => report.map_err(failure),
+            () = draw(progress) => unreachable!("it is drawn for ever"),
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, interrupted(&request))),
+        }
+    });
+    // Whatever is still being asked is of no use any more.
+    runtime.shutdown_background();
+    let report = report?;
+    let text = match common.output {
+        Output::Json => serde_json::to_string_pretty(&report)?,
+        Output::Table => show::report(&report, began.elapsed()),
+    };
+    match writeln!(stdout().lock(), "{}", text.trim_end()) {
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    Ok(match report.verdict {
+        Verdict::Equal => Exit::Done,
+        Verdict::Different => Exit::Refused,
+        Verdict::Incomplete => Exit::Failed,
+    })
+}
+
+fn failure(error: migration::verify::Error) -> Failure {
+    let exit = match &error {
+        error if error.is_unreachable() => Exit::Unreachable,
+        error if error.is_usage() => Exit::Usage,
+        error if error.is_refused() => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn interrupted(request: &Request) -> String {
+    match &request.resume {
+        Some(path) => format!("interrupted; the same command with --resume {} goes on", path.display()),
+        None => "interrupted; with --resume FILE it could have been gone on with".to_owned(),
+    }
+}
+
+/// Draws until it is dropped; for ever. Where there is no terminal, only waits.
+async fn draw(progress: Arc<Progress>) {
+    if !progress::is_drawn() {
+        return std::future::pending().await;
+    }
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").expect("a fixed template"));
+    let began = Instant::now();
+    loop {
+        let done = progress.now();
+        bar.set_length(done.of.max(1));
+        bar.set_position(done.offsets);
+        let seconds = began.elapsed().as_secs_f64().max(0.001);
+        let rate = done.offsets as f64 / seconds;
+        let left = done.of.saturating_sub(done.offsets);
+        bar.set_message(format!(
+            "{} of {} offsets, {}, {}, ETA {}",
+            human::count(done.offsets),
+            human::count(done.of),
+            human::bytes(done.bytes),
+            human::bytes_rate(done.bytes as f64 / seconds),
+            human::eta((rate > 0.0).then(|| left as f64 / rate)),
+        ));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Another one each time.
+fn random() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    xxhash_rust::xxh3::xxh3_64(&now.as_nanos().to_le_bytes())
+}

@@ -1,0 +1,463 @@
+//! Which lanes there are, and from where to where each is compared.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    iter::once,
+    ops::Range,
+    sync::Arc,
+};
+
+use cluster_admin::Cluster;
+use control_topic::{ControlTopic, name_of};
+use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
+use mirror_types::{Offset, Side, TopicPartition};
+use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode, control::Keep};
+use pipeline::LinkConfig;
+
+use super::{
+    Clusters, Error, LaneReport, Request, Sample, Verdict,
+    compare::{Cleaned, Mapping, Marks},
+    resume::Resume,
+};
+
+/// Source offsets of a piece of a sample.
+const PIECE: Offset = 4096;
+/// Topics that are named in one line.
+const NAMED: usize = 10;
+
+/// What is to be done.
+pub(super) struct Plan {
+    pub(super) lanes: Vec<LanePlan>,
+    pub(super) notes: Vec<String>,
+}
+
+/// What is to be done with one lane.
+pub(super) struct LanePlan {
+    /// What is known of it so far.
+    pub(super) report: LaneReport,
+    /// Source offsets to compare.
+    pub(super) pieces: Vec<Range<Offset>>,
+    /// Whether that is all there is.
+    pub(super) whole: bool,
+    pub(super) cleaned: Cleaned,
+    pub(super) isolation: BySide<Isolation>,
+    ends: BySide<Offset>,
+    shared: bool,
+    /// For translated offsets.
+    ledger: Option<Ledger>,
+}
+
+/// One of each side.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct BySide<T> {
+    pub(super) source: T,
+    pub(super) target: T,
+}
+
+impl<T: Copy> BySide<T> {
+    pub(super) fn of(&self, side: Side) -> T {
+        match side {
+            Side::Source => self.source,
+            Side::Target => self.target,
+        }
+    }
+}
+
+impl LanePlan {
+    /// How many source offsets are compared.
+    pub(super) fn offsets(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.start.abs_diff(piece.end)).sum()
+    }
+
+    pub(super) fn at(&self, side: Side) -> TopicPartition {
+        let LaneReport { topic, target_topic, partition, .. } = &self.report;
+        TopicPartition::new(if side == Side::Source { &**topic } else { &**target_topic }, *partition)
+    }
+
+    /// What to read of a side for a piece.
+    pub(super) fn range(&self, side: Side, piece: &Range<Offset>) -> Range<Offset> {
+        let to_target = |offset| self.ledger.as_ref().map_or(offset, |ledger| target_of(ledger, offset));
+        match side {
+            Side::Source => piece.start..piece.end.min(self.ends.source),
+            Side::Target => to_target(piece.start)..to_target(piece.end),
+        }
+    }
+
+    pub(super) fn mapping(&self, piece: &Range<Offset>) -> Mapping {
+        match &self.ledger {
+            None => Mapping::Same,
+            Some(ledger) => Mapping::Marks(Marks::new(ledger.clone().into_runs(), piece.end, self.shared)),
+        }
+    }
+}
+
+/// Asks both clusters.
+pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume) -> Result<Plan, Error> {
+    let link = &request.link;
+    let mut notes = Vec::new();
+    let ledgers = ledgers(request, clusters).await?;
+    check_clusters(link, clusters, &ledgers).await?;
+    let topics = [topics(clusters, Side::Source).await?, topics(clusters, Side::Target).await?];
+    let mut mirrored = ledgers;
+    mirrored.retain(|ledger| link.rules.includes(&ledger.start().source_topic));
+    unknown(request, &mirrored)?;
+    mirrored.retain(|ledger| request.asks_for(&ledger.start().source_topic));
+    let unbegun = unbegun(request, &mirrored, &topics[0]);
+    if !unbegun.is_empty() {
+        let more = if unbegun.len() > NAMED { ", …" } else { "" };
+        let named: Vec<_> = unbegun.iter().take(NAMED).map(ToString::to_string).collect();
+        notes.push(format!("not begun yet, so not compared: {}{more}", named.join(", ")));
+    }
+    let starts: Vec<LaneStart> = mirrored.iter().map(|ledger| ledger.start().clone()).collect();
+    let cleaned = cleaned(request, &starts, &mut notes).await;
+    // The target's ends first: the source's can only be behind them.
+    let bounds = bounds(request, clusters, &starts).await;
+    let mut lanes = Vec::new();
+    for (ledger, bounds) in mirrored.into_iter().zip(bounds) {
+        let start = ledger.start().clone();
+        let cleaned = Cleaned {
+            source: cleaned.source.contains(&start.source_topic),
+            target: cleaned.target.contains(&start.target_topic),
+        };
+        let trouble = changed(&start, &topics).or(bounds.as_ref().err().cloned());
+        let lane = lane(request, ledger, bounds.unwrap_or_default(), cleaned, resume);
+        lanes.push(match trouble {
+            Some(trouble) => LanePlan {
+                report: LaneReport { trouble: Some(trouble), to: lane.report.from, ..lane.report },
+                pieces: Vec::new(),
+                ..lane
+            },
+            None => lane,
+        });
+    }
+    Ok(Plan { lanes, notes })
+}
+
+/// All lanes that have begun, by their names.
+async fn ledgers(request: &Request, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
+    let link = &request.link.link;
+    let topic = ControlTopic::open(&clusters.target, link).await?.ok_or_else(|| Error::Refused {
+        what: format!(
+            "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
+            name_of(link),
+            clusters.name(Side::Target)
+        ),
+        fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
+    })?;
+    let mut ledgers = Vec::new();
+    for partition in 0..topic.partitions() {
+        // One at a time: what is kept of each is much smaller than what is read.
+        let state = topic.read_committed(partition, Keep::Everything).await?;
+        let lanes: Vec<TopicPartition> = state.lanes().map(LaneStart::lane).collect();
+        for lane in lanes {
+            let ledger = state.ledger(&lane).expect("it is there").map_err(|overlap| Error::Refused {
+                what: overlap.to_string(),
+                fix: format!(
+                    "isomirror marks CONFIG forget --topic {}, and begin that lane anew",
+                    lane.topic
+                ),
+            })?;
+            ledgers.push(ledger);
+        }
+    }
+    ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
+    Ok(ledgers)
+}
+
+/// Whether these are the clusters that the lanes began between.
+async fn check_clusters(link: &LinkConfig, clusters: &Clusters, ledgers: &[Ledger]) -> Result<(), Error> {
+    let id = async |side| {
+        let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
+        Ok::<_, Error>(id.map(|id| id.to_string()))
+    };
+    let (source, target) = (id(Side::Source).await?, id(Side::Target).await?);
+    let other = |then: &Option<String>, now: &Option<String>| then.is_some() && now.is_some() && then != now;
+    for start in ledgers.iter().map(Ledger::start) {
+        let wrong =
+            [(Side::Source, &start.source_cluster, &source), (Side::Target, &start.target_cluster, &target)];
+        if let Some((side, then, now)) = wrong.into_iter().find(|(_, then, now)| other(then, now)) {
+            let id = |id: &Option<String>| id.clone().unwrap_or_default();
+            return Err(Error::Refused {
+                what: format!(
+                    "{side} cluster {} has the id {}, but the lanes of link {} began with {}: it is another cluster",
+                    clusters.name(side),
+                    id(now),
+                    link.link,
+                    id(then)
+                ),
+                fix: format!("see [{side}.kafka]; source and target may have been swapped"),
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn topics(clusters: &Clusters, side: Side) -> Result<HashMap<String, Arc<Topic>>, Error> {
+    let topics = clusters.client(side).topics().await.map_err(|error| clusters.error(side, error))?;
+    Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic)).collect())
+}
+
+fn unknown(request: &Request, mirrored: &[Ledger]) -> Result<(), Error> {
+    let is_there = |topic: &&String| mirrored.iter().any(|ledger| ledger.start().source_topic == **topic);
+    let named: BTreeSet<&str> =
+        mirrored.iter().map(|ledger| &*ledger.start().source_topic).take(NAMED).collect();
+    let named = Vec::from_iter(named).join(", ");
+    let (what, fix) = match request.topics.iter().find(|topic| !is_there(topic)) {
+        Some(topic) => (
+            format!("no lane of link {} mirrors topic {topic:?}", request.link.link),
+            format!("name a source topic that is mirrored: {named}"),
+        ),
+        None if mirrored.is_empty() => (
+            format!("no lane of link {} has begun yet", request.link.link),
+            "run the link, or see topics.include".to_owned(),
+        ),
+        None => return Ok(()),
+    };
+    Err(Error::Refused { what, fix })
+}
+
+/// Partitions on the source that would be mirrored, and are not yet.
+fn unbegun(
+    request: &Request,
+    mirrored: &[Ledger],
+    topics: &HashMap<String, Arc<Topic>>,
+) -> Vec<TopicPartition> {
+    let begun: BTreeSet<TopicPartition> = mirrored.iter().map(|ledger| ledger.start().lane()).collect();
+    let asked = |topic: &str| request.asks_for(topic) && request.link.rules.includes(topic);
+    let all = topics.values().filter(|topic| asked(&topic.name)).flat_map(|topic| {
+        topic.partitions.keys().map(|partition| TopicPartition::new(topic.name.clone(), *partition))
+    });
+    let mut unbegun: Vec<_> = all.filter(|partition| !begun.contains(partition)).collect();
+    unbegun.sort();
+    unbegun
+}
+
+/// What has become of a lane's topics since it began, if that is a reason not to compare.
+fn changed(start: &LaneStart, topics: &[HashMap<String, Arc<Topic>>; 2]) -> Option<String> {
+    let sides = [
+        (Side::Source, &start.source_topic, &start.source_topic_id, &topics[0]),
+        (Side::Target, &start.target_topic, &start.target_topic_id, &topics[1]),
+    ];
+    sides.into_iter().find_map(|(side, name, id, topics)| {
+        let Some(topic) = topics.get(name) else {
+            return Some(format!("topic {name} is not on the {side}, or may not be described"));
+        };
+        let again = id.is_some() && topic.id_text().is_some() && *id != topic.id_text();
+        again.then(|| format!("topic {name} was deleted and made again on the {side} since the lane began"))
+    })
+}
+
+/// The topics that are compacted.
+async fn cleaned(request: &Request, starts: &[LaneStart], notes: &mut Vec<String>) -> BySideSets {
+    let mut found = BySideSets::default();
+    for side in [Side::Source, Side::Target] {
+        let (endpoint, name): (_, fn(&LaneStart) -> &String) = match side {
+            Side::Source => (&request.link.source, |start| &start.source_topic),
+            Side::Target => (&request.link.target, |start| &start.target_topic),
+        };
+        let names: BTreeSet<String> = starts.iter().map(|start| name(start).clone()).collect();
+        let names = Vec::from_iter(names);
+        let asked = match Cluster::connect(side, &endpoint.name, &endpoint.properties, request.timeout) {
+            Ok(cluster) => cluster.topic_configs(&names).await,
+            Err(error) => Err(error),
+        };
+        let answers = asked.unwrap_or_else(|error| {
+            names.iter().map(|name| (name.clone(), Err(error.clone()))).collect::<BTreeMap<_, _>>()
+        });
+        let set = if side == Side::Source { &mut found.source } else { &mut found.target };
+        for (topic, configs) in answers {
+            match configs {
+                Ok(configs) if configs.is_compacted() => drop(set.insert(topic)),
+                Ok(_) => {}
+                Err(error) => notes.push(format!(
+                    "whether {topic} is compacted on the {side} is not known ({error}): it is compared as if it were not; \
+                     DescribeConfigs on it would tell"
+                )),
+            }
+        }
+    }
+    found
+}
+
+#[derive(Default)]
+struct BySideSets {
+    source: BTreeSet<String>,
+    target: BTreeSet<String>,
+}
+
+/// Where both logs begin and end.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bounds {
+    low: BySide<Offset>,
+    end: BySide<Offset>,
+    /// The first offset of the time that was asked for; none where there is no such record.
+    since: Option<Offset>,
+}
+
+async fn bounds(request: &Request, clusters: &Clusters, starts: &[LaneStart]) -> Vec<Result<Bounds, String>> {
+    let sources: Vec<_> = starts.iter().map(|start| (&*start.source_topic, start.partition)).collect();
+    let targets: Vec<_> = starts.iter().map(|start| (&*start.target_topic, start.partition)).collect();
+    let isolation = source_isolation(&request.link);
+    let list = async |client: &Client, partitions: &[(&str, i32)], spec, isolation| {
+        let listed = client.list_offsets(partitions, spec, isolation).await;
+        listed
+            .into_iter()
+            .map(|listed| listed.map(|listed| listed.offset).map_err(|error| error.to_string()))
+            .collect::<Vec<_>>()
+    };
+    let all = Isolation::ReadUncommitted;
+    let target_end = list(&clusters.target, &targets, OffsetSpec::Latest, all).await;
+    let target_low = list(&clusters.target, &targets, OffsetSpec::Earliest, all).await;
+    let source_end = list(&clusters.source, &sources, OffsetSpec::Latest, isolation).await;
+    let source_low = list(&clusters.source, &sources, OffsetSpec::Earliest, all).await;
+    let since = match request.since {
+        Some(time) => list(&clusters.source, &sources, OffsetSpec::Timestamp(time), isolation).await,
+        None => source_low.clone(),
+    };
+    let targets = target_low.into_iter().zip(target_end);
+    let sources = source_low.into_iter().zip(source_end);
+    let all = sources.zip(targets).zip(since);
+    all.map(|(((source_low, source_end), (target_low, target_end)), since)| {
+        Ok(Bounds {
+            low: BySide { source: source_low?, target: target_low? },
+            end: BySide { source: source_end?, target: target_end? },
+            since: Some(since?).filter(|since| *since >= 0),
+        })
+    })
+    .collect()
+}
+
+/// The records that the mirror reads.
+fn source_isolation(link: &LinkConfig) -> Isolation {
+    match link.isolation() {
+        cluster_admin::Isolation::Committed => Isolation::ReadCommitted,
+        cluster_admin::Isolation::Uncommitted => Isolation::ReadUncommitted,
+    }
+}
+
+fn lane(request: &Request, ledger: Ledger, bounds: Bounds, cleaned: Cleaned, resume: &Resume) -> LanePlan {
+    let start = ledger.start().clone();
+    let Bounds { low, end, since } = bounds;
+    let shared = start.writers == WritersMode::Shared;
+    let ledger = (start.offsets == OffsetsMode::Translated).then_some(ledger);
+    // What is on the target that is the link's: up to its end, or as far as the marks go. Where that is behind the
+    // source's end, it is compared with nothing.
+    let to = ledger.as_ref().map_or(end.target, |ledger| ledger.position().source);
+    let target_low = ledger.as_ref().map_or(low.target, |ledger| source_of(ledger, low.target));
+    let known = resume.found(&start.source_topic, start.partition, start.incarnation);
+    let from =
+        start.at.source.max(low.source).max(target_low).max(since.unwrap_or(to)).min(to.max(start.at.source));
+    let on = known.map_or(from, |known| known.to.max(from));
+    let pieces = match request.sample {
+        Some(sample) => sampled(on..to, sample, &start),
+        None => Vec::from_iter(once(on..to)),
+    };
+    let report = LaneReport {
+        topic: start.source_topic.clone(),
+        target_topic: start.target_topic.clone(),
+        partition: start.partition,
+        incarnation: start.incarnation,
+        offsets: start.offsets,
+        start: start.at,
+        from: known.map_or(from, |known| known.from),
+        to: on,
+        behind: (end.source - to).max(0) as u64,
+        found: known.map(|known| known.found.clone()).unwrap_or_default(),
+        trouble: None,
+        verdict: Verdict::Incomplete,
+    };
+    LanePlan {
+        report,
+        pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
+        whole: request.sample.is_none(),
+        cleaned,
+        isolation: BySide {
+            source: source_isolation(&request.link),
+            target: if shared { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        },
+        ends: end,
+        shared,
+        ledger,
+    }
+}
+
+/// Pieces of a range, the last of them at its end, the others spread over it.
+fn sampled(range: Range<Offset>, sample: Sample, start: &LaneStart) -> Vec<Range<Offset>> {
+    let all = (range.end - range.start).max(0);
+    let wanted = (all as f64 * sample.part / PIECE as f64).ceil() as i64;
+    if wanted * PIECE >= all {
+        return vec![range];
+    }
+    // Each lane's begin elsewhere.
+    let lane = format!("{}/{}/{}", start.source_topic, start.partition, sample.seed);
+    let step = all / wanted.max(1);
+    let shift = (xxhash_rust::xxh3::xxh3_64(lane.as_bytes()) % (step - PIECE + 1).max(1) as u64) as i64;
+    let spread = (0..wanted - 1).map(|n| range.start + n * step + shift).map(|from| from..from + PIECE);
+    spread.chain(once(range.end - PIECE..range.end)).collect()
+}
+
+/// Where what is read on the target begins, or ends, for a source offset.
+fn target_of(ledger: &Ledger, offset: Offset) -> Offset {
+    match ledger.to_target(offset) {
+        Translation::Exact(at) => at.target,
+        Translation::Gap { next, .. } => next.target,
+        Translation::BeforeStart { start } => start.target,
+        Translation::NotYet { position, .. } => position.target,
+        Translation::Missing { to, .. } => to.target,
+    }
+}
+
+fn source_of(ledger: &Ledger, offset: Offset) -> Offset {
+    match ledger.to_source(offset) {
+        Translation::Exact(at) => at.source,
+        Translation::Gap { next, .. } => next.source,
+        Translation::BeforeStart { start } => start.source,
+        Translation::NotYet { position, .. } => position.source,
+        Translation::Missing { to, .. } => to.source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn start() -> LaneStart {
+        LaneStart {
+            incarnation: 1,
+            since: 0,
+            source_topic: "t".into(),
+            target_topic: "t".into(),
+            partition: 0,
+            at: offset_marks::Point::new(0, 0),
+            source_cluster: None,
+            target_cluster: None,
+            source_topic_id: None,
+            target_topic_id: None,
+            offsets: OffsetsMode::Identical,
+            writers: WritersMode::Exclusive,
+            source_end: None,
+            configs: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn samples_lie_in_order_in_the_range_and_are_as_large_as_was_asked_for(
+            from in 0..1_000_000_i64, length in 0..10_000_000_i64, part in 0.0001..1.0_f64, seed in any::<u64>(),
+        ) {
+            let range = from..from + length;
+            let pieces = sampled(range.clone(), Sample { part, seed }, &start());
+            let mut end = range.start;
+            for piece in &pieces {
+                prop_assert!(piece.start >= end && piece.end <= range.end, "{pieces:?}");
+                end = piece.end;
+            }
+            prop_assert_eq!(end, range.end, "what came last is always in it");
+            let all: i64 = pieces.iter().map(|piece| piece.end - piece.start).sum();
+            prop_assert!(all as f64 >= length as f64 * part);
+            prop_assert!(all as f64 <= length as f64 * part + PIECE as f64 || all == length);
+        }
+    }
+}

@@ -238,6 +238,20 @@ fn the_least_rights_carry_a_link_from_scram_to_mutual_tls() {
         assert_equal(source, target, topic, 100);
     }
     expect_errors(&config, &[]);
+
+    // To compare, the target has to be read, too.
+    let verify = |code| {
+        let output = config.command("verify", &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    };
+    let text = verify(1);
+    assert!(text.contains(&format!("fix: grant READ on topic {there}")), "{text}");
+    allow(target, "least", &["Read"], &[&there, &new]);
+    let text = verify(0);
+    assert!(text.contains("All 4 lanes are equal: 200 records"), "{text}");
+    assert!(text.contains("DescribeConfigs on it would tell"), "{text}");
 }
 
 /// The same for writers = "shared", to a newer Kafka: WRITE on transactional ids, and neither ClusterAction nor DELETE.
@@ -339,6 +353,8 @@ fn no_secret_is_shown_with_all_rights_from_plain_to_scram() {
         assert!(says_much, "{engine}: this is not the highest level");
     }
     assert_equal(source, target, &topic, 100);
+    let (code, text) = run(&["verify", "-vv"]);
+    assert_eq!((code, text.contains("All 2 lanes are equal: 100 records")), (Some(0), true), "{text}");
 
     // The pages of a daemon, with both passwords from a file.
     let daemon =

@@ -66,6 +66,9 @@ impl Reading {
                 Err(error) if error.code() == Some(Code::OffsetOutOfRange) => {
                     return self.behind_what_is_deleted(position).await;
                 }
+                Err(error) if error.is_not_authorized() => {
+                    return Err(format!("{error}\n  fix: grant READ on topic {topic} there"));
+                }
                 fetched => fetched.map_err(|error| error.to_string())?,
             };
             let stable = fetched.last_stable_offset;

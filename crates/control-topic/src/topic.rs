@@ -15,6 +15,12 @@ pub fn name_of(link: &str) -> String {
     format!("isomirror.{link}")
 }
 
+/// Whether a link may be named so: its name becomes a part of topics' names, which have at most 249 characters.
+pub fn is_link(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !name.is_empty() && name.len() <= 200 && name.chars().all(legal)
+}
+
 /// A control topic that is there. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct ControlTopic {

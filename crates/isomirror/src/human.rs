@@ -7,6 +7,11 @@ use bytesize::ByteSize;
 /// What stands where there is no value.
 pub const NONE: &str = "–";
 
+/// Somebody else's text on one line, and without what a terminal would obey.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// `1234567` as `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -15,14 +15,18 @@ pub fn is_drawn() -> bool {
     stderr().is_terminal()
 }
 
+/// A bar with words beside it.
+pub fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").expect("a fixed template");
+    ProgressBar::new(0).with_style(style)
+}
+
 /// Draws until it is dropped; for ever. Where there is no terminal, only waits.
 pub async fn draw(status: StatusHandle) {
     if !is_drawn() {
         return std::future::pending().await;
     }
-    let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").expect("a fixed template");
-    bar.set_style(style);
+    let bar = bar();
     loop {
         let report = status.report();
         let totals = &report.totals;

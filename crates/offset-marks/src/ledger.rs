@@ -178,19 +178,15 @@ impl Ledger {
 
     /// Every run of records, in order.
     pub fn runs(&self) -> impl Iterator<Item = Mark> {
-        self.chunks.iter().flat_map(Chunk::steps).filter(|(_, step)| step.count > 0).map(|(from, step)| {
-            let Point { source, target } = from.after(step.gap).expect("the chunk was checked");
-            Mark { source, target, count: step.count }
-        })
+        self.chunks.iter().flat_map(runs)
     }
 
-    /// The same for whoever goes on without the ledger; of one chunk at a time they are in memory.
-    pub fn into_runs(self) -> impl Iterator<Item = Mark> + Send + 'static {
-        let start = self.start;
-        self.chunks.into_iter().flat_map(move |chunk| {
-            let ledger = Self { start: start.clone(), chunks: vec![chunk] };
-            ledger.runs().collect::<Vec<_>>()
-        })
+    /// Those from the chunk on that a source offset lies in, for whoever goes on without the ledger: of one chunk at a time
+    /// they are in memory.
+    pub fn runs_from(&self, source: Offset) -> impl Iterator<Item = Mark> + Send + 'static {
+        let behind = self.chunks.partition_point(|chunk| chunk.base().source <= source);
+        let chunks = self.chunks[behind.saturating_sub(1)..].to_vec();
+        chunks.into_iter().flat_map(|chunk| runs(&chunk).collect::<Vec<_>>())
     }
 
     /// Every gap, in order.
@@ -210,4 +206,12 @@ impl Ledger {
             .map(|(from, chunk)| Hole { from, to: chunk.base() })
             .filter(|hole| hole.from != hole.to)
     }
+}
+
+/// The runs of records in a chunk, in order.
+fn runs(chunk: &Chunk) -> impl Iterator<Item = Mark> {
+    chunk.steps().filter(|(_, step)| step.count > 0).map(|(from, step)| {
+        let Point { source, target } = from.after(step.gap).expect("the chunk was checked");
+        Mark { source, target, count: step.count }
+    })
 }

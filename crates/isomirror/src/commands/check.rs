@@ -4,7 +4,6 @@
 
 use std::{
     fmt::{self, Write as _},
-    io::{self, Write, stdout},
     time::Duration,
 };
 
@@ -15,11 +14,13 @@ use pipeline::{Link, LinkConfig};
 use prometheus::Registry;
 use serde_json::json;
 
+use super::print;
 use crate::{
     cli::{CheckArgs, Common, Output},
     config::Config,
     exit::{Exit, Failure},
-    human, link,
+    human::{self, plain},
+    link,
 };
 
 /// What each question to a cluster is given.
@@ -79,14 +80,6 @@ fn say_config_is_good(config: &Config, common: &Common) -> anyhow::Result<Exit> 
         }
     })?;
     Ok(Exit::Done)
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    match writeln!(stdout().lock(), "{}", text.trim_end()) {
-        // A reader that has seen enough (`| head`) is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// The report for a person.
@@ -181,9 +174,4 @@ fn cluster(cluster: &ClusterSummary) -> String {
         (None, 0) => format!("{name} (reachable)"),
         (None, _) => format!("{name} ({brokers})"),
     }
-}
-
-/// On one line, and without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write, stderr, stdout},
+    io::{self, Read, Write, stderr},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -55,11 +55,7 @@ pub fn run(args: &ImportArgs, common: &Common) -> anyhow::Result<Exit> {
         (Output::Table, true) => flows.iter().map(|flow| flow.toml.as_str()).collect(),
         (Output::Table, false) => written.iter().map(|path| format!("wrote {}\n", path.display())).collect(),
     };
-    match writeln!(stdout().lock(), "{}", text.trim_end()) {
-        // A reader that has seen enough (`| head`) is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    super::print(&text)?;
     if common.output == Output::Table {
         // Nobody may be left to read it; the exit code still says it.
         let _ = flows.iter().try_for_each(|flow| write!(stderr(), "{}", left_to_do(flow)));

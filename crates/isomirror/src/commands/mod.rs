@@ -9,4 +9,15 @@ pub mod run;
 mod status;
 pub mod verify;
 
+use std::io::{self, Write, stdout};
+
 pub use status::status;
+
+/// Prints what a command has to say.
+fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(stdout().lock(), "{}", text.trim_end()) {
+        // A reader that has seen enough (`| head`) is no failure.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -7,7 +7,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -30,11 +29,8 @@ pub fn status(args: &StatusArgs, common: &Common) -> anyhow::Result<Exit> {
         Output::Table => table::render(&status),
         Output::Json => body,
     };
-    match writeln!(stdout().lock(), "{}", text.trim_end()) {
-        // A reader that has seen enough (`| head`) is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(Exit::Done),
-    }
+    super::print(&text)?;
+    Ok(Exit::Done)
 }
 
 /// Where to ask: what was given, or where the configuration says that its daemon listens.

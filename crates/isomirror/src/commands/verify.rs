@@ -5,13 +5,11 @@
 mod show;
 
 use std::{
-    io::{self, Write, stdout},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
-use indicatif::{ProgressBar, ProgressStyle};
 use migration::verify::{Progress, Request, Sample, Verdict, verify};
 
 use crate::{
@@ -54,11 +52,7 @@ pub fn run(config: &Config, args: &VerifyArgs, common: &Common) -> anyhow::Resul
         Output::Json => serde_json::to_string_pretty(&report)?,
         Output::Table => show::report(&report, began.elapsed()),
     };
-    match writeln!(stdout().lock(), "{}", text.trim_end()) {
-        // A reader that has seen enough (`| head`) is no failure.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    super::print(&text)?;
     Ok(match report.verdict {
         Verdict::Equal => Exit::Done,
         Verdict::Different => Exit::Refused,
@@ -88,8 +82,7 @@ async fn draw(progress: Arc<Progress>) {
     if !progress::is_drawn() {
         return std::future::pending().await;
     }
-    let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").expect("a fixed template"));
+    let bar = progress::bar();
     let began = Instant::now();
     loop {
         let done = progress.now();

@@ -127,9 +127,7 @@ fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> 
         problems.borrow_mut().add(&node.origin, message, ask);
         return None;
     };
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    // It becomes part of a topic's name on the target, and that has at most 249 characters.
-    if name.is_empty() || name.len() > 200 || !name.chars().all(legal) {
+    if !control_topic::is_link(&name) {
         let message = format!("{name:?} can't be the name of a link");
         let fix = "write 1 to 200 letters, digits, '.', '_' or '-'; with GROUP_ID of other characters, set LINK too";
         problems.borrow_mut().add(&node.origin, message, fix);

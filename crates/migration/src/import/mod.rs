@@ -29,6 +29,8 @@ pub use lists::{unquoted, whitelist};
 pub use mirror_maker_1::Flags;
 pub use note::{ImportError, Note, Place, told};
 
+use control_topic::is_link;
+
 use draft::Draft;
 
 /// A file that was read. It may hold secrets.
@@ -75,10 +77,4 @@ pub fn import(request: &Request) -> Result<Vec<Flow>, ImportError> {
         }
     };
     Ok(drafts.into_iter().map(Draft::finish).collect())
-}
-
-/// Whether a link may be named so.
-fn is_link(name: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !name.is_empty() && name.len() <= 200 && name.chars().all(legal)
 }

@@ -16,7 +16,7 @@ use mirror_types::{Mark, Offset, Side};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
-use super::side::Chunk;
+use super::{BySide, side::Chunk};
 
 /// Keys that are kept, at most.
 const MOST_KEYS: usize = 1 << 20;
@@ -135,17 +135,11 @@ pub(super) struct Marks {
     pub(super) shared: bool,
 }
 
-/// What a side is known to be like.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cleaned {
-    pub(super) source: bool,
-    pub(super) target: bool,
-}
-
 /// The comparison of one stretch of a lane.
 pub(super) struct Comparison {
     mapping: Mapping,
-    cleaned: Cleaned,
+    /// Whether a log cleaner is at work there.
+    cleaned: BySide<bool>,
     show: bool,
     to: Offset,
     source: Half,
@@ -180,16 +174,18 @@ struct Half {
     deleted_to: Offset,
 }
 
-/// A record that one side has and the other's log cleaner may have taken.
+/// A record that one side alone has.
 struct OneSided {
     on: Side,
-    at: Offset,
+    /// Its source offset; none of a record that nobody mirrored.
+    at: Option<Offset>,
+    /// Its offset on the target, if it is there.
     target: Option<Offset>,
 }
 
 impl Comparison {
     /// Of source offsets `from..to`, on top of what was found before.
-    pub(super) fn new(mapping: Mapping, cleaned: Cleaned, range: Range<Offset>, found: Found) -> Self {
+    pub(super) fn new(mapping: Mapping, cleaned: BySide<bool>, range: Range<Offset>, found: Found) -> Self {
         let half = || Half { known: range.start, ..Half::default() };
         Self {
             mapping,
@@ -267,10 +263,9 @@ impl Comparison {
         let mut left: Vec<OneSided> = self.keys.drain().map(|(_, left)| left).collect();
         left.sort_by_key(|left| left.at);
         for left in left {
-            match (whole, left.on) {
-                (false, _) => self.found.counts.unproven += 1,
-                (true, Side::Source) => self.found.missing(Some(left.at), None),
-                (true, Side::Target) => self.found.extra(Some(left.at), left.target, None),
+            match whole {
+                false => self.found.counts.unproven += 1,
+                true => self.found.one_sided(left, None),
             }
         }
         self.found
@@ -288,8 +283,8 @@ impl Comparison {
                 Some(source) => self.target.records.push_back((source, record)),
                 None if marks.shared => self.found.counts.of_others += 1,
                 None => {
-                    let shape = Shape::of(&record, self.show);
-                    self.found.extra(None, Some(record.offset), Some(shape));
+                    let one = OneSided { on: Side::Target, at: None, target: Some(record.offset) };
+                    self.found.one_sided(one, Some(Shape::of(&record, self.show)));
                 }
             }
         }
@@ -306,10 +301,10 @@ impl Comparison {
             match (source, target) {
                 (Some(source), Some(target)) if source == target => self.compare(),
                 (Some(at), next) if next.map_or(at < self.target.known, |next| at < next) => {
-                    self.only_on_source();
+                    self.only_on(Side::Source);
                 }
                 (next, Some(at)) if next.map_or(at < self.source.known, |next| at < next) => {
-                    self.only_on_target();
+                    self.only_on(Side::Target);
                 }
                 _ => return,
             }
@@ -346,27 +341,21 @@ impl Comparison {
         });
     }
 
-    fn only_on_source(&mut self) {
-        let Some((at, record)) = self.source.records.pop_front() else { return };
+    fn only_on(&mut self, on: Side) {
+        let (here, there, cleaned) = match on {
+            Side::Source => (&mut self.source, &self.target, self.cleaned.target),
+            Side::Target => (&mut self.target, &self.source, self.cleaned.source),
+        };
+        let Some((at, record)) = here.records.pop_front() else { return };
+        let was_deleted = at < there.deleted_to;
         self.meet(record.key.as_ref());
-        if at < self.target.deleted_to {
-            self.found.counts.deleted_on_target += 1;
-        } else if self.cleaned.target {
-            self.maybe_cleaned(&record, OneSided { on: Side::Source, at, target: None });
+        let one = OneSided { on, at: Some(at), target: (on == Side::Target).then_some(record.offset) };
+        if was_deleted {
+            self.found.counts.deleted(on);
+        } else if cleaned {
+            self.maybe_cleaned(&record, one);
         } else {
-            self.found.missing(Some(at), Some(Shape::of(&record, self.show)));
-        }
-    }
-
-    fn only_on_target(&mut self) {
-        let Some((at, record)) = self.target.records.pop_front() else { return };
-        self.meet(record.key.as_ref());
-        if at < self.source.deleted_to {
-            self.found.counts.deleted_on_source += 1;
-        } else if self.cleaned.source {
-            self.maybe_cleaned(&record, OneSided { on: Side::Target, at, target: Some(record.offset) });
-        } else {
-            self.found.extra(Some(at), Some(record.offset), Some(Shape::of(&record, self.show)));
+            self.found.one_sided(one, Some(Shape::of(&record, self.show)));
         }
     }
 
@@ -423,26 +412,18 @@ impl Marks {
 // === impl Found ===
 
 impl Found {
-    fn missing(&mut self, at: Option<Offset>, source: Option<Shape>) {
-        self.counts.missing += 1;
+    fn one_sided(&mut self, one: OneSided, shape: Option<Shape>) {
+        let (kind, count, source, target) = match one.on {
+            Side::Source => (Kind::Missing, &mut self.counts.missing, shape, None),
+            Side::Target => (Kind::Extra, &mut self.counts.extra, None, shape),
+        };
+        *count += 1;
         self.first_difference.get_or_insert_with(|| Difference {
-            kind: Kind::Missing,
-            source_offset: at,
-            target_offset: None,
+            kind,
+            source_offset: one.at,
+            target_offset: one.target,
             fields: Vec::new(),
             source,
-            target: None,
-        });
-    }
-
-    fn extra(&mut self, at: Option<Offset>, on_target: Option<Offset>, target: Option<Shape>) {
-        self.counts.extra += 1;
-        self.first_difference.get_or_insert_with(|| Difference {
-            kind: Kind::Extra,
-            source_offset: at,
-            target_offset: on_target,
-            fields: Vec::new(),
-            source: None,
             target,
         });
     }
@@ -456,6 +437,15 @@ impl Counts {
         self.changed + self.missing + self.extra
     }
 
+    /// What one side alone has, since retention deleted it on the other.
+    fn deleted(&mut self, on: Side) {
+        match on {
+            Side::Source => self.deleted_on_target += 1,
+            Side::Target => self.deleted_on_source += 1,
+        }
+    }
+
+    /// The same, since the other's log cleaner took it.
     fn cleaned(&mut self, on: Side) {
         match on {
             Side::Source => self.compacted_on_target += 1,

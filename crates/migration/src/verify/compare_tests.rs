@@ -27,13 +27,13 @@ fn chunk(records: &[Record], next: Offset) -> Chunk {
     Chunk { records: records.to_vec(), next, deleted_to: None }
 }
 
-const NEITHER: Cleaned = Cleaned { source: false, target: false };
-const BOTH: Cleaned = Cleaned { source: true, target: true };
+const NEITHER: BySide<bool> = BySide { source: false, target: false };
+const BOTH: BySide<bool> = BySide { source: true, target: true };
 
 /// Compares offsets `0..end`, fed in the chunks that it asks for, so many records at a time.
 fn compared_by(
     mapping: Mapping,
-    cleaned: Cleaned,
+    cleaned: BySide<bool>,
     source: &[Record],
     target: &[Record],
     ends: [Offset; 2],
@@ -53,7 +53,7 @@ fn compared_by(
     comparison.finish(true)
 }
 
-fn compared(cleaned: Cleaned, source: &[Record], target: &[Record]) -> Found {
+fn compared(cleaned: BySide<bool>, source: &[Record], target: &[Record]) -> Found {
     let end = source.iter().chain(target).map(|record| record.offset + 1).max().unwrap_or(0);
     let found = compared_by(Mapping::Same, cleaned, source, target, [end, end], 3);
     for by in [1, 2, 1000] {
@@ -162,7 +162,7 @@ fn a_cleaner_takes_what_has_a_later_record_and_tombstones_and_nothing_else() {
     assert_eq!(lost.first_difference.unwrap().source_offset, Some(1));
     // Where nothing is compacted, nothing is taken.
     assert_eq!(compared(NEITHER, &all, &but(&[0, 2])).counts.missing, 2);
-    let target_only = Cleaned { source: false, target: true };
+    let target_only = BySide { source: false, target: true };
     assert_eq!(compared(target_only, &but(&[0]), &all).counts.extra, 1);
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use kafka_wire::{Isolation, OffsetSpec};
+use kafka_wire::OffsetSpec;
 use mirror_types::{Offset, Side};
 use tokio::sync::mpsc;
 
@@ -84,7 +84,7 @@ impl Run {
         comparison: &mut Comparison,
     ) -> Result<(), Failure> {
         for side in [Side::Source, Side::Target] {
-            let (at, isolation) = (lane.at(side), lane.isolation.of(side));
+            let (at, isolation) = (lane.at(side), *lane.isolation.of(side));
             let asked = [(&*at.topic, at.partition)];
             let listed = self.clusters.client(side).list_offsets(&asked, OffsetSpec::Latest, isolation).await;
             let listed = listed.into_iter().next().expect("one was asked for");
@@ -105,7 +105,7 @@ impl Run {
         side: Side,
         range: Range<Offset>,
     ) -> mpsc::Receiver<Result<Chunk, Failure>> {
-        let isolation: Isolation = lane.isolation.of(side);
+        let isolation = *lane.isolation.of(side);
         let client = self.clusters.client(side).clone();
         Reading { client, at: lane.at(side), from: range.start, to: range.end, isolation }.start()
     }

@@ -131,12 +131,15 @@ pub enum Error {
     },
 }
 
-/// Both clusters' clients, and their names.
-struct Clusters {
-    source: Client,
-    target: Client,
-    names: [String; 2],
+/// One of each side.
+#[derive(Debug, Clone, Copy, Default)]
+struct BySide<T> {
+    source: T,
+    target: T,
 }
+
+/// Both clusters' clients, and their names.
+struct Clusters(BySide<(Client, String)>);
 
 /// Compares. What differs, and what could not be read, is in the report.
 pub async fn verify(request: &Request, progress: Arc<Progress>) -> Result<Report, Error> {
@@ -171,6 +174,17 @@ impl Request {
     }
 }
 
+// === impl BySide ===
+
+impl<T> BySide<T> {
+    fn of(&self, side: Side) -> &T {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+}
+
 // === impl Clusters ===
 
 impl Clusters {
@@ -178,25 +192,21 @@ impl Clusters {
         let client = |side, endpoint: &pipeline::Endpoint| {
             let settings = Settings::new(endpoint.properties.iter())
                 .map_err(|error| Error::Properties { side, reason: error.to_string() })?;
-            Ok::<_, Error>(Client::new(settings).with_patience(request.timeout))
+            let client = Client::new(settings).with_patience(request.timeout);
+            Ok::<_, Error>((client, endpoint.name.clone()))
         };
-        let (source, target) = (&request.link.source, &request.link.target);
-        Ok(Self {
-            source: client(Side::Source, source)?,
-            target: client(Side::Target, target)?,
-            names: [source.name.clone(), target.name.clone()],
-        })
+        Ok(Self(BySide {
+            source: client(Side::Source, &request.link.source)?,
+            target: client(Side::Target, &request.link.target)?,
+        }))
     }
 
     fn client(&self, side: Side) -> &Client {
-        match side {
-            Side::Source => &self.source,
-            Side::Target => &self.target,
-        }
+        &self.0.of(side).0
     }
 
     fn name(&self, side: Side) -> &str {
-        &self.names[usize::from(side == Side::Target)]
+        &self.0.of(side).1
     }
 
     fn error(&self, side: Side, error: kafka_wire::Error) -> Error {

@@ -15,8 +15,8 @@ use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode, con
 use pipeline::LinkConfig;
 
 use super::{
-    Clusters, Error, LaneReport, Request, Sample, Verdict,
-    compare::{Cleaned, Mapping, Marks},
+    BySide, Clusters, Error, LaneReport, Request, Sample, Verdict,
+    compare::{Mapping, Marks},
     resume::Resume,
 };
 
@@ -39,28 +39,12 @@ pub(super) struct LanePlan {
     pub(super) pieces: Vec<Range<Offset>>,
     /// Whether that is all there is.
     pub(super) whole: bool,
-    pub(super) cleaned: Cleaned,
+    pub(super) cleaned: BySide<bool>,
     pub(super) isolation: BySide<Isolation>,
     ends: BySide<Offset>,
     shared: bool,
     /// For translated offsets.
     ledger: Option<Ledger>,
-}
-
-/// One of each side.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct BySide<T> {
-    pub(super) source: T,
-    pub(super) target: T,
-}
-
-impl<T: Copy> BySide<T> {
-    pub(super) fn of(&self, side: Side) -> T {
-        match side {
-            Side::Source => self.source,
-            Side::Target => self.target,
-        }
-    }
 }
 
 impl LanePlan {
@@ -76,7 +60,8 @@ impl LanePlan {
 
     /// What to read of a side for a piece.
     pub(super) fn range(&self, side: Side, piece: &Range<Offset>) -> Range<Offset> {
-        let to_target = |offset| self.ledger.as_ref().map_or(offset, |ledger| target_of(ledger, offset));
+        let to_target =
+            |offset| self.ledger.as_ref().map_or(offset, |ledger| counterpart(ledger, Side::Source, offset));
         match side {
             Side::Source => piece.start..piece.end.min(self.ends.source),
             Side::Target => to_target(piece.start)..to_target(piece.end),
@@ -86,7 +71,7 @@ impl LanePlan {
     pub(super) fn mapping(&self, piece: &Range<Offset>) -> Mapping {
         match &self.ledger {
             None => Mapping::Same,
-            Some(ledger) => Mapping::Marks(Marks::new(ledger.clone().into_runs(), piece.end, self.shared)),
+            Some(ledger) => Mapping::Marks(Marks::new(ledger.runs_from(piece.start), piece.end, self.shared)),
         }
     }
 }
@@ -97,12 +82,15 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
     let mut notes = Vec::new();
     let ledgers = ledgers(request, clusters).await?;
     check_clusters(link, clusters, &ledgers).await?;
-    let topics = [topics(clusters, Side::Source).await?, topics(clusters, Side::Target).await?];
+    let topics = BySide {
+        source: topics(clusters, Side::Source).await?,
+        target: topics(clusters, Side::Target).await?,
+    };
     let mut mirrored = ledgers;
     mirrored.retain(|ledger| link.rules.includes(&ledger.start().source_topic));
     unknown(request, &mirrored)?;
     mirrored.retain(|ledger| request.asks_for(&ledger.start().source_topic));
-    let unbegun = unbegun(request, &mirrored, &topics[0]);
+    let unbegun = unbegun(request, &mirrored, &topics.source);
     if !unbegun.is_empty() {
         let more = if unbegun.len() > NAMED { ", …" } else { "" };
         let named: Vec<_> = unbegun.iter().take(NAMED).map(ToString::to_string).collect();
@@ -115,7 +103,7 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
     let mut lanes = Vec::new();
     for (ledger, bounds) in mirrored.into_iter().zip(bounds) {
         let start = ledger.start().clone();
-        let cleaned = Cleaned {
+        let cleaned = BySide {
             source: cleaned.source.contains(&start.source_topic),
             target: cleaned.target.contains(&start.target_topic),
         };
@@ -136,14 +124,15 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
 /// All lanes that have begun, by their names.
 async fn ledgers(request: &Request, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
     let link = &request.link.link;
-    let topic = ControlTopic::open(&clusters.target, link).await?.ok_or_else(|| Error::Refused {
-        what: format!(
-            "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
-            name_of(link),
-            clusters.name(Side::Target)
-        ),
-        fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
-    })?;
+    let topic =
+        ControlTopic::open(clusters.client(Side::Target), link).await?.ok_or_else(|| Error::Refused {
+            what: format!(
+                "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
+                name_of(link),
+                clusters.name(Side::Target)
+            ),
+            fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
+        })?;
     let mut ledgers = Vec::new();
     for partition in 0..topic.partitions() {
         // One at a time: what is kept of each is much smaller than what is read.
@@ -233,13 +222,13 @@ fn unbegun(
 }
 
 /// What has become of a lane's topics since it began, if that is a reason not to compare.
-fn changed(start: &LaneStart, topics: &[HashMap<String, Arc<Topic>>; 2]) -> Option<String> {
+fn changed(start: &LaneStart, topics: &BySide<HashMap<String, Arc<Topic>>>) -> Option<String> {
     let sides = [
-        (Side::Source, &start.source_topic, &start.source_topic_id, &topics[0]),
-        (Side::Target, &start.target_topic, &start.target_topic_id, &topics[1]),
+        (Side::Source, &start.source_topic, &start.source_topic_id),
+        (Side::Target, &start.target_topic, &start.target_topic_id),
     ];
-    sides.into_iter().find_map(|(side, name, id, topics)| {
-        let Some(topic) = topics.get(name) else {
+    sides.into_iter().find_map(|(side, name, id)| {
+        let Some(topic) = topics.of(side).get(name) else {
             return Some(format!("topic {name} is not on the {side}, or may not be described"));
         };
         let again = id.is_some() && topic.id_text().is_some() && *id != topic.id_text();
@@ -248,8 +237,12 @@ fn changed(start: &LaneStart, topics: &[HashMap<String, Arc<Topic>>; 2]) -> Opti
 }
 
 /// The topics that are compacted.
-async fn cleaned(request: &Request, starts: &[LaneStart], notes: &mut Vec<String>) -> BySideSets {
-    let mut found = BySideSets::default();
+async fn cleaned(
+    request: &Request,
+    starts: &[LaneStart],
+    notes: &mut Vec<String>,
+) -> BySide<BTreeSet<String>> {
+    let mut found: BySide<BTreeSet<String>> = BySide::default();
     for side in [Side::Source, Side::Target] {
         let (endpoint, name): (_, fn(&LaneStart) -> &String) = match side {
             Side::Source => (&request.link.source, |start| &start.source_topic),
@@ -279,12 +272,6 @@ async fn cleaned(request: &Request, starts: &[LaneStart], notes: &mut Vec<String
     found
 }
 
-#[derive(Default)]
-struct BySideSets {
-    source: BTreeSet<String>,
-    target: BTreeSet<String>,
-}
-
 /// Where both logs begin and end.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bounds {
@@ -306,12 +293,14 @@ async fn bounds(request: &Request, clusters: &Clusters, starts: &[LaneStart]) ->
             .collect::<Vec<_>>()
     };
     let all = Isolation::ReadUncommitted;
-    let target_end = list(&clusters.target, &targets, OffsetSpec::Latest, all).await;
-    let target_low = list(&clusters.target, &targets, OffsetSpec::Earliest, all).await;
-    let source_end = list(&clusters.source, &sources, OffsetSpec::Latest, isolation).await;
-    let source_low = list(&clusters.source, &sources, OffsetSpec::Earliest, all).await;
+    let target_end = list(clusters.client(Side::Target), &targets, OffsetSpec::Latest, all).await;
+    let target_low = list(clusters.client(Side::Target), &targets, OffsetSpec::Earliest, all).await;
+    let source_end = list(clusters.client(Side::Source), &sources, OffsetSpec::Latest, isolation).await;
+    let source_low = list(clusters.client(Side::Source), &sources, OffsetSpec::Earliest, all).await;
     let since = match request.since {
-        Some(time) => list(&clusters.source, &sources, OffsetSpec::Timestamp(time), isolation).await,
+        Some(time) => {
+            list(clusters.client(Side::Source), &sources, OffsetSpec::Timestamp(time), isolation).await
+        }
         None => source_low.clone(),
     };
     let targets = target_low.into_iter().zip(target_end);
@@ -335,7 +324,13 @@ fn source_isolation(link: &LinkConfig) -> Isolation {
     }
 }
 
-fn lane(request: &Request, ledger: Ledger, bounds: Bounds, cleaned: Cleaned, resume: &Resume) -> LanePlan {
+fn lane(
+    request: &Request,
+    ledger: Ledger,
+    bounds: Bounds,
+    cleaned: BySide<bool>,
+    resume: &Resume,
+) -> LanePlan {
     let start = ledger.start().clone();
     let Bounds { low, end, since } = bounds;
     let shared = start.writers == WritersMode::Shared;
@@ -343,13 +338,14 @@ fn lane(request: &Request, ledger: Ledger, bounds: Bounds, cleaned: Cleaned, res
     // What is on the target that is the link's: up to its end, or as far as the marks go. Where that is behind the
     // source's end, it is compared with nothing.
     let to = ledger.as_ref().map_or(end.target, |ledger| ledger.position().source);
-    let target_low = ledger.as_ref().map_or(low.target, |ledger| source_of(ledger, low.target));
+    let target_low =
+        ledger.as_ref().map_or(low.target, |ledger| counterpart(ledger, Side::Target, low.target));
     let known = resume.found(&start.source_topic, start.partition, start.incarnation);
     let from =
         start.at.source.max(low.source).max(target_low).max(since.unwrap_or(to)).min(to.max(start.at.source));
     let on = known.map_or(from, |known| known.to.max(from));
     let pieces = match request.sample {
-        Some(sample) => sampled(on..to, sample, &start),
+        Some(sample) => sampled(on..to, sample, &start.lane()),
         None => Vec::from_iter(once(on..to)),
     };
     let report = LaneReport {
@@ -382,38 +378,32 @@ fn lane(request: &Request, ledger: Ledger, bounds: Bounds, cleaned: Cleaned, res
 }
 
 /// Pieces of a range, the last of them at its end, the others spread over it.
-fn sampled(range: Range<Offset>, sample: Sample, start: &LaneStart) -> Vec<Range<Offset>> {
+fn sampled(range: Range<Offset>, sample: Sample, lane: &TopicPartition) -> Vec<Range<Offset>> {
     let all = (range.end - range.start).max(0);
     let wanted = (all as f64 * sample.part / PIECE as f64).ceil() as i64;
     if wanted * PIECE >= all {
         return vec![range];
     }
     // Each lane's begin elsewhere.
-    let lane = format!("{}/{}/{}", start.source_topic, start.partition, sample.seed);
+    let lane = format!("{}/{}/{}", lane.topic, lane.partition, sample.seed);
     let step = all / wanted.max(1);
     let shift = (xxhash_rust::xxh3::xxh3_64(lane.as_bytes()) % (step - PIECE + 1).max(1) as u64) as i64;
     let spread = (0..wanted - 1).map(|n| range.start + n * step + shift).map(|from| from..from + PIECE);
     spread.chain(once(range.end - PIECE..range.end)).collect()
 }
 
-/// Where what is read on the target begins, or ends, for a source offset.
-fn target_of(ledger: &Ledger, offset: Offset) -> Offset {
-    match ledger.to_target(offset) {
-        Translation::Exact(at) => at.target,
-        Translation::Gap { next, .. } => next.target,
-        Translation::BeforeStart { start } => start.target,
-        Translation::NotYet { position, .. } => position.target,
-        Translation::Missing { to, .. } => to.target,
-    }
-}
-
-fn source_of(ledger: &Ledger, offset: Offset) -> Offset {
-    match ledger.to_source(offset) {
-        Translation::Exact(at) => at.source,
-        Translation::Gap { next, .. } => next.source,
-        Translation::BeforeStart { start } => start.source,
-        Translation::NotYet { position, .. } => position.source,
-        Translation::Missing { to, .. } => to.source,
+/// The offset of the other side that belongs to an offset of one side; if there is none, to what is next to it.
+fn counterpart(ledger: &Ledger, side: Side, offset: Offset) -> Offset {
+    let point = match ledger.translate(side, offset) {
+        Translation::Exact(at) => at,
+        Translation::Gap { next, .. } => next,
+        Translation::BeforeStart { start } => start,
+        Translation::NotYet { position, .. } => position,
+        Translation::Missing { to, .. } => to,
+    };
+    match side {
+        Side::Source => point.target,
+        Side::Target => point.source,
     }
 }
 
@@ -423,32 +413,13 @@ mod tests {
 
     use super::*;
 
-    fn start() -> LaneStart {
-        LaneStart {
-            incarnation: 1,
-            since: 0,
-            source_topic: "t".into(),
-            target_topic: "t".into(),
-            partition: 0,
-            at: offset_marks::Point::new(0, 0),
-            source_cluster: None,
-            target_cluster: None,
-            source_topic_id: None,
-            target_topic_id: None,
-            offsets: OffsetsMode::Identical,
-            writers: WritersMode::Exclusive,
-            source_end: None,
-            configs: None,
-        }
-    }
-
     proptest! {
         #[test]
         fn samples_lie_in_order_in_the_range_and_are_as_large_as_was_asked_for(
             from in 0..1_000_000_i64, length in 0..10_000_000_i64, part in 0.0001..1.0_f64, seed in any::<u64>(),
         ) {
             let range = from..from + length;
-            let pieces = sampled(range.clone(), Sample { part, seed }, &start());
+            let pieces = sampled(range.clone(), Sample { part, seed }, &TopicPartition::new("t", 0));
             let mut end = range.start;
             for piece in &pieces {
                 prop_assert!(piece.start >= end && piece.end <= range.end, "{pieces:?}");

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus};
 
 use crate::admin::worst_first;
-use crate::human;
+use crate::human::{self, plain};
 
 /// Lanes in no trouble that the table shows; JSON has all.
 const LANES_SHOWN: usize = 200;
@@ -154,9 +154,4 @@ fn cluster(cluster: &ClusterStatus) -> String {
         let _ = write!(text, ", {}", plain(error));
     }
     text
-}
-
-/// On one line, and without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -8,7 +8,7 @@ use std::{
 use comfy_table::{CellAlignment, Table, presets};
 use migration::verify::{Counts, Difference, Field, Kind, LaneReport, Part, Report, Shape, Verdict};
 
-use crate::human;
+use crate::human::{self, plain};
 
 /// Lanes whose first difference is shown; JSON has all.
 const SHOWN: usize = 10;
@@ -34,7 +34,10 @@ fn write(out: &mut String, report: &Report, took: Duration) -> fmt::Result {
         writeln!(out, "\n{more} with differences: --output json has the first of each")?;
     }
     for lane in report.lanes.iter().filter(|lane| lane.trouble.is_some()) {
-        writeln!(out, "\n{}: {}", name(lane), plain(lane.trouble.as_deref().unwrap_or_default()))?;
+        let trouble = lane.trouble.as_deref().unwrap_or_default();
+        // Its fix has a line of its own.
+        let trouble: Vec<_> = trouble.lines().map(plain).collect();
+        writeln!(out, "\n{}: {}", name(lane), trouble.join("\n"))?;
     }
     for note in report.notes.iter().chain(&explained(&report.totals)) {
         writeln!(out, "\nnote: {}", plain(note))?;
@@ -196,9 +199,4 @@ fn name(lane: &LaneReport) -> String {
     } else {
         format!("{}[{partition}] → {}", plain(topic), plain(target_topic))
     }
-}
-
-/// On one line, and without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }

@@ -23,7 +23,7 @@ use crate::{
     mirrors::{isomirror, release_binary},
     run::watch,
     stats::{Spread, shown},
-    wire::client as wire,
+    wire::{client as wire, timestamp},
 };
 
 /// The heading of its section in RESULTS.md.
@@ -184,7 +184,8 @@ async fn orders(target: &Cluster, topic: &'static str) -> Result<()> {
     let client = wire(target)?;
     let producer = client.init_producer_id(None, Duration::from_secs(60)).await?;
     let mut builder = BatchBuilder::new(EACH as usize * 120);
-    (0..EACH).for_each(|_| builder.push(0, None, Some(&[b'x'; 100]), [].into_iter()));
+    let now = timestamp();
+    (0..EACH).for_each(|_| builder.push(now, None, Some(&[b'x'; 100]), [].into_iter()));
     let batch = builder.finish(Stamp { producer, sequence: 0 }, Compression::None, None);
     let over = |number: u32| {
         let (client, batch) = (client.for_purpose(Purpose::numbered("fill", number)), batch.clone());
@@ -274,7 +275,8 @@ fn pad(cluster: &Cluster, topic: &str, to: i64) -> Result<()> {
     const RECORDS: i64 = 1_000_000;
     let client = wire(cluster)?;
     let mut builder = BatchBuilder::new(RECORDS as usize * 9);
-    (0..RECORDS).for_each(|_| builder.push(0, Some(b""), None, [].into_iter()));
+    let now = timestamp();
+    (0..RECORDS).for_each(|_| builder.push(now, Some(b""), None, [].into_iter()));
     tokio::runtime::Runtime::new()?.block_on(async {
         let producer = client.init_producer_id(None, Duration::from_secs(60)).await?;
         let mut stamp = Stamp { producer, sequence: 0 };

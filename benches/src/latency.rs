@@ -23,7 +23,7 @@ use crate::{
     mirrors::{Goal, Mirror, Running},
     shapes::Shape,
     stats::quantile,
-    wire::{Reader, Window, batches_of, client, runtime},
+    wire::{Reader, Window, batches_of, client, runtime, timestamp},
 };
 
 /// Whose latency is measured.
@@ -250,7 +250,7 @@ fn produce(source: &Cluster, shape: &Shape, rate: f64, shared: &Shared) -> Resul
             let mut builder = BatchBuilder::new(BATCH as usize * shape.record_bytes());
             value[..8].copy_from_slice(&nanos().to_be_bytes());
             for _ in 0..BATCH.min(due - sent) {
-                builder.push(0, None, Some(&value), [].into_iter());
+                builder.push(timestamp(), None, Some(&value), [].into_iter());
                 sent += 1;
             }
             if builder.is_empty() {

@@ -18,7 +18,7 @@ use kafka_wire::{
 
 use crate::{
     shapes::{HEADER_SIZE, HEADERS, KEY_SIZE, Shape},
-    wire::{Ends, Window, client},
+    wire::{Ends, Window, client, timestamp},
 };
 
 /// Batches that differ.
@@ -167,8 +167,7 @@ async fn transactions(writer: Writer, count: u64) -> Result<()> {
 
 /// The `number`th batch of the pool.
 fn batch(shape: &Shape, number: u64) -> Bytes {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let now = i64::try_from(now.as_millis()).unwrap_or_default();
+    let now = timestamp();
     let mut dice = Dice(number + 1);
     let mut builder = BatchBuilder::new((shape.record_bytes() + 20) * shape.batch as usize);
     for record in number * shape.batch..(number + 1) * shape.batch {

@@ -1,6 +1,10 @@
 //! What the benchmark's own programs have in common: a client over kafka-wire, requests on their way, the ends of a topic.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use kafka_harness::Cluster;
@@ -27,6 +31,13 @@ pub fn client_of(bootstrap: &str) -> Result<Client> {
 /// One thread, that of the caller: where cores are few, more of them only cost.
 pub fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start tokio")
+}
+
+/// The present time for a record, in milliseconds since the epoch: what is older than a topic's retention its broker deletes
+/// within the minute, while it is measured.
+pub fn timestamp() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or_default()
 }
 
 /// All partitions of a topic that one broker leads, from their start, over one connection; the next request is on its way

@@ -25,6 +25,11 @@ const WAIT: Duration = Duration::from_millis(250);
 /// How soon a lane is looked at again that waits for the buffer; doubles, up to [`SELDOM`], while none has room.
 const AGAIN: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(40);
+/// How often room is waited for, [`AGAIN`] each time, before less is asked for than is worth a request: for each request
+/// a broker looks at all partitions of the session. (Measured by benches/, `--shapes wide`.)
+const PAUSES: u32 = 8;
+/// The part of what would be asked for that is worth one.
+const WORTH_IT: u64 = 4;
 /// Bytes that are asked for at once of a broker that is near. Fewer cost more: the brokers are busy with requests. (Measured
 /// by benches/, with 2, 4, 8 and 16 MiB.)
 const ASK: u64 = 8 * 1024 * 1024;
@@ -66,6 +71,9 @@ pub(super) struct BrokerReader {
     waiting: VecDeque<Key>,
     /// How soon they are looked at again.
     again: Duration,
+    /// How often it has been waited for room since the last request, and how much there was the last time.
+    pauses: u32,
+    last_room: u64,
     /// Whether what comes is copied, so that it does not keep its whole answer in memory.
     copying: bool,
     /// Counts the answers.
@@ -90,6 +98,8 @@ impl BrokerReader {
             session: None,
             waiting: VecDeque::new(),
             again: AGAIN,
+            pauses: 0,
+            last_room: 0,
             copying: false,
             answers: 0,
             full: 0,
@@ -117,6 +127,10 @@ impl BrokerReader {
                 continue;
             }
             self.see_to_waiting().await;
+            if self.waits_for_room() {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
             let options = self.options();
             let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) else {
                 tokio::time::sleep(self.again).await;
@@ -211,6 +225,20 @@ impl BrokerReader {
         self.ask().min(free / brokers).max(LEAST)
     }
 
+    /// Whether there is room for as much as a request is worth.
+    fn is_worth_it(&self) -> bool {
+        self.room() >= self.ask() / WORTH_IT
+    }
+
+    /// Whether to wait until there is more room: as long as it grows, and not for ever.
+    fn waits_for_room(&mut self) -> bool {
+        let is_asked = self.session.as_ref().is_none_or(FetchSession::is_asked);
+        let (room, before) = (self.room(), std::mem::take(&mut self.last_room));
+        let waits = !is_asked && !self.is_worth_it() && room > before && self.pauses < PAUSES;
+        (self.pauses, self.last_room) = if waits { (self.pauses + 1, room) } else { (0, 0) };
+        waits
+    }
+
     /// Bytes to ask for at once, where there is room: what fills the way to the broker and back.
     fn ask(&self) -> u64 {
         let session = self.session.as_ref();
@@ -278,9 +306,11 @@ impl BrokerReader {
         for key in &keys {
             self.read_on(key.clone());
         }
-        let options = self.options();
-        if let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) {
-            session.send(&options);
+        if self.is_worth_it() {
+            let options = self.options();
+            if let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) {
+                session.send(&options);
+            }
         }
         for key in &keys {
             self.hand_on(key).await;

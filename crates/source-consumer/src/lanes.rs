@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mirror_types::{GapCause, LaneId, Offset, SourceLane};
+use mirror_types::{Gap, GapCause, LaneId, Offset, SourceLane};
 
-use crate::epochs::Epochs;
+use crate::{epochs::Epochs, stops};
 
 /// How long the consumer waits for one lane's credit before it reads on without that lane.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -71,6 +71,11 @@ impl LaneState {
     /// How many offsets of the gap from `from` to `to` no run has counted yet.
     pub(crate) fn uncounted(&self, from: Offset, to: Offset) -> u64 {
         (to - from.max(self.position)).max(0) as u64
+    }
+
+    /// What is lost where all before `low` is deleted.
+    pub(crate) fn lost_before(&self, low: Offset) -> Option<Gap> {
+        stops::lost_before(low, self.next, self.position)
     }
 
     pub(crate) fn put_aside(&mut self, next: Offset) {

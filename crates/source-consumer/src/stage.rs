@@ -8,7 +8,7 @@ use std::{
 
 use kafka_rd::{FetchQueue, LogContext, Message, Polled, Properties};
 use mirror_types::{
-    Budget, Content, Credit, Denied, Fetched, Gap, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
+    Budget, Content, Credit, Denied, Fetched, GapCause, Header, LaneEvent, LaneId, Offset, RecordBatch,
     SourceChange, SourceLane, Stop, TopicPartition,
 };
 use rdkafka::{
@@ -380,7 +380,7 @@ impl Reader {
             }
         };
         if next < low {
-            self.lost(lane, Gap { from: next, to: low, cause: GapCause::Retention });
+            self.lost(lane, low);
         } else if next > high {
             self.truncated(lane, Some(high), stops::ends_before(at, high, next));
         } else {
@@ -400,16 +400,21 @@ impl Reader {
         }
     }
 
-    fn lost(&mut self, lane: &Arc<SourceLane>, gap: Gap) {
+    fn lost(&mut self, lane: &Arc<SourceLane>, low: Offset) {
         let at = &lane.at;
+        let Some(state) = self.lanes.get(&at.topic, at.partition) else { return };
+        let first = state.next;
+        let Some(gap) = state.lost_before(low) else {
+            return self.stop(lane, stops::not_to_be_compared(at, low));
+        };
         self.metrics.gap(at, gap.cause, (gap.to - gap.from) as u64);
         if self.loss == LossPolicy::Stop {
             return self.stop(lane, stops::lost(at, gap));
         }
         let _ = self.events.blocking_send(LaneEvent::Lost { lane: lane.id, gap });
-        self.nothing_up_to(lane, gap.from, gap.to);
+        self.nothing_up_to(lane, first, low);
         self.unassign(lane);
-        self.assign(vec![(lane.clone(), gap.to)]);
+        self.assign(vec![(lane.clone(), low)]);
         if let Some(state) = self.lanes.get(&at.topic, at.partition) {
             state.reading = Reading::Assigned;
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kafka_wire::{Error, Isolation, OffsetSpec};
-use mirror_types::{Content, Gap, GapCause, LaneEvent, LaneId, Offset, RecordBatch, SourceChange};
+use mirror_types::{Content, LaneEvent, LaneId, Offset, RecordBatch, SourceChange};
 use tracing::debug;
 
 use super::{Shared, cut::Piece, lane::ReadLane};
@@ -102,7 +102,10 @@ impl Shared {
     /// What is before `low` is gone. Whether the lane goes on there.
     async fn lost(&self, lane: &mut ReadLane, low: Offset) -> bool {
         let at = lane.at().clone();
-        let gap = Gap { from: lane.from, to: low, cause: GapCause::Retention };
+        let Some(gap) = stops::lost_before(low, lane.from, lane.position) else {
+            self.stopped(lane, stops::not_to_be_compared(&at, low)).await;
+            return false;
+        };
         self.metrics.gap(&at, gap.cause, (gap.to - gap.from) as u64);
         if self.loss == LossPolicy::Stop {
             self.stopped(lane, stops::lost(&at, gap)).await;

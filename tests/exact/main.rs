@@ -21,6 +21,7 @@ mod divergence;
 mod gaps;
 mod instances;
 mod kills;
+mod late;
 mod long;
 mod marks;
 mod modes;

@@ -20,6 +20,9 @@ pub enum StopKind {
     Interrupted,
     /// Source and target no longer tell the same story (truncated or recreated source).
     Diverged,
+    /// The target holds what this link has not written, or elsewhere than it should. Stays so until an operator says
+    /// otherwise: a later run can't always tell it from the logs.
+    Foreign,
 }
 
 /// A lane's stop: what happened, where, and what to do about it.

@@ -25,6 +25,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
         Just(EventKind::Truncated),
         Just(EventKind::Refused),
         Just(EventKind::Diverged),
+        Just(EventKind::Foreign),
         Just(EventKind::Restarted),
     ]
 }

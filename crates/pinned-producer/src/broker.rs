@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use kafka_wire::{Client, Code, Error, Outcomes, ProduceBatch, ProduceOptions, Purpose, Refused, To};
+use kafka_wire::{Client, Code, Error, Outcomes, ProduceBatch, ProduceOptions, Purpose, Refused, Sent, To};
 use mirror_types::{Offset, TopicPartition};
 use tokio::sync::{Notify, mpsc};
 
@@ -288,6 +288,15 @@ impl Failure {
                     | Code::CorruptMessage
                     | Code::ThrottlingQuotaExceeded
             ),
+        }
+    }
+
+    /// Whether the batch may be written yet, by a broker that has it and has not said so.
+    pub(crate) fn may_arrive(&self) -> bool {
+        match self {
+            Self::NoAnswer(error) => error.sent != Sent::NotSent,
+            Self::Missing => true,
+            Self::Refused(_) => false,
         }
     }
 

@@ -153,6 +153,18 @@ impl Filler {
         count <= MARKERS as Offset && !self.no_markers.load(Relaxed)
     }
 
+    /// Whether the log ends there, and not elsewhere.
+    pub(crate) async fn ends_at(&self, at: &TopicPartition, expected: Offset) -> Result<(), Unfilled> {
+        loop {
+            match self.client.log_end(&at.topic, at.partition).await {
+                Ok(end) if end.offset == expected => return Ok(()),
+                Ok(end) => return Err(Unfilled::Moved(end.offset)),
+                Err(error) if passes(&error) => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(Unfilled::Refused(error)),
+            }
+        }
+    }
+
     /// Where the log ends after an order that failed.
     async fn look(&self, at: &TopicPartition, error: &Error) -> Result<Offset, Unfilled> {
         debug!(target = %at, %error, "a fill failed");

@@ -51,6 +51,8 @@ pub(crate) struct LaneWriter {
     drafts: Drafts,
     memory: Memory,
     producer: ProducerIdentity,
+    /// No earlier run wrote under this id and epoch.
+    own_epoch: bool,
     leader: Option<i32>,
     pieces: mpsc::UnboundedReceiver<Routed>,
     answers: mpsc::UnboundedReceiver<Answer>,
@@ -81,6 +83,8 @@ pub(crate) struct LaneWriter {
 
 /// What must not be done while a batch is in flight.
 enum Before {
+    /// These runs are declared.
+    Declare(Vec<Mark>),
     /// Control records up to this offset, after an order that failed with this error.
     Fill(Offset, Option<Error>),
     /// This batch, and the control records behind it up to this offset.
@@ -118,6 +122,7 @@ impl LaneWriter {
             drafts,
             memory,
             producer: ProducerIdentity { id: -1, epoch: -1 },
+            own_epoch: false,
             leader: None,
             pieces,
             answers,
@@ -199,7 +204,8 @@ impl LaneWriter {
                         stop = Some(refusal.stop);
                     }
                     Step::Diverged(diverged) => stop = Some(diverged),
-                    Step::Declare(runs) => self.declare(runs),
+                    Step::Declare(runs) if self.own_epoch => self.declare(runs),
+                    Step::Declare(runs) => self.before = Some(Before::Declare(runs)),
                     Step::Fill(to) => self.before = Some(Before::Fill(to, None)),
                     Step::Nothing => break,
                 }
@@ -238,12 +244,33 @@ impl LaneWriter {
         // With translated offsets others may have written before the lane's time, and their ids are theirs.
         let ours = self.opening.offsets == Offsets::Identical || self.opening.check.is_some();
         let followed = standing.last.filter(|_| ours).and_then(|last| last.writer);
-        (self.producer, self.sequence) = match followed {
-            Some((producer, next)) if !self.memory.is_refused(producer, standing.end) => (producer, next),
-            Some((producer, _)) => (self.common.producer_ids.get(Some(producer)).await, 0),
-            None => (self.common.producer_ids.get(self.memory.written_under()).await, 0),
+        let not = match followed {
+            Some((producer, next)) if !self.memory.is_refused(producer, standing.end) => {
+                (self.producer, self.sequence) = (producer, next);
+                return self.memory.writing_under(producer, standing.end);
+            }
+            Some((producer, _)) => Some(producer),
+            None => self.memory.written_under(),
         };
+        self.producer = self.common.producer_ids.get(not.map(|producer| producer.id)).await;
+        self.own_epoch = true;
         self.memory.writing_under(self.producer, standing.end);
+    }
+
+    /// From its first gap on, this run's numbers need not be those that an earlier run gave to the same records: the source
+    /// may have deleted some since, and a late batch of that run could pass for one of this, or the other way round. So it
+    /// goes on under the next epoch (KIP-360): once the broker has a batch or a marker of that, it takes nothing more that
+    /// was sent under the one before. Nothing is in flight.
+    async fn begin_epoch(&mut self) {
+        if std::mem::replace(&mut self.own_epoch, true) {
+            return;
+        }
+        let ProducerIdentity { id, epoch } = self.producer;
+        self.producer = match epoch.checked_add(1).filter(|epoch| *epoch < i16::MAX) {
+            Some(epoch) => ProducerIdentity { id, epoch },
+            None => self.common.producer_ids.get(Some(id)).await,
+        };
+        (self.sequence, self.known) = (0, None);
     }
 
     /// Pads an empty partition up to where the lane starts, and deletes the padding.
@@ -279,13 +306,23 @@ impl LaneWriter {
     }
 
     async fn just_now(&mut self, what: Before) -> Option<Stop> {
+        let is_first = !self.own_epoch;
+        if matches!(what, Before::Fill(..) | Before::Declare(_)) {
+            self.begin_epoch().await;
+        }
         let common = &self.common;
         let at = &self.lane.target;
         let marks = &self.opening.marks;
         match what {
+            Before::Declare(runs) => self.declare(runs),
             Before::Fill(to, unknown) => {
                 let from = self.expected;
-                match common.filler.fill(self.producer, marks, at, (from, to), unknown).await {
+                let mut filled = common.filler.fill(self.producer, marks, at, (from, to), unknown).await;
+                // What an earlier run had sent, and came before the first of them, pushed them on; from now on it is refused.
+                if is_first && filled.is_ok() {
+                    filled = common.filler.ends_at(at, to).await;
+                }
+                match filled {
                     Ok(()) => self.expected = to,
                     Err(unfilled) => return Some(self.unfilled(unfilled)),
                 }
@@ -360,6 +397,7 @@ impl LaneWriter {
     /// Whether a batch may be sent together with the fill behind it, if there is one.
     fn may_go_ahead(&self, draft: &Draft) -> bool {
         self.opening.offsets == Offsets::Identical
+            && self.own_epoch
             && self.in_flight.is_empty()
             && self.known.is_some()
             && self.way == Way::Usual

@@ -28,8 +28,8 @@ struct Known {
     producer: Option<(ProducerIdentity, Offset)>,
     /// That run was told that its sequence numbers do not follow.
     out_of_sequence: bool,
-    /// No run must go on under these. One for each batch that was refused for a record in it: few.
-    given_up: Vec<ProducerIdentity>,
+    /// No run must go on under these ids. One for each batch that was refused for a record in it: few.
+    given_up: Vec<i64>,
 }
 
 impl Memory {
@@ -86,7 +86,7 @@ impl Memory {
 
     /// No run is to go on under this id, since other records may get the sequence numbers of those on their way.
     pub(crate) fn give_up(&self, producer: ProducerIdentity) {
-        self.known().given_up.push(producer);
+        self.known().given_up.push(producer.id);
     }
 
     /// Whether a run that begins at this end must not go on under this id: it was given up, or a run began at this very
@@ -94,6 +94,7 @@ impl Memory {
     /// log tells.
     pub(crate) fn is_refused(&self, producer: ProducerIdentity, from: Offset) -> bool {
         let known = self.known();
-        known.given_up.contains(&producer) || known.out_of_sequence && known.producer == Some((producer, from))
+        known.given_up.contains(&producer.id)
+            || known.out_of_sequence && known.producer == Some((producer, from))
     }
 }

@@ -20,11 +20,11 @@ impl ProducerIds {
         Self { client, current: Mutex::default() }
     }
 
-    /// The id to write a lane's run under; asks the target until it answers. `not`: what an earlier run of the
-    /// lane wrote under; the broker remembers its sequence numbers, so a new run needs another.
-    pub(crate) async fn get(&self, not: Option<ProducerIdentity>) -> ProducerIdentity {
+    /// The id to write a lane's run under; asks the target until it answers. `not`: the id that an earlier run of the
+    /// lane wrote under; the broker remembers its epoch and sequence numbers, so a new run needs another.
+    pub(crate) async fn get(&self, not: Option<i64>) -> ProducerIdentity {
         let mut current = self.current.lock().await;
-        if let Some(id) = current.filter(|id| Some(*id) != not) {
+        if let Some(id) = current.filter(|current| Some(current.id) != not) {
             return id;
         }
         let mut tries = 0;

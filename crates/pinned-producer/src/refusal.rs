@@ -106,27 +106,28 @@ pub(crate) fn read_again(lane: &Lane, offset: Offset) -> Stop {
 
 /// An acknowledged batch lies where it should not.
 pub(crate) fn moved(lane: &Lane, expected: Offset, base: Offset) -> Stop {
-    diverged(lane, format!("what was written to it at offset {expected} landed at offset {base}"))
+    foreign(lane, format!("what was written to it at offset {expected} landed at offset {base}"))
 }
 
 /// The target ends where it should not.
 pub(crate) fn end_moved(lane: &Lane, expected: Offset, end: Offset) -> Stop {
-    diverged(lane, format!("it ended at offset {expected} and now ends at {end}"))
+    foreign(lane, format!("it ended at offset {expected} and now ends at {end}"))
 }
 
-fn diverged(lane: &Lane, what: String) -> Stop {
+fn foreign(lane: &Lane, what: String) -> Stop {
     let (target, at) = (&lane.target, &lane.source.at);
     Stop::new(
-        StopKind::Diverged,
+        StopKind::Foreign,
         format!(
             "{at}: target {target} is not what this link wrote: {what}; somebody else writes to it, or it was \
                  truncated or made again"
         ),
         format!(
             "find out who writes to {target} (kafka-transactions.sh describe-producers shows every producer) and \
-             stop that; isomirror must be its only writer. To mirror {at} again, stop isomirror and delete topic {} \
-             on the target",
-            target.topic
+             stop that; isomirror must be its only writer. The lane stays stopped. To mirror {at} from its start again, stop \
+             isomirror, delete topic {} on the target, forget its marks (isomirror marks CONFIG forget --topic {}), and \
+             start it again",
+            target.topic, at.topic
         ),
     )
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kafka_wire::{
     Client, Code, Error, Isolation, OffsetSpec, ProducerIdentity,
-    records::{Batch, Batches, Record, next_sequence},
+    records::{Batch, BatchHeader, Batches, Record, next_sequence},
 };
 use mirror_types::{Header, Offset, TopicPartition};
 use tracing::{debug, warn};
@@ -124,8 +124,8 @@ async fn last(
     let mut back = 1;
     loop {
         let from = (end - back).max(start);
-        if let Some(batch) = last_batch(client, at, from, end).await? {
-            return Ok(last_of(&batch));
+        if let Some(tail) = tail(client, at, from, end).await? {
+            return Ok(tail.last());
         }
         if from == start || back >= FAR {
             return Ok(None);
@@ -134,14 +134,22 @@ async fn last(
     }
 }
 
-/// The last batch with records between two offsets.
-async fn last_batch(
+/// The end of a log, from its last batch with records on.
+struct Tail {
+    batch: Batch,
+    writer: ProducerIdentity,
+    /// The sequence number that follows, if there are any.
+    next: Option<i32>,
+}
+
+/// What there is between two offsets.
+async fn tail(
     client: &Client,
     at: &TopicPartition,
     mut from: Offset,
     end: Offset,
-) -> Result<Option<Batch>, Error> {
-    let mut found = None;
+) -> Result<Option<Tail>, Error> {
+    let mut tail: Option<Tail> = None;
     while from < end {
         let isolation = Isolation::ReadUncommitted;
         let fetched = client.fetch_raw(&at.topic, at.partition, from, FETCH, isolation).await?;
@@ -149,27 +157,98 @@ async fn last_batch(
         for batch in Batches::new(fetched.records).map_while(Result::ok) {
             from = from.max(batch.header.next_offset());
             if !batch.header.is_control() && batch.header.record_count > 0 {
-                found = Some(batch);
+                tail = Some(Tail::new(batch));
+            } else if let Some(tail) = &mut tail {
+                tail.goes_on(&batch.header);
             }
         }
         if from == before {
             break;
         }
     }
-    Ok(found)
+    Ok(tail)
 }
 
-fn last_of(batch: &Batch) -> Option<Last> {
-    let record = batch.records(UNPACKED).ok()?.map_while(Result::ok).last()?;
-    let header = &batch.header;
-    let writer = ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch };
-    // Compaction keeps the numbers that the batch was written with.
+impl Tail {
+    fn new(batch: Batch) -> Self {
+        let (writer, next) = numbers(&batch.header);
+        Self { batch, writer, next }
+    }
+
+    /// Of the same producer there may be a batch that compaction has emptied, and kept for its numbers; or a marker of a later
+    /// epoch, in which numbers begin anew.
+    fn goes_on(&mut self, header: &BatchHeader) {
+        let (writer, next) = numbers(header);
+        if writer.id != self.writer.id || writer.epoch < self.writer.epoch {
+            return;
+        }
+        match header.is_control() {
+            false => self.next = next,
+            true if writer.epoch > self.writer.epoch => self.next = self.next.map(|_| 0),
+            true => {}
+        }
+        self.writer = writer;
+    }
+
+    fn last(&self) -> Option<Last> {
+        let record = self.batch.records(UNPACKED).ok()?.map_while(Result::ok).last()?;
+        let writer = self.next.filter(|_| self.writer.id >= 0).map(|next| (self.writer, next));
+        Some(Last { offset: record.offset, digest: digest(&record), writer })
+    }
+}
+
+/// Who wrote a batch, and the sequence number that follows; compaction keeps them.
+fn numbers(header: &BatchHeader) -> (ProducerIdentity, Option<i32>) {
     let next = next_sequence(header.base_sequence, header.last_offset_delta + 1);
-    let writer = (writer.id >= 0 && header.base_sequence >= 0).then_some((writer, next));
-    Some(Last { offset: record.offset, digest: digest(&record), writer })
+    let writer = ProducerIdentity { id: header.producer_id, epoch: header.producer_epoch };
+    (writer, (header.base_sequence >= 0).then_some(next))
 }
 
 fn digest(record: &Record) -> Digest {
     let headers = record.headers.iter().map(|h| Header { name: &h.key, value: h.value.as_deref() });
     Digest::of_parts(record.timestamp, record.key.as_deref(), record.value.as_deref(), headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_wire::records::{BatchBuilder, Compression, Stamp};
+
+    use super::*;
+
+    const ID: i64 = 7;
+
+    /// A batch of as many records, by this epoch's sequence number.
+    fn batch(id: i64, epoch: i16, sequence: i32, count: usize) -> Batch {
+        let mut builder = BatchBuilder::new(0);
+        (0..count).for_each(|_| builder.push(1, Some(b"k"), Some(b"v"), [].into_iter()));
+        let stamp = Stamp { producer: ProducerIdentity { id, epoch }, sequence };
+        let bytes = builder.finish(stamp, Compression::None, None);
+        Batches::new(bytes).next().expect("one").expect("whole")
+    }
+
+    /// Who follows a batch of 3 records, 10 and on of epoch 1, if these headers are behind it.
+    fn follows(behind: &[BatchHeader]) -> Option<(i16, i32)> {
+        let mut tail = Tail::new(batch(ID, 1, 10, 3));
+        behind.iter().for_each(|header| tail.goes_on(header));
+        tail.last().expect("it has records").writer.map(|(writer, next)| (writer.epoch, next))
+    }
+
+    #[test]
+    fn numbers_go_on_behind_all_that_the_producer_has_written() {
+        let marker = |id, epoch| {
+            let mut header = batch(id, epoch, -1, 1).header;
+            header.attributes |= 0x30;
+            header
+        };
+        let emptied =
+            |epoch, sequence| BatchHeader { record_count: 0, ..batch(ID, epoch, sequence, 5).header };
+        assert_eq!(follows(&[]), Some((1, 13)));
+        assert_eq!(follows(&[marker(ID, 1)]), Some((1, 13)), "a marker of the same epoch moves no number");
+        assert_eq!(follows(&[marker(ID, 2), marker(ID, 2)]), Some((2, 0)));
+        assert_eq!(follows(&[marker(8, 2)]), Some((1, 13)), "somebody else's");
+        assert_eq!(follows(&[emptied(1, 13)]), Some((1, 18)));
+        assert_eq!(follows(&[marker(ID, 2), emptied(2, 0)]), Some((2, 5)));
+        assert_eq!(follows(&[emptied(2, 0), marker(ID, 2)]), Some((2, 5)));
+        assert_eq!(Tail::new(batch(-1, -1, -1, 1)).last().expect("a record").writer, None);
+    }
 }

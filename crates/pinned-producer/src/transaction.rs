@@ -46,6 +46,8 @@ pub(crate) struct Transactions {
     sequences: BTreeMap<TopicPartition, i32>,
     /// The partitions of the open transaction.
     open: BTreeSet<TopicPartition>,
+    /// One of its batches may be on its way still.
+    unanswered: bool,
 }
 
 /// A batch of several that has no offset, and why.
@@ -69,8 +71,16 @@ impl Transactions {
             transactional_id: Some(id.clone()),
             ..ProduceOptions::default()
         };
-        let client = client.clone();
-        Self { lane, client, id, producer, options, sequences: BTreeMap::new(), open: BTreeSet::new() }
+        Self {
+            lane,
+            client: client.clone(),
+            id,
+            producer,
+            options,
+            sequences: BTreeMap::new(),
+            open: BTreeSet::new(),
+            unanswered: false,
+        }
     }
 
     /// How the next batch for a partition is to be stamped.
@@ -141,7 +151,7 @@ impl Transactions {
     /// Sends what has no offset yet; but the first batch alone, since until it has that, a broker takes any of this
     /// producer's for the first. Gives the first of those sent that has none still, and why.
     async fn attempt(
-        &self,
+        &mut self,
         at: &TopicPartition,
         batches: &[(BatchBytes, i32)],
         answers: &mut [Option<Offset>],
@@ -173,6 +183,7 @@ impl Transactions {
                 Ok(None) => Failure::Missing,
                 Err(error) => Failure::NoAnswer(error.into()),
             };
+            self.unanswered |= failure.may_arrive();
             failed.get_or_insert((batch, failure));
         }
         failed
@@ -186,6 +197,7 @@ impl Transactions {
         let client = self.client.for_purpose(ORDER).with_patience(PATIENCE);
         client.end_txn(&self.id, self.producer, true).await?;
         self.open.clear();
+        self.unanswered = false;
         Ok(())
     }
 
@@ -204,14 +216,15 @@ impl Transactions {
         }
     }
 
-    /// Aborts what is open, if that is possible soon, so that nobody who reads behind it has to wait.
+    /// Aborts what is open, if that is possible soon, so that nobody who reads behind it has to wait. Not where a batch was
+    /// not answered: it may arrive after the end, and under the same epoch brokers before 3.6 would take it for the first of
+    /// another transaction (KIP-890). Then whoever begins the id anew ends it, under another epoch.
     pub(crate) async fn abort(&mut self) {
-        if self.open.is_empty() {
-            return;
-        }
-        let client = self.client.for_purpose(ORDER).with_patience(FAREWELL);
-        if let Err(error) = client.end_txn(&self.id, self.producer, false).await {
-            debug!(lane = %self.lane, %error, "its transaction is not aborted");
+        if !self.open.is_empty() && !self.unanswered {
+            let client = self.client.for_purpose(ORDER).with_patience(FAREWELL);
+            if let Err(error) = client.end_txn(&self.id, self.producer, false).await {
+                debug!(lane = %self.lane, %error, "its transaction is not aborted");
+            }
         }
         self.open.clear();
     }

@@ -187,19 +187,19 @@ impl Ends {
             let Some(lane) = lanes.get_mut(&at).filter(|lane| lane.id == id) else { continue };
             if lane.unexplained_for(end) >= CERTAIN {
                 let stop = foreign(&at, lane, end);
-                self.diverged(&at, lane, stop);
+                self.diverged(&at, lane, EventKind::Foreign, stop);
             }
         }
     }
 
     /// Stops a lane whose target is not what it wrote, and puts that on its record.
-    fn diverged(&self, at: &TopicPartition, lane: &mut LaneEntry, stop: Stop) {
+    fn diverged(&self, at: &TopicPartition, lane: &mut LaneEntry, kind: EventKind, stop: Stop) {
         let position = lane.position().unwrap_or(-1);
         let event = Event {
             topic: at.topic.to_string(),
             partition: at.partition,
             when: now_ms(),
-            kind: EventKind::Diverged,
+            kind,
             from: position,
             to: position,
             words: stop.reason.clone(),
@@ -240,7 +240,7 @@ impl Ends {
                             && lane.state == LaneState::Running
                         {
                             let stop = shrunk(at, &lane.target, before, *end);
-                            self.diverged(at, lane, stop);
+                            self.diverged(at, lane, EventKind::Diverged, stop);
                         }
                         lane.note_target(*end);
                         self.control.stage_metrics.marks.target_end(at, &lane.target.topic, *end);
@@ -262,7 +262,7 @@ fn foreign(at: &TopicPartition, lane: &LaneEntry, end: Offset) -> Stop {
     let target = &lane.target;
     let known = |offset: Option<Offset>| offset.map_or("?".to_owned(), |offset| offset.to_string());
     Stop::new(
-        StopKind::Diverged,
+        StopKind::Foreign,
         format!(
             "{at}: target {target} ends at offset {end}, which this link can't have written: all up to source offset {} \
              is on the target, and the source ends at {}: somebody else has written to it, or the source was truncated",

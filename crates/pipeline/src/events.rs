@@ -82,6 +82,7 @@ impl Events {
             _ if skips => return,
             StopKind::Diverged if change.is_some() => EventKind::Truncated,
             StopKind::Diverged => EventKind::Diverged,
+            StopKind::Foreign => EventKind::Foreign,
             StopKind::Lost => EventKind::Retention,
             _ => return,
         };

@@ -21,7 +21,7 @@ use kafka_wire::{Client, Code};
 use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
     LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
-    control::{ControlRecord, ControlState, Event, Keep, Link, Owner, Record},
+    control::{ControlRecord, ControlState, Event, EventKind, Keep, Link, Owner, Record},
     slot_of,
 };
 use ownership::Lease;
@@ -38,8 +38,7 @@ const TRANSACTION: Duration = Duration::from_secs(60);
 
 /// All books of the link that this instance keeps.
 pub(crate) struct MarkBooks {
-    client: Client,
-    link: String,
+    writers: Writers,
     version: &'static str,
     opened: watch::Sender<Option<Opened>>,
     lease: OnceLock<Lease>,
@@ -66,9 +65,19 @@ struct Slot {
     /// It is about to go: nothing begins in it any more.
     leaving: AtomicBool,
     topic: ControlTopic,
+    /// Whose transactional id shuts out earlier owners.
+    writers: Writers,
+    lease: Option<Lease>,
     writer: tokio::sync::Mutex<SlotWriter>,
     state: Mutex<ControlState>,
     books: Mutex<HashMap<TopicPartition, LaneBook>>,
+}
+
+/// Makes the slots' writers.
+#[derive(Clone)]
+struct Writers {
+    client: Client,
+    link: String,
 }
 
 /// A slot as a lane found it that is being started. What was read of it, and what was not, counts as long as it is held.
@@ -105,8 +114,7 @@ pub(crate) enum NotOpened {
 impl MarkBooks {
     pub(crate) fn new(client: &Client, config: &LinkConfig) -> Self {
         Self {
-            client: client.clone(),
-            link: config.link.clone(),
+            writers: Writers { client: client.clone(), link: config.link.clone() },
             version: config.version,
             opened: watch::Sender::new(None),
             lease: OnceLock::new(),
@@ -141,13 +149,14 @@ impl MarkBooks {
     }
 
     async fn ensure(&self) -> Result<ControlTopic, Error> {
+        let Writers { client, link } = &self.writers;
         for replication in REPLICATION {
-            match ControlTopic::ensure(&self.client, &self.link, SLOTS, replication).await {
+            match ControlTopic::ensure(client, link, SLOTS, replication).await {
                 Err(Error::Kafka { cause, .. }) if cause.code() == Some(Code::InvalidReplicationFactor) => {}
                 ensured => return ensured,
             }
         }
-        ControlTopic::ensure(&self.client, &self.link, SLOTS, -1).await
+        ControlTopic::ensure(client, link, SLOTS, -1).await
     }
 
     /// Waits for it.
@@ -204,7 +213,7 @@ impl MarkBooks {
     /// Takes over a slot: shuts out whoever had it before, and reads what it left.
     pub(crate) async fn take(&self, number: i32, instance: &str, generation: i32) -> Result<(), Error> {
         let Some(opened) = self.opened.borrow().clone() else { return Ok(()) };
-        let mut writer = self.writer(&opened.topic, number).await?;
+        let mut writer = self.writers.writer(&opened.topic, number).await?;
         let owner = Owner { slot: number, instance: instance.to_owned(), generation, since: now_ms() };
         writer.write(vec![Record::Owner(owner).encode()]).await?;
         self.end_transactions(&opened.topic, number).await?;
@@ -212,6 +221,8 @@ impl MarkBooks {
         let slot = Slot {
             number,
             leaving: AtomicBool::new(false),
+            writers: self.writers.clone(),
+            lease: self.lease.get().cloned(),
             topic: opened.topic,
             writer: tokio::sync::Mutex::new(writer),
             state: Mutex::new(state),
@@ -229,7 +240,7 @@ impl MarkBooks {
         let shared = state.lanes().filter(|start| start.writers == WritersMode::Shared);
         let end = |start: &LaneStart| {
             let id = self.transactional_id(&start.target_topic, start.partition);
-            async move { self.client.init_producer_id(Some(&id), TRANSACTION).await }
+            async move { self.writers.client.init_producer_id(Some(&id), TRANSACTION).await }
         };
         for ended in join_all(shared.map(end)).await {
             match ended {
@@ -245,23 +256,7 @@ impl MarkBooks {
 
     /// Under which a shared lane writes. No topic's name has a slash: no other link, lane or slot has the same id.
     pub(crate) fn transactional_id(&self, target_topic: &str, partition: i32) -> String {
-        format!("isomirror.{}./{target_topic}/{partition}", self.link)
-    }
-
-    /// A writer that shuts out earlier ones, where the target lets us have transactional ids.
-    async fn writer(&self, topic: &ControlTopic, number: i32) -> Result<SlotWriter, Error> {
-        let id = format!("isomirror.{}.slot/{number}", self.link);
-        match self.client.init_producer_id(Some(&id), TRANSACTION).await {
-            Ok(producer) => Ok(topic.writer_as(number, producer)),
-            Err(error) => {
-                let unfenced = [Code::TransactionalIdAuthorizationFailed, Code::ClusterAuthorizationFailed];
-                if error.code().is_some_and(|code| unfenced.contains(&code)) {
-                    debug!(slot = number, %error, "earlier owners are not shut out");
-                    return Ok(topic.writer(number));
-                }
-                Err(Error::Kafka { topic: topic.name().to_owned(), cause: error })
-            }
-        }
+        format!("isomirror.{}./{target_topic}/{partition}", self.writers.link)
     }
 
     /// A slot is about to go: no lane is started in it any more.
@@ -373,8 +368,12 @@ impl MarkBooks {
 
     /// Notes what happened to a lane; as well as can be.
     pub(crate) async fn note(&self, event: Event) {
-        let lane = TopicPartition::new(&*event.topic, event.partition);
+        let lane = event.lane();
         let Some(slot) = self.slot(&lane) else { return };
+        // What looks like a stranger may be the slot's next owner.
+        if event.kind == EventKind::Foreign && !slot.is_ours() {
+            return;
+        }
         if let Err(error) = slot.write(vec![Record::Event(event).encode()]).await {
             debug!(%lane, %error, "an event could not be recorded");
         }
@@ -388,7 +387,7 @@ impl MarkBooks {
         book: &LaneBook,
     ) -> Option<Arc<LaneMarks>> {
         let (slot, lane) = (Some(slot).filter(|slot| self.is_held(slot))?.0.clone(), lane.clone());
-        Some(Arc::new(LaneMarks { lane, slot, book: book.clone(), lease: self.lease.get().cloned() }))
+        Some(Arc::new(LaneMarks { lane, slot, book: book.clone() }))
     }
 }
 
@@ -432,6 +431,11 @@ impl Held {
         Some(book)
     }
 
+    /// Why a lane must not go on that has begun, in words: what was found on its target, whoever found it.
+    pub(crate) fn foreign(&self, lane: &TopicPartition) -> Option<String> {
+        lock(&self.0.state).foreign(lane).map(|event| event.words.clone())
+    }
+
     /// Which beginning of a lane the next one is.
     pub(crate) fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
         let Self(slot) = self;
@@ -445,7 +449,30 @@ impl Held {
     }
 }
 
+impl Writers {
+    /// A writer that shuts out earlier ones, where the target lets us have transactional ids.
+    async fn writer(&self, topic: &ControlTopic, number: i32) -> Result<SlotWriter, Error> {
+        let id = format!("isomirror.{}.slot/{number}", self.link);
+        match self.client.init_producer_id(Some(&id), TRANSACTION).await {
+            Ok(producer) => Ok(topic.writer_as(number, producer)),
+            Err(error) => {
+                let unfenced = [Code::TransactionalIdAuthorizationFailed, Code::ClusterAuthorizationFailed];
+                if error.code().is_some_and(|code| unfenced.contains(&code)) {
+                    debug!(slot = number, %error, "earlier owners are not shut out");
+                    return Ok(topic.writer(number));
+                }
+                Err(Error::Kafka { topic: topic.name().to_owned(), cause: error })
+            }
+        }
+    }
+}
+
 impl Slot {
+    /// Whether it is certainly this instance's still.
+    fn is_ours(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.holds(self.number))
+    }
+
     async fn write(&self, records: Vec<ControlRecord>) -> Result<(), Error> {
         if records.is_empty() {
             return Ok(());
@@ -458,10 +485,14 @@ impl Slot {
         if let Err(error) = &written
             && !error.is_retriable()
             && !matches!(error, Error::Fenced { .. })
+            && self.is_ours()
         {
             // The partition is not what this writer left it as (an unclean election, say): with it, nothing would ever
-            // be written again.
-            *writer = self.topic.writer(self.number);
+            // be written again. The new one shuts out others, too; so it must not be made where another owns the slot.
+            match self.writers.writer(&self.topic, self.number).await {
+                Ok(renewed) => *writer = renewed,
+                Err(error) => debug!(slot = self.number, %error, "no new writer"),
+            }
         }
         written
     }
@@ -472,7 +503,6 @@ pub(crate) struct LaneMarks {
     lane: TopicPartition,
     slot: Arc<Slot>,
     book: LaneBook,
-    lease: Option<Lease>,
 }
 
 impl pinned_producer::Marks for LaneMarks {
@@ -485,7 +515,7 @@ impl pinned_producer::Marks for LaneMarks {
     }
 
     fn may_write(&self) -> bool {
-        self.lease.as_ref().is_none_or(|lease| lease.holds(self.slot.number))
+        self.slot.is_ours()
     }
 
     fn within(&self, marks: &[Mark], next: Offset) -> Note {

@@ -54,6 +54,8 @@ pub struct Now<'a> {
     pub source: (Offset, Offset),
     /// Where the source topic ended when it was last seen to be the one that the lane began with.
     pub seen_end: Option<Offset>,
+    /// What an earlier run has found on the target that the link had not written, in words.
+    pub foreign: Option<String>,
 }
 
 /// Why a lane can't go on as it was.
@@ -249,6 +251,10 @@ pub(crate) fn same_story(
         );
         return Err(Stop::new(StopKind::Precondition, reason, fix).into());
     }
+    if let Some(words) = &now.foreign {
+        let reason = format!("{words} (found by an earlier run)");
+        return Err(Stop::new(StopKind::Foreign, reason, forget).into());
+    }
     let target_made_again = other(&start.target_topic_id, now.target_topic_id).is_some() && !made_again;
     if let Some((then, id)) = other(&start.source_topic_id, now.source_topic_id) {
         let reason = format!(
@@ -342,6 +348,10 @@ fn translated(known: &Known<'_>) -> Result<Begin, Refused> {
         Place::Fresh(start) => Ok(from(start)),
         Place::Shorter(recorded) if known.made_again => Ok(Begin { anew: true, ..from(recorded.source) }),
         Place::Shorter(recorded) => Err(shorter(known, recorded.source).into()),
+        // What is on record of a shared lane was committed together with the records.
+        Place::Recorded { position, .. } if known.shared && known.standing.end < position.target => {
+            Err(shorter(known, position.source).into())
+        }
         // If its marks went no further than the source does, records that are not the source's make the difference.
         Place::Recorded { position, recorded, .. } if position.source > end => match recorded > end {
             true => Err(ahead(known, position.source)),
@@ -378,7 +388,8 @@ fn identical(known: &Known<'_>) -> Result<Begin, Refused> {
     let is_padded = is_padding && standing.start < fresh
         || is_empty && recorded.is_some_and(|recorded| recorded == fresh);
     let nothing_yet = standing.end == 0 || is_padded && standing.end <= fresh;
-    let lost = recorded.is_some_and(|recorded| recorded > first.max(fresh));
+    // The source need not have what the target has lost.
+    let lost = recorded.is_some_and(|recorded| recorded > fresh);
     if nothing_yet && (!lost || known.made_again) {
         let anew = recorded.is_some_and(|recorded| recorded > fresh);
         return Ok(Begin { pad: start > 0, anew, ..from(start) });
@@ -615,6 +626,7 @@ mod tests {
             target_topic_id: None,
             source,
             seen_end,
+            foreign: None,
         };
         unlike(&mut ledger, &now, to + 60 + more)
     }

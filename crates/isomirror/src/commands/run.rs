@@ -117,7 +117,7 @@ fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
 /// How a run that was to catch up ended: the worst of what stopped lanes.
 fn caught_up(outcome: &Outcome) -> Exit {
     let worst = outcome.stopped.iter().map(|(_, stop)| match stop.kind {
-        StopKind::Lost | StopKind::Diverged => (3, Exit::Diverged),
+        StopKind::Lost | StopKind::Diverged | StopKind::Foreign => (3, Exit::Diverged),
         StopKind::Precondition => (1, Exit::Refused),
         StopKind::Refused | StopKind::Unreadable | StopKind::Interrupted => (2, Exit::Failed),
     });

@@ -32,8 +32,16 @@ const AT_ONCE: usize = 16;
 const TRIED: [AclOperation; 4] =
     [AclOperation::Read, AclOperation::Write, AclOperation::Delete, AclOperation::AlterConfigs];
 
-/// The lanes that have begun, each where its marks end.
-type Ledgers = HashMap<TopicPartition, LedgerWriter>;
+/// The lanes that have begun.
+type Ledgers = HashMap<TopicPartition, Recorded>;
+
+/// What is on record of a lane.
+struct Recorded {
+    /// Where its marks end.
+    ledger: LedgerWriter,
+    /// What was found on its target that the link had not written.
+    foreign: Option<String>,
+}
 
 type Answers<T> = BTreeMap<String, Result<T, Error>>;
 
@@ -218,7 +226,7 @@ impl Gatherer<'_> {
         let mut found = BTreeMap::new();
         for topic in begun() {
             for at in count::lanes_of(topic) {
-                let Some(ledger) = ledgers.get_mut(&at) else { continue };
+                let Some(Recorded { ledger, foreign }) = ledgers.get_mut(&at) else { continue };
                 let target = TopicPartition::new(&*topic.target_topic, at.partition);
                 let (Some(first), Some(end), Some((_, target_end))) =
                     (count::offset(&starts, &at), count::offset(&ends, &at), bounds.get(&target))
@@ -233,6 +241,7 @@ impl Gatherer<'_> {
                     target_topic_id: target_ids.get(&topic.target_topic).map(String::as_str),
                     source: (first, end),
                     seen_end: None,
+                    foreign: foreign.take(),
                 };
                 if let Err(refused) = unlike(ledger, &now, *target_end) {
                     found.insert(at, refused);
@@ -299,13 +308,14 @@ impl Gatherer<'_> {
             };
             let source_cluster = topic.link().await?.and_then(|link| link.source_cluster);
             let states = topic.read_all_committed(Keep::Tails).await?;
-            let ledger =
-                |(state, lane): (&ControlState, TopicPartition)| Some((lane.clone(), state.writer(&lane)?));
+            let recorded = |(state, lane): (&ControlState, TopicPartition)| {
+                let foreign = state.foreign(&lane).map(|event| event.words.clone());
+                Some((lane.clone(), Recorded { ledger: state.writer(&lane)?, foreign }))
+            };
             let lanes = states.iter().flat_map(|state| state.lanes().map(move |start| (state, start.lane())));
-            let ledgers: Ledgers = lanes.filter_map(ledger).collect();
-            let position =
-                |(lane, ledger): (&TopicPartition, &LedgerWriter)| (lane.clone(), ledger.position().source);
-            let positions = ledgers.iter().map(position).collect();
+            let ledgers: Ledgers = lanes.filter_map(recorded).collect();
+            let positions =
+                ledgers.iter().map(|(lane, of)| (lane.clone(), of.ledger.position().source)).collect();
             Ok((Marks { source_cluster, positions, unlike: BTreeMap::new() }, ledgers))
         };
         match read.await {

@@ -68,17 +68,21 @@ pub enum EventKind {
     Refused,
     /// The target is not what the link wrote.
     Diverged,
+    /// The target held what the link had not written, as a running lane has noticed. The lane does not go on, whoever runs
+    /// it, until its marks are forgotten.
+    Foreign,
     /// The lane began anew.
     Restarted,
 }
 
 impl EventKind {
-    const ALL: [EventKind; 6] = [
+    const ALL: [EventKind; 7] = [
         EventKind::Retention,
         EventKind::Recreated,
         EventKind::Truncated,
         EventKind::Refused,
         EventKind::Diverged,
+        EventKind::Foreign,
         EventKind::Restarted,
     ];
 
@@ -90,6 +94,7 @@ impl EventKind {
             EventKind::Truncated => "truncated",
             EventKind::Refused => "refused",
             EventKind::Diverged => "diverged",
+            EventKind::Foreign => "foreign",
             EventKind::Restarted => "restarted",
         }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use mirror_types::TopicPartition;
 
-use super::{ControlRecord, Decoded, Event, Key, Link, Owner, Record};
+use super::{ControlRecord, Decoded, Event, EventKind, Key, Link, Owner, Record};
 use crate::ledger::{Chunk, LaneStart, Ledger, LedgerWriter, Overlap};
 
 /// How much of the ledgers to keep in memory.
@@ -16,7 +16,7 @@ use crate::ledger::{Chunk, LaneStart, Ledger, LedgerWriter, Overlap};
 pub enum Keep {
     /// All of them, to translate; and all events.
     Everything,
-    /// Of each lane the last chunk, to go on; and no events.
+    /// Of each lane the last chunk, to go on; and of events what keeps it from going on.
     Tails,
 }
 
@@ -28,6 +28,8 @@ pub struct ControlState {
     owners: BTreeMap<i32, Owner>,
     lanes: BTreeMap<TopicPartition, LaneState>,
     events: BTreeMap<Key, Event>,
+    /// Of each lane the last event of this kind since it began.
+    foreign: BTreeMap<TopicPartition, Event>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ impl ControlState {
             owners: BTreeMap::new(),
             lanes: BTreeMap::new(),
             events: BTreeMap::new(),
+            foreign: BTreeMap::new(),
         }
     }
 
@@ -64,8 +67,14 @@ impl ControlState {
                 self.owners.insert(owner.slot, owner);
             }
             Decoded::Record(Record::Lane(start)) => {
-                let lane = self.lanes.entry(start.lane()).or_default();
+                let at = start.lane();
+                let lane = self.lanes.entry(at.clone()).or_default();
+                let begins = lane.start.as_ref().is_none_or(|known| known.incarnation != start.incarnation);
                 lane.start = Some(start);
+                // What was said before it began is not of it.
+                if begins {
+                    self.foreign.remove(&at);
+                }
             }
             Decoded::Record(Record::Chunk { lane, incarnation, number, chunk }) => {
                 let lane = self.lanes.entry(lane).or_default();
@@ -75,6 +84,9 @@ impl ControlState {
                 self.lanes.entry(lane).or_default().declared.insert(incarnation, chunk);
             }
             Decoded::Record(Record::Event(event)) => {
+                if event.kind == EventKind::Foreign {
+                    self.foreign.insert(event.lane(), event.clone());
+                }
                 if self.keep == Keep::Everything {
                     self.events.insert(Record::Event(event.clone()).key(), event);
                 }
@@ -89,7 +101,10 @@ impl ControlState {
             Key::Owner { slot } => {
                 self.owners.remove(&slot);
             }
-            Key::Lane { lane } => self.in_lane(lane, |state| state.start = None),
+            Key::Lane { lane } => {
+                self.foreign.remove(&lane);
+                self.in_lane(lane, |state| state.start = None);
+            }
             Key::Chunk { lane, incarnation, number } => self.in_lane(lane, |state| {
                 if let btree_map::Entry::Occupied(mut chunks) = state.incarnations.entry(incarnation) {
                     chunks.get_mut().remove(&number);
@@ -129,6 +144,12 @@ impl ControlState {
     /// What happened to lanes: by lane, then in the order of time.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.values()
+    }
+
+    /// What keeps a lane from going on: its target was found to hold what the link had not written. Of the lane as it last
+    /// began.
+    pub fn foreign(&self, lane: &TopicPartition) -> Option<&Event> {
+        self.foreign.get(lane)
     }
 
     /// How each lane began that has begun.

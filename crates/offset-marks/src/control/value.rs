@@ -97,6 +97,13 @@ pub struct Event {
     pub words: String,
 }
 
+impl Event {
+    /// What it happened to.
+    pub fn lane(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.partition)
+    }
+}
+
 /// A control record that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {

@@ -9,7 +9,7 @@ use std::{
 
 use cluster_admin::Isolation;
 use futures::{StreamExt, stream};
-use kafka_wire::{Cause, Client, OffsetSpec, Sent};
+use kafka_wire::{Cause, Client, Sent};
 use mirror_types::{GapCause, Offset, SourceChange, Stop, StopKind, TopicPartition};
 use offset_marks::{
     LaneBook, LaneStart, Point,
@@ -101,6 +101,7 @@ impl Topics {
                         target_topic_id: ids.target.get(&*lane.target.topic).map(String::as_str),
                         source: (*first, *end),
                         seen_end,
+                        foreign: lane.slot.foreign(&lane.at),
                     };
                     let same = {
                         let ledger = book.ledger();
@@ -335,9 +336,8 @@ async fn standing(
     if !shared {
         return Standing::of(&wire, &at, begun).await;
     }
-    let asked = [(&*at.topic, at.partition)];
-    let isolation = kafka_wire::Isolation::ReadUncommitted;
-    let end = wire.list_offsets(&asked, OffsetSpec::Latest, isolation).await.remove(0)?.offset;
+    // The leader's own: up to where all in-sync replicas have it may be behind for a moment after an election.
+    let end = wire.log_end(&at.topic, at.partition).await?.offset;
     Ok(Standing { start: 0, end, last: None })
 }
 

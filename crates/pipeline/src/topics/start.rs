@@ -67,7 +67,7 @@ impl Topics {
                     StopKind::Precondition | StopKind::Interrupted => true,
                     StopKind::Refused if mended => true,
                     StopKind::Refused | StopKind::Unreadable => at.elapsed() >= TRY_AGAIN,
-                    StopKind::Lost | StopKind::Diverged => false,
+                    StopKind::Lost | StopKind::Diverged | StopKind::Foreign => false,
                 };
                 again || *lane.target.topic != *target_topic
             }

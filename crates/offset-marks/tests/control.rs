@@ -297,6 +297,35 @@ fn take(state: &mut ControlState, records: &[ControlRecord]) {
 }
 
 #[test]
+fn what_was_found_on_a_lanes_target_counts_until_it_begins_anew() {
+    let lane = TopicPartition::new("orders", 3);
+    let begins = |incarnation| LedgerWriter::begin(example(&lane, incarnation, Point::new(0, 0)));
+    let found = |kind, words: &str| {
+        let (topic, words) = ("orders".to_owned(), words.to_owned());
+        Record::Event(Event { topic, partition: 3, when: 5, kind, from: 7, to: 7, words }).encode()
+    };
+    for keep in [Keep::Everything, Keep::Tails] {
+        let mut state = ControlState::new(keep);
+        let words = |state: &ControlState| state.foreign(&lane).map(|event| event.words.clone());
+        take(&mut state, &begins(1).unwritten().records);
+        take(&mut state, &[found(EventKind::Diverged, "passes"), found(EventKind::Foreign, "stays")]);
+        assert_eq!(words(&state).as_deref(), Some("stays"));
+        // Its marks may be written again.
+        take(&mut state, &begins(1).unwritten().records);
+        assert_eq!(words(&state).as_deref(), Some("stays"));
+        assert_eq!(state.foreign(&TopicPartition::new("orders", 4)), None);
+        take(&mut state, &begins(2).unwritten().records);
+        assert_eq!(words(&state), None, "it begins anew");
+        take(&mut state, &[found(EventKind::Foreign, "again")]);
+        assert_eq!(words(&state).as_deref(), Some("again"));
+        let forgotten = state.deletion(&lane);
+        take(&mut state, &forgotten);
+        take(&mut state, &begins(1).unwritten().records);
+        assert_eq!(words(&state), None, "it was forgotten");
+    }
+}
+
+#[test]
 fn a_lane_that_begins_anew_has_none_of_its_old_marks() {
     let lane = TopicPartition::new("orders", 3);
     for keep in [Keep::Everything, Keep::Tails] {

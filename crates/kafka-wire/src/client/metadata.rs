@@ -11,7 +11,7 @@ use kafka_protocol::messages::{
     metadata_response::MetadataResponseTopic,
 };
 
-use super::{Client, Purpose, by_itself, pool::Address};
+use super::{Client, Purpose, by_itself, last_attempt::LastAttempt, pool::Address};
 use crate::{Cause, Code, Connection, Error, lock, names};
 
 /// The newest Metadata that is spoken: v10 has topic ids, v12 asks by them.
@@ -77,8 +77,8 @@ pub(super) struct Cache {
     pub known: Mutex<Known>,
     /// Topics that someone waits for, for the next request to ask for.
     wanted: Mutex<BTreeSet<Arc<str>>>,
-    /// Held by who asks; the last time that nobody answered.
-    asking: tokio::sync::Mutex<Option<(Instant, Error)>>,
+    /// Held by who asks.
+    asking: tokio::sync::Mutex<LastAttempt>,
 }
 
 #[derive(Default)]
@@ -127,20 +127,14 @@ impl Client {
 
     async fn topic_since(&self, name: Arc<str>, since: Instant) -> Result<Arc<Topic>, Error> {
         let cache = &self.inner.cache;
-        let mut unanswered = cache.asking.lock().await;
+        let mut last = cache.asking.lock().await;
         if let Some(topic) = lock(&cache.known).fresh(&name, since) {
             return topic;
         }
-        // All who waited share what became of it.
-        if let Some((_, error)) = unanswered.as_ref().filter(|(when, _)| *when >= since) {
-            return Err(error.clone());
-        }
+        last.failed_since(since)?;
         let mut wanted = std::mem::take(&mut *lock(&cache.wanted));
         wanted.insert(name.clone());
-        if let Err(error) = self.ask(Some(&wanted)).await {
-            *unanswered = Some((Instant::now(), error.clone()));
-            return Err(error);
-        }
+        last.note(self.ask(Some(&wanted)).await)?;
         let known = lock(&cache.known).fresh(&name, since);
         known.unwrap_or_else(|| {
             let doing = format!("find topic {name}");
@@ -150,10 +144,11 @@ impl Client {
 
     /// All topics, Kafka's own included, that this principal may see.
     pub async fn topics(&self) -> Result<Vec<Arc<Topic>>, Error> {
-        let client = self.clone();
+        let (since, client) = (Instant::now(), self.clone());
         let names = by_itself(async move {
-            let _asking = client.inner.cache.asking.lock().await;
-            client.ask(None).await
+            let mut last = client.inner.cache.asking.lock().await;
+            last.failed_since(since)?;
+            last.note(client.ask(None).await)
         });
         let names = names.await?;
         let known = lock(&self.inner.cache.known);
@@ -188,11 +183,12 @@ impl Client {
     pub(super) async fn refresh_brokers(&self) -> Result<(), Error> {
         let (since, client) = (Instant::now(), self.clone());
         by_itself(async move {
-            let _asking = client.inner.cache.asking.lock().await;
+            let mut last = client.inner.cache.asking.lock().await;
             if lock(&client.inner.cache.known).asked.is_some_and(|asked| asked >= since) {
                 return Ok(());
             }
-            client.ask(Some(&BTreeSet::new())).await.map(drop)
+            last.failed_since(since)?;
+            last.note(client.ask(Some(&BTreeSet::new())).await).map(drop)
         })
         .await
     }

@@ -7,6 +7,7 @@
 mod attempts;
 mod call;
 mod coordinators;
+mod last_attempt;
 mod leaders;
 mod metadata;
 mod pool;

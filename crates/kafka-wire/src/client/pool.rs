@@ -8,7 +8,7 @@ use std::{
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::{Client, Purpose, by_itself};
+use super::{Client, Purpose, by_itself, last_attempt::LastAttempt};
 use crate::{Connection, Error, Settings, lock};
 
 /// A host and a port.
@@ -29,8 +29,7 @@ struct Slot {
 struct Making {
     failures: u32,
     not_before: Option<Instant>,
-    /// The last attempt, if it failed, and when.
-    failed: Option<(Instant, Error)>,
+    last: LastAttempt,
 }
 
 impl Client {
@@ -57,25 +56,21 @@ impl Slot {
         if let Some(connection) = self.open() {
             return Ok(connection);
         }
-        // All who waited for an attempt share what became of it.
-        if let Some((_, error)) = making.failed.as_ref().filter(|(when, _)| *when >= asked) {
-            return Err(error.clone());
-        }
+        making.last.failed_since(asked)?;
         if let Some(at) = making.not_before {
             tokio::time::sleep_until(at.into()).await;
         }
         let made = Connection::open(settings, &to.0, to.1).await;
         making.not_before = Some(Instant::now() + backoff(settings, making.failures));
-        match made {
+        match making.last.note(made) {
             Ok(connection) => {
-                (making.failures, making.failed) = (0, None);
+                making.failures = 0;
                 *lock(&self.connection) = Some(connection.clone());
                 Ok(connection)
             }
             Err(error) => {
                 tracing::debug!(purpose = purpose.name, "{error}");
                 making.failures = making.failures.saturating_add(1);
-                making.failed = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }

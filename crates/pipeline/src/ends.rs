@@ -11,14 +11,14 @@ use std::{
 
 use cluster_admin::{Isolation, Offsets};
 use mirror_types::{LaneId, Offset, Side, Stop, StopKind, TopicPartition};
-use offset_marks::control::{Event, EventKind};
+use offset_marks::control::EventKind;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
     Error,
-    book::{ClusterEntry, LaneEntry, LaneState, now_ms},
+    book::{ClusterEntry, LaneEntry, LaneState},
     control::Control,
     elsewhere::Elsewhere,
     slots::membership,
@@ -195,18 +195,9 @@ impl Ends {
     /// Stops a lane whose target is not what it wrote, and puts that on its record.
     fn diverged(&self, at: &TopicPartition, lane: &mut LaneEntry, kind: EventKind, stop: Stop) {
         let position = lane.position().unwrap_or(-1);
-        let event = Event {
-            topic: at.topic.to_string(),
-            partition: at.partition,
-            when: now_ms(),
-            kind,
-            from: position,
-            to: position,
-            words: stop.reason.clone(),
-        };
-        let marks = self.control.marks.clone();
+        let (marks, lane_at, words) = (self.control.marks.clone(), at.clone(), stop.reason.clone());
         // Nobody waits for it: the target may not answer now.
-        tokio::spawn(async move { marks.note(event).await });
+        tokio::spawn(async move { marks.note(&lane_at, kind, position..position, words).await });
         self.control.stop(at, lane, stop);
     }
 

@@ -6,13 +6,13 @@ use std::{
 };
 
 use mirror_types::{LaneEvent, LaneId, Offset, SourceChange, Stop, StopKind, TopicPartition};
-use offset_marks::control::{Event, EventKind};
+use offset_marks::control::EventKind;
 use source_consumer::{Command, LossPolicy};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tracing::{debug, error, warn};
 
 use crate::{
-    book::{LaneEntry, LaneState, now_ms},
+    book::{LaneEntry, LaneState},
     control::Control,
 };
 
@@ -101,10 +101,8 @@ impl Events {
         words: String,
     ) {
         let Some(at) = at else { return };
-        let (topic, partition) = (at.topic.to_string(), at.partition);
-        let event = Event { topic, partition, when: now_ms(), kind, from, to, words };
-        let marks = self.control.marks.clone();
-        self.notes.spawn(async move { marks.note(event).await });
+        let (marks, at) = (self.control.marks.clone(), at.clone());
+        self.notes.spawn(async move { marks.note(&at, kind, from..to, words).await });
     }
 
     fn lane(&self, id: LaneId) -> Option<TopicPartition> {

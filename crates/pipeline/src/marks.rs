@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -366,14 +367,21 @@ impl MarkBooks {
         (books, failed)
     }
 
-    /// Notes what happened to a lane; as well as can be.
-    pub(crate) async fn note(&self, event: Event) {
-        let lane = event.lane();
-        let Some(slot) = self.slot(&lane) else { return };
+    /// Notes what happened to a lane, at these source offsets; as well as can be.
+    pub(crate) async fn note(
+        &self,
+        lane: &TopicPartition,
+        kind: EventKind,
+        at: Range<Offset>,
+        words: String,
+    ) {
+        let Some(slot) = self.slot(lane) else { return };
         // What looks like a stranger may be the slot's next owner.
-        if event.kind == EventKind::Foreign && !slot.is_ours() {
+        if kind == EventKind::Foreign && !slot.is_ours() {
             return;
         }
+        let (topic, partition) = (lane.topic.to_string(), lane.partition);
+        let event = Event { topic, partition, when: now_ms(), kind, from: at.start, to: at.end, words };
         if let Err(error) = slot.write(vec![Record::Event(event).encode()]).await {
             debug!(%lane, %error, "an event could not be recorded");
         }

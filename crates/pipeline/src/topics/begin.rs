@@ -10,11 +10,8 @@ use std::{
 use cluster_admin::Isolation;
 use futures::{StreamExt, stream};
 use kafka_wire::{Cause, Client, Sent};
-use mirror_types::{GapCause, Offset, SourceChange, Stop, StopKind, TopicPartition};
-use offset_marks::{
-    LaneBook, LaneStart, Point,
-    control::{Event, EventKind},
-};
+use mirror_types::{GapCause, SourceChange, Stop, StopKind, TopicPartition};
+use offset_marks::{LaneBook, LaneStart, Point, control::EventKind};
 use pinned_producer::{Offsets, Standing};
 use source_consumer::LossPolicy;
 use tokio::time::timeout;
@@ -237,7 +234,7 @@ impl Topics {
         if stop.kind == StopKind::Diverged {
             let (kind, from, to) =
                 loss.map_or((EventKind::Diverged, -1, -1), |loss| (loss.kind, loss.from, loss.to));
-            control.marks.note(event(&lane.at, kind, from, to, stop.reason)).await;
+            control.marks.note(&lane.at, kind, from..to, stop.reason).await;
         }
         None
     }
@@ -257,7 +254,7 @@ impl Topics {
             control.stage_metrics.source.gap(at, GapCause::Recreated, lost);
         }
         control.book().lost += 1;
-        control.marks.note(event(at, kind, from, to, words)).await;
+        control.marks.note(at, kind, from..to, words).await;
     }
 
     fn lane_start(&self, lane: &Wanted, begin: &Begin, standing: &Standing, ids: &Ids) -> LaneStart {
@@ -339,9 +336,4 @@ async fn standing(
     // The leader's own: up to where all in-sync replicas have it may be behind for a moment after an election.
     let end = wire.log_end(&at.topic, at.partition).await?.offset;
     Ok(Standing { start: 0, end, last: None })
-}
-
-fn event(at: &TopicPartition, kind: EventKind, from: Offset, to: Offset, words: String) -> Event {
-    let (topic, partition) = (at.topic.to_string(), at.partition);
-    Event { topic, partition, when: now_ms(), kind, from, to, words }
 }

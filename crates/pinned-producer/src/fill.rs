@@ -110,7 +110,7 @@ impl Filler {
             if end >= to {
                 return Ok(());
             }
-            if self.no_markers.load(Relaxed) {
+            if !self.writes_markers() {
                 match self.by_transactions(marks, at, end, to).await {
                     Err(Unfilled::Refused(error)) if passes(&error) => {
                         debug!(target = %at, %error, "an empty transaction failed");
@@ -148,9 +148,14 @@ impl Filler {
         self.markers.write(batch, marker, count as usize, marks).await.ok_or(Unfilled::NotOurs)
     }
 
+    /// Whether it fills by markers, as far as is known.
+    pub(crate) fn writes_markers(&self) -> bool {
+        !self.no_markers.load(Relaxed)
+    }
+
     /// Whether so many offsets can be filled behind a batch in one order.
     pub(crate) fn can_fill_behind(&self, count: Offset) -> bool {
-        count <= MARKERS as Offset && !self.no_markers.load(Relaxed)
+        count <= MARKERS as Offset && self.writes_markers()
     }
 
     /// Whether the log ends there, and not elsewhere.
@@ -222,7 +227,8 @@ impl Filler {
                     tokio::time::sleep(Duration::from_millis(2)).await;
                 }
             }
-            if end > wanted {
+            // A coordinator that took over may have written a transaction's end again.
+            if end > to {
                 return Err(Unfilled::Moved(end));
             }
         }

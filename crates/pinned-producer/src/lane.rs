@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kafka_wire::{Error, ProducerIdentity, records::Stamp};
+use kafka_wire::{Code, Error, ProducerIdentity, records::Stamp};
 use mirror_types::{Lane, LaneEvent, Mark, Offset, Routed, Stop};
 use tokio::{sync::mpsc, task::JoinSet};
 use tracing::{debug, info};
@@ -51,7 +51,7 @@ pub(crate) struct LaneWriter {
     drafts: Drafts,
     memory: Memory,
     producer: ProducerIdentity,
-    /// No earlier run wrote under this id and epoch.
+    /// What an earlier run wrote, it wrote under another epoch, or id, and the broker takes it no more, or can't confuse it.
     own_epoch: bool,
     leader: Option<i32>,
     pieces: mpsc::UnboundedReceiver<Routed>,
@@ -83,8 +83,6 @@ pub(crate) struct LaneWriter {
 
 /// What must not be done while a batch is in flight.
 enum Before {
-    /// These runs are declared.
-    Declare(Vec<Mark>),
     /// Control records up to this offset, after an order that failed with this error.
     Fill(Offset, Option<Error>),
     /// This batch, and the control records behind it up to this offset.
@@ -204,8 +202,7 @@ impl LaneWriter {
                         stop = Some(refusal.stop);
                     }
                     Step::Diverged(diverged) => stop = Some(diverged),
-                    Step::Declare(runs) if self.own_epoch => self.declare(runs),
-                    Step::Declare(runs) => self.before = Some(Before::Declare(runs)),
+                    Step::Declare(runs) => self.declare(runs),
                     Step::Fill(to) => self.before = Some(Before::Fill(to, None)),
                     Step::Nothing => break,
                 }
@@ -244,33 +241,23 @@ impl LaneWriter {
         // With translated offsets others may have written before the lane's time, and their ids are theirs.
         let ours = self.opening.offsets == Offsets::Identical || self.opening.check.is_some();
         let followed = standing.last.filter(|_| ours).and_then(|last| last.writer);
-        let not = match followed {
-            Some((producer, next)) if !self.memory.is_refused(producer, standing.end) => {
-                (self.producer, self.sequence) = (producer, next);
-                return self.memory.writing_under(producer, standing.end);
+        match followed.filter(|(producer, _)| !self.memory.is_refused(*producer, standing.end)) {
+            Some(goes_on) => (self.producer, self.sequence) = goes_on,
+            None => {
+                (self.producer, self.own_epoch) = (self.common.producer_ids.new_to(&self.memory).await, true)
             }
-            Some((producer, _)) => Some(producer),
-            None => self.memory.written_under(),
-        };
-        self.producer = self.common.producer_ids.get(not.map(|producer| producer.id)).await;
-        self.own_epoch = true;
+        }
         self.memory.writing_under(self.producer, standing.end);
     }
 
-    /// From its first gap on, this run's numbers need not be those that an earlier run gave to the same records: the source
-    /// may have deleted some since, and a late batch of that run could pass for one of this, or the other way round. So it
-    /// goes on under the next epoch (KIP-360): once the broker has a batch or a marker of that, it takes nothing more that
-    /// was sent under the one before. Nothing is in flight.
-    async fn begin_epoch(&mut self) {
-        if std::mem::replace(&mut self.own_epoch, true) {
-            return;
-        }
+    /// What the run's first markers carry, and what it writes under from then on. Behind a gap its numbers need not be those
+    /// that an earlier run gave to the same records: the source may have deleted some since, and a late batch of that run
+    /// could pass for one of this, or the other way round. Under the next epoch (KIP-360) the broker takes nothing more that
+    /// was sent under the one before, once it has a marker of it.
+    fn next_epoch(&self) -> ProducerIdentity {
         let ProducerIdentity { id, epoch } = self.producer;
-        self.producer = match epoch.checked_add(1).filter(|epoch| *epoch < i16::MAX) {
-            Some(epoch) => ProducerIdentity { id, epoch },
-            None => self.common.producer_ids.get(Some(id)).await,
-        };
-        (self.sequence, self.known) = (0, None);
+        // At the last one it stays: 32,000 runs on there may be a late batch again.
+        ProducerIdentity { id, epoch: epoch.saturating_add(1).min(i16::MAX - 1).max(epoch) }
     }
 
     /// Pads an empty partition up to where the lane starts, and deletes the padding.
@@ -306,25 +293,27 @@ impl LaneWriter {
     }
 
     async fn just_now(&mut self, what: Before) -> Option<Stop> {
-        let is_first = !self.own_epoch;
-        if matches!(what, Before::Fill(..) | Before::Declare(_)) {
-            self.begin_epoch().await;
-        }
         let common = &self.common;
         let at = &self.lane.target;
         let marks = &self.opening.marks;
         match what {
-            Before::Declare(runs) => self.declare(runs),
             Before::Fill(to, unknown) => {
-                let from = self.expected;
-                let mut filled = common.filler.fill(self.producer, marks, at, (from, to), unknown).await;
+                let is_first = !self.own_epoch && common.filler.writes_markers();
+                let producer = if is_first { self.next_epoch() } else { self.producer };
+                let mut filled = common.filler.fill(producer, marks, at, (self.expected, to), unknown).await;
+                // Empty transactions are another producer's, and leave no trace of an epoch of ours.
+                let is_first = is_first && common.filler.writes_markers();
                 // What an earlier run had sent, and came before the first of them, pushed them on; from now on it is refused.
                 if is_first && filled.is_ok() {
                     filled = common.filler.ends_at(at, to).await;
                 }
-                match filled {
-                    Ok(()) => self.expected = to,
-                    Err(unfilled) => return Some(self.unfilled(unfilled)),
+                if let Err(unfilled) = filled {
+                    return Some(self.unfilled(unfilled));
+                }
+                self.expected = to;
+                if is_first {
+                    (self.producer, self.sequence, self.own_epoch) = (producer, 0, true);
+                    self.known = None;
                 }
             }
             Before::Both(draft, to) => {
@@ -364,6 +353,11 @@ impl LaneWriter {
         match unfilled {
             Unfilled::Moved(end) => refusal::end_moved(&self.lane, self.expected, end),
             Unfilled::NotOurs => refusal::not_ours(&self.lane),
+            // Somebody has written under a later epoch, since this run looked.
+            Unfilled::Refused(error) if error.code() == Some(Code::InvalidProducerEpoch) => {
+                self.memory.refused_sequence();
+                refusal::epoch_over(&self.lane, self.expected)
+            }
             Unfilled::Refused(error) => refusal::unfilled(&self.lane, &error),
         }
     }

@@ -4,7 +4,7 @@
 //! lane is read again from there, and its next run knows.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ops::Range,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -24,12 +24,14 @@ struct Known {
     refused: BTreeMap<Offset, Refusal>,
     /// The largest batch it took for too large, halved.
     batch: Option<usize>,
-    /// What the present run writes under, or the last one did; and where the target ended when it began.
+    /// What the present run began to write under, or the last one did; and where the target ended when it began.
     producer: Option<(ProducerIdentity, Offset)>,
     /// That run was told that its sequence numbers do not follow.
     out_of_sequence: bool,
+    /// Ids that runs have written under: whoever begins to count anew needs another.
+    used: HashSet<i64>,
     /// No run must go on under these ids. One for each batch that was refused for a record in it: few.
-    given_up: Vec<i64>,
+    given_up: HashSet<i64>,
 }
 
 impl Memory {
@@ -70,12 +72,14 @@ impl Memory {
         self.known().batch.map_or(usual, |limit| limit.min(usual))
     }
 
-    pub(crate) fn written_under(&self) -> Option<ProducerIdentity> {
-        self.known().producer.map(|(producer, _)| producer)
+    /// Whether a run that begins to count anew may do so under this id: the broker remembers no numbers of it.
+    pub(crate) fn is_new(&self, id: i64) -> bool {
+        !self.known().used.contains(&id)
     }
 
     pub(crate) fn writing_under(&self, producer: ProducerIdentity, from: Offset) {
         let mut known = self.known();
+        known.used.insert(producer.id);
         known.producer = Some((producer, from));
         known.out_of_sequence = false;
     }
@@ -86,7 +90,7 @@ impl Memory {
 
     /// No run is to go on under this id, since other records may get the sequence numbers of those on their way.
     pub(crate) fn give_up(&self, producer: ProducerIdentity) {
-        self.known().given_up.push(producer.id);
+        self.known().given_up.insert(producer.id);
     }
 
     /// Whether a run that begins at this end must not go on under this id: it was given up, or a run began at this very

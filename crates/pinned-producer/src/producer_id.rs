@@ -6,6 +6,8 @@ use kafka_wire::{Client, ProducerIdentity};
 use tokio::sync::Mutex;
 use tracing::{debug, warn};
 
+use crate::memory::Memory;
+
 /// How long to try in silence.
 const PATIENCE: u32 = 5;
 
@@ -20,11 +22,11 @@ impl ProducerIds {
         Self { client, current: Mutex::default() }
     }
 
-    /// The id to write a lane's run under; asks the target until it answers. `not`: the id that an earlier run of the
-    /// lane wrote under; the broker remembers its epoch and sequence numbers, so a new run needs another.
-    pub(crate) async fn get(&self, not: Option<i64>) -> ProducerIdentity {
+    /// An id that is new to a lane, whose broker remembers the epochs and sequence numbers of others; asks the target until
+    /// it answers.
+    pub(crate) async fn new_to(&self, memory: &Memory) -> ProducerIdentity {
         let mut current = self.current.lock().await;
-        if let Some(id) = current.filter(|current| Some(current.id) != not) {
+        if let Some(id) = current.filter(|current| memory.is_new(current.id)) {
             return id;
         }
         let mut tries = 0;

@@ -109,9 +109,15 @@ pub(crate) fn moved(lane: &Lane, expected: Offset, base: Offset) -> Stop {
     foreign(lane, format!("what was written to it at offset {expected} landed at offset {base}"))
 }
 
-/// The target ends where it should not.
+/// The target ends where it should not. Where it is shorter, what to do about it is seen when the lane starts again.
 pub(crate) fn end_moved(lane: &Lane, expected: Offset, end: Offset) -> Stop {
-    foreign(lane, format!("it ended at offset {expected} and now ends at {end}"))
+    let stop = foreign(lane, format!("it ended at offset {expected} and now ends at {end}"));
+    if end < expected { Stop { kind: StopKind::Diverged, ..stop } } else { stop }
+}
+
+/// Another run has begun since this one did.
+pub(crate) fn epoch_over(lane: &Lane, offset: Offset) -> Stop {
+    interrupted(lane, offset, "the target has a later producer epoch than this run's")
 }
 
 fn foreign(lane: &Lane, what: String) -> Stop {

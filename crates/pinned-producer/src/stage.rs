@@ -54,15 +54,16 @@ pub struct PinnedProducer {
     orders: mpsc::UnboundedReceiver<Order>,
     input: mpsc::Receiver<Routed>,
     lanes: HashMap<TopicPartition, Run>,
+    /// What outlasts the runs.
+    memories: HashMap<TopicPartition, Memory>,
     writers: JoinSet<()>,
 }
 
-/// The present run of a lane, and what outlasts it.
+/// The present run of a lane.
 struct Run {
     id: LaneId,
     pieces: mpsc::UnboundedSender<Routed>,
     writer: AbortHandle,
-    memory: Memory,
 }
 
 impl PinnedProducer {
@@ -96,6 +97,7 @@ impl PinnedProducer {
             orders,
             input,
             lanes: HashMap::new(),
+            memories: HashMap::new(),
             writers: JoinSet::new(),
         })
     }
@@ -149,26 +151,25 @@ impl PinnedProducer {
     fn open(&mut self, opening: Opening) {
         let (target, id) = (opening.lane.target.clone(), opening.lane.id());
         debug!(?opening, "writing");
-        let before = self.lanes.remove(&target);
-        if let Some(before) = &before {
+        if let Some(before) = self.lanes.remove(&target) {
             before.writer.abort();
         }
-        let memory = before.map(|run| run.memory).unwrap_or_default();
         let (pieces, input) = mpsc::unbounded_channel();
         let takes = self.limits.get(&target.topic);
-        let (common, known) = (self.common.clone(), memory.clone());
+        let memory = self.memories.entry(target.clone()).or_default().clone();
+        let common = self.common.clone();
         let writer = match opening.writing.clone() {
             Writing::Exclusive => {
-                let writer = LaneWriter::new(common, opening, takes, known, input);
+                let writer = LaneWriter::new(common, opening, takes, memory, input);
                 self.writers.spawn(writer.run())
             }
             Writing::Shared { transactional_id, producer } => {
                 let transactions = common.transactions(&opening.lane, &transactional_id, producer);
-                let writer = SharedWriter::new(common, opening, takes, known, transactions, input);
+                let writer = SharedWriter::new(common, opening, takes, memory, transactions, input);
                 self.writers.spawn(writer.run())
             }
         };
-        self.lanes.insert(target, Run { id, pieces, writer, memory });
+        self.lanes.insert(target, Run { id, pieces, writer });
     }
 
     /// Nothing more is sent for this run. What is on its way may still arrive, as after a kill.

@@ -100,6 +100,11 @@ impl LaneEntry {
         }
     }
 
+    /// Whether it stopped for what its target holds.
+    pub(crate) fn is_foreign(&self) -> bool {
+        matches!(&self.state, LaneState::Stopped { stop, .. } if stop.kind == StopKind::Foreign)
+    }
+
     pub(crate) fn position(&self) -> Option<Offset> {
         self.progress.as_ref().map(|p| p.position())
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -12,7 +12,10 @@ use std::{
 use cluster_admin::{Isolation, Offsets};
 use mirror_types::{LaneId, Offset, Side, Stop, StopKind, TopicPartition};
 use offset_marks::control::EventKind;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -21,6 +24,7 @@ use crate::{
     book::{ClusterEntry, LaneEntry, LaneState},
     control::Control,
     elsewhere::Elsewhere,
+    marks::LAST_NOTES,
     slots::membership,
 };
 
@@ -50,23 +54,33 @@ pub(crate) struct Ends {
     /// With `until_caught_up`: whether all but the lanes of other instances have arrived, and whether those have.
     waits: AtomicBool,
     others_have: AtomicBool,
+    /// What is being put on lanes' records.
+    notes: Mutex<JoinSet<()>>,
 }
 
 impl Ends {
     pub(crate) fn new(control: Arc<Control>) -> Self {
-        Self { control, waits: AtomicBool::new(false), others_have: AtomicBool::new(false) }
+        Self {
+            control,
+            waits: AtomicBool::new(false),
+            others_have: AtomicBool::new(false),
+            notes: Mutex::default(),
+        }
     }
 
     /// Runs until `shutdown`; with `until_caught_up`, until every lane has arrived. One cluster that does not
     /// answer keeps neither the other from being asked nor the gauges from being true.
     pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Error> {
-        tokio::select! {
+        let ended = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             () = self.keep_asking(Side::Source, SOURCE_EVERY) => unreachable!("it goes on for ever"),
             () = self.keep_asking(Side::Target, TARGET_EVERY) => unreachable!("it goes on for ever"),
             ended = self.keep_asking_others() => ended,
             ended = self.turn() => ended,
-        }
+        };
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = timeout(LAST_NOTES, notes.join_all()).await;
+        ended
     }
 
     fn have_arrived(&self) -> bool {
@@ -197,7 +211,9 @@ impl Ends {
         let position = lane.position().unwrap_or(-1);
         let (marks, lane_at, words) = (self.control.marks.clone(), at.clone(), stop.reason.clone());
         // Nobody waits for it: the target may not answer now.
-        tokio::spawn(async move { marks.note(&lane_at, kind, position..position, words).await });
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        while notes.try_join_next().is_some() {}
+        notes.spawn(async move { marks.note(&lane_at, kind, position..position, words).await });
         self.control.stop(at, lane, stop);
     }
 

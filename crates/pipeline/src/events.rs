@@ -1,9 +1,6 @@
 //! What happened to lanes: told to the operator once, and noted in the book.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use mirror_types::{LaneEvent, LaneId, Offset, SourceChange, Stop, StopKind, TopicPartition};
 use offset_marks::control::EventKind;
@@ -14,10 +11,8 @@ use tracing::{debug, error, warn};
 use crate::{
     book::{LaneEntry, LaneState},
     control::Control,
+    marks::LAST_NOTES,
 };
-
-/// How long the last notes may take when the link ends.
-const LAST: Duration = Duration::from_secs(2);
 
 /// Listens to the stages until the last of them is gone.
 pub(crate) struct Events {
@@ -58,7 +53,7 @@ impl Events {
                 }
             }
         }
-        let _ = timeout(LAST, self.notes.join_all()).await;
+        let _ = timeout(LAST_NOTES, self.notes.join_all()).await;
     }
 
     fn stopped(&mut self, id: LaneId, change: Option<SourceChange>, stop: Stop) {

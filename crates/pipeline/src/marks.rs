@@ -22,7 +22,7 @@ use kafka_wire::{Client, Code};
 use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
     LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
-    control::{ControlRecord, ControlState, Event, EventKind, Keep, Link, Owner, Record},
+    control::{ControlRecord, ControlState, Decoded, Event, EventKind, Keep, Link, Owner, Record},
     slot_of,
 };
 use ownership::Lease;
@@ -36,6 +36,11 @@ use crate::{book::now_ms, config::LinkConfig};
 pub const SLOTS: i32 = 16;
 /// A transaction of whoever had a slot before is over after this long at the most.
 const TRANSACTION: Duration = Duration::from_secs(60);
+
+/// How long the last notes may take when the link ends.
+pub(crate) const LAST_NOTES: Duration = Duration::from_secs(2);
+/// Between two looks whether a slot is certainly ours.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// All books of the link that this instance keeps.
 pub(crate) struct MarkBooks {
@@ -376,12 +381,18 @@ impl MarkBooks {
         words: String,
     ) {
         let Some(slot) = self.slot(lane) else { return };
-        // What looks like a stranger may be the slot's next owner.
-        if kind == EventKind::Foreign && !slot.is_ours() {
-            return;
-        }
         let (topic, partition) = (lane.topic.to_string(), lane.partition);
         let event = Event { topic, partition, when: now_ms(), kind, from: at.start, to: at.end, words };
+        if kind == EventKind::Foreign {
+            lock(&slot.state).take(Decoded::Record(Record::Event(event.clone())));
+            // What looks like a stranger may be the slot's next owner.
+            while !slot.is_ours() {
+                if !self.is_held(&Held(slot.clone())) {
+                    return;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
         if let Err(error) = slot.write(vec![Record::Event(event).encode()]).await {
             debug!(%lane, %error, "an event could not be recorded");
         }
@@ -492,11 +503,11 @@ impl Slot {
         let written = writer.write(records).await.map(drop);
         if let Err(error) = &written
             && !error.is_retriable()
-            && !matches!(error, Error::Fenced { .. })
             && self.is_ours()
         {
-            // The partition is not what this writer left it as (an unclean election, say): with it, nothing would ever
-            // be written again. The new one shuts out others, too; so it must not be made where another owns the slot.
+            // The partition is not what this writer left it as (an unclean election, say), or somebody who lost the slot has
+            // shut this one out, late: with it, nothing would ever be written again. The new one shuts out others, too; so
+            // it must not be made where another owns the slot.
             match self.writers.writer(&self.topic, self.number).await {
                 Ok(renewed) => *writer = renewed,
                 Err(error) => debug!(slot = self.number, %error, "no new writer"),

@@ -350,7 +350,10 @@ fn translated(known: &Known<'_>) -> Result<Begin, Refused> {
         Place::Shorter(recorded) => Err(shorter(known, recorded.source).into()),
         // What is on record of a shared lane was committed together with the records.
         Place::Recorded { position, .. } if known.shared && known.standing.end < position.target => {
-            Err(shorter(known, position.source).into())
+            match known.made_again {
+                true => Ok(Begin { anew: true, ..from(position.source) }),
+                false => Err(shorter(known, position.source).into()),
+            }
         }
         // If its marks went no further than the source does, records that are not the source's make the difference.
         Place::Recorded { position, recorded, .. } if position.source > end => match recorded > end {
@@ -573,6 +576,38 @@ mod tests {
         assert_eq!(decided(Some(60), (0, 40), true), Err(StopKind::Diverged), "truncated");
         assert_eq!(decided(Some(60), (0, 101), false), Err(StopKind::Diverged), "ahead of the source");
         assert_eq!(decided(None, (0, 101), false), Err(StopKind::Diverged));
+    }
+
+    #[test]
+    fn a_shared_target_that_ends_before_what_is_on_record_was_cut() {
+        let at = TopicPartition::new("a", 0);
+        let place = Place::Recorded {
+            start: Point::new(0, 100),
+            position: Point::new(60, 170),
+            recorded: 60,
+            last: Some(59),
+            declaration: None,
+        };
+        let begins = |end, made_again| {
+            let standing = Standing { start: 0, end, last: None };
+            let begun = begin(&Known {
+                at: &at,
+                target: &at,
+                offsets: Offsets::Translated,
+                shared: true,
+                standing: &standing,
+                place: &place,
+                made_again,
+                source: (0, 100),
+                plain: true,
+                truncated: None,
+            });
+            begun.map(|begin| (begin.position, begin.anew)).map_err(|refused| refused.stop.kind)
+        };
+        assert_eq!(begins(170, false), Ok((60, false)));
+        assert_eq!(begins(500, false), Ok((60, false)), "others write it");
+        assert_eq!(begins(169, false), Err(StopKind::Diverged));
+        assert_eq!(begins(0, true), Ok((60, true)), "made again as the operator was told");
     }
 
     fn settings(offsets: Offsets) -> TopicSettings {

@@ -91,7 +91,9 @@ impl Slots {
                 // They may be ours again in a moment: what is known of them is kept.
                 for at in self.release(&slots).await {
                     let mut book = control.book();
-                    let Some(lane) = book.lanes.get_mut(&at) else { continue };
+                    let Some(lane) = book.lanes.get_mut(&at).filter(|lane| !lane.is_foreign()) else {
+                        continue;
+                    };
                     let reason = format!("{at}: it may be another instance's by now: {reason}");
                     control.stop(
                         &at,

@@ -57,7 +57,9 @@ pub fn committed_with(
     partitions: i32,
 ) -> Vec<(Option<i64>, String)> {
     let mut list = TopicPartitionList::new();
-    (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+    for partition in 0..partitions {
+        list.add_partition(topic, partition);
+    }
     let consumer = client_of(&cluster.props(), group, &[]);
     let found = consumer.committed_offsets(list, TIMEOUT).expect("the coordinator answers");
     let one = |partition| {

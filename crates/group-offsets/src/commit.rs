@@ -34,7 +34,11 @@ pub async fn commit(
     };
     let (open, done): (Vec<&Step>, Vec<&Step>) =
         planned.partitions.iter().partition(|step| step.outcome == Outcome::Commit);
-    let source = open.iter().filter_map(|step| as_committed(step)).collect();
+    let source = open
+        .iter()
+        .filter_map(|step| as_committed(step))
+        .map(|(at, committed)| (at, Ok(committed)))
+        .collect();
     let anew = plan(group, &source, &offsets, activity.as_ref(), lanes, |_| true, rule);
     let mut steps = anew.partitions;
     commit_steps(target, group, &mut steps).await;
@@ -88,10 +92,10 @@ fn is_active(error: &kafka_wire::Error) -> bool {
     )
 }
 
-fn as_committed(step: &Step) -> Option<((Arc<str>, i32), Result<Committed, kafka_wire::Error>)> {
+fn as_committed(step: &Step) -> Option<((Arc<str>, i32), Committed)> {
     let committed =
         Committed { offset: step.source_offset?, leader_epoch: -1, metadata: step.metadata.clone() };
-    Some(((Arc::from(&*step.topic), step.partition), Ok(committed)))
+    Some(((Arc::from(&*step.topic), step.partition), committed))
 }
 
 /// What a group is doing on the target, and what it has committed there.

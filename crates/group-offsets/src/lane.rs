@@ -33,7 +33,7 @@ pub enum Map {
     /// They are the same.
     Identical,
     /// As the marks say.
-    Marks(Ledger),
+    Marks(Box<Ledger>),
 }
 
 /// Where someone goes on, on the target, who has read everything before an offset of the source.

@@ -105,9 +105,9 @@ impl Model {
     }
 }
 
-fn ledger(writer: &LedgerWriter) -> Ledger {
+fn ledger(writer: &LedgerWriter) -> Box<Ledger> {
     // Nothing was written yet, so all of it is in memory.
-    writer.recent().unwrap()
+    Box::new(writer.recent().unwrap())
 }
 
 fn runs() -> impl Strategy<Value = Vec<Run>> {
@@ -182,7 +182,7 @@ proptest! {
                 writer.written(writer.unwritten().revision);
             }
         }
-        let (all, recent) = (model.lane(Map::Marks(ledger(&whole))), model.lane(Map::Marks(writer.recent().unwrap())));
+        let (all, recent) = (model.lane(Map::Marks(ledger(&whole))), model.lane(Map::Marks(Box::new(writer.recent().unwrap()))));
         match recent.place(offset) {
             Ok(place) => prop_assert_eq!(place, all.place(offset).unwrap()),
             Err(Missing { from, to }) => prop_assert!(from <= offset && offset < to),
@@ -324,7 +324,7 @@ fn a_hole_in_the_marks_and_an_offset_that_is_not_stable_are_nobodys_guess() {
         position: Point::new(50, 30),
         target_end: 30,
     };
-    let lanes = one(model.lane(Map::Marks(writer.recent().unwrap())));
+    let lanes = one(model.lane(Map::Marks(Box::new(writer.recent().unwrap()))));
     let hole = planned(&lanes, 5, None, None, Rule::default());
     assert_eq!(only(&hole).outcome, Outcome::Refused);
     assert!(only(&hole).reason.as_deref().unwrap().starts_with("the marks from source offset 0 to "));

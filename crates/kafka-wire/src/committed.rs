@@ -8,6 +8,7 @@ use kafka_protocol::{
         OffsetCommitRequest, OffsetFetchRequest, TopicName,
         offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic},
         offset_fetch_request::OffsetFetchRequestGroup,
+        offset_fetch_response::{OffsetFetchResponsePartition, OffsetFetchResponsePartitions},
     },
     protocol::StrBytes,
 };
@@ -34,7 +35,10 @@ pub struct Committed {
 }
 
 /// What a group has committed, by topic and partition. Each has its own error: a transaction that stays open, say.
-pub type GroupOffsets = BTreeMap<(Arc<str>, i32), Result<Committed, Error>>;
+pub type GroupOffsets = BTreeMap<At, Result<Committed, Error>>;
+
+/// A topic's name, and a partition.
+type At = (Arc<str>, i32);
 
 /// An offset to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,29 +92,27 @@ impl Client {
             (request.group_id, request.topics) = (group(name), None);
         }
         let mut answer = connection.send(&request, FETCH_VERSION).await?;
-        let found = found_of(&connection, name);
+        let broker = connection.address();
         if version < FETCH_VERSION {
             self.no_error(to, &connection, name, answer.error_code)?;
             let all = answer.topics.into_iter().map(|topic| (topic.name, topic.partitions));
-            return Ok(flat(all)
-                .filter_map(|(topic, p)| {
-                    let committed = (p.committed_offset, p.committed_leader_epoch, p.metadata);
-                    found(topic, p.partition_index, p.error_code, committed)
-                })
-                .collect());
+            let one = |(topic, p): (Arc<str>, OffsetFetchResponsePartition)| {
+                let committed = committed(p.committed_offset, p.committed_leader_epoch, p.metadata);
+                found(broker, name, (topic, p.partition_index), p.error_code, committed)
+            };
+            return Ok(flat(all).filter_map(one).collect());
         }
         let Some(answered) = answer.groups.pop() else {
             let doing = format!("fetch the offsets of group {name}");
-            return Err(Error::senseless(connection.address(), doing, "the group is not in the answer"));
+            return Err(Error::senseless(broker, doing, "the group is not in the answer"));
         };
         self.no_error(to, &connection, name, answered.error_code)?;
         let all = answered.topics.into_iter().map(|topic| (topic.name, topic.partitions));
-        Ok(flat(all)
-            .filter_map(|(topic, p)| {
-                let committed = (p.committed_offset, p.committed_leader_epoch, p.metadata);
-                found(topic, p.partition_index, p.error_code, committed)
-            })
-            .collect())
+        let one = |(topic, p): (Arc<str>, OffsetFetchResponsePartitions)| {
+            let committed = committed(p.committed_offset, p.committed_leader_epoch, p.metadata);
+            found(broker, name, (topic, p.partition_index), p.error_code, committed)
+        };
+        Ok(flat(all).filter_map(one).collect())
     }
 
     fn no_error(&self, to: To<'_>, connection: &Connection, name: &str, code: i16) -> Result<(), Error> {
@@ -211,25 +213,24 @@ fn flat<P>(topics: impl Iterator<Item = (TopicName, Vec<P>)>) -> impl Iterator<I
     })
 }
 
-type Found = ((Arc<str>, i32), Result<Committed, Error>);
-
 /// What an answer says of one partition; none where nothing is committed for it.
-fn found_of(
-    connection: &Connection,
+fn found(
+    broker: &Arc<str>,
     group: &str,
-) -> impl Fn(Arc<str>, i32, i16, (i64, i32, Option<StrBytes>)) -> Option<Found> + use<> {
-    let (address, group) = (connection.address().clone(), group.to_owned());
-    move |topic, partition, code, (offset, leader_epoch, metadata)| {
-        let doing = || format!("fetch the offset of group {group} for {topic}/{partition}");
-        let committed = match Code::try_from_code(code) {
-            None if offset < 0 => return None,
-            None => Ok(Committed {
-                offset,
-                leader_epoch,
-                metadata: metadata.as_deref().unwrap_or_default().to_owned(),
-            }),
-            Some(code) => Err(Error::answered(&address, doing(), code)),
-        };
-        Some(((topic, partition), committed))
+    at: At,
+    code: i16,
+    committed: Committed,
+) -> Option<(At, Result<Committed, Error>)> {
+    match Code::try_from_code(code) {
+        None if committed.offset < 0 => None,
+        None => Some((at, Ok(committed))),
+        Some(code) => {
+            let doing = format!("fetch the offset of group {group} for {}/{}", at.0, at.1);
+            Some((at, Err(Error::answered(broker, doing, code))))
+        }
     }
+}
+
+fn committed(offset: i64, leader_epoch: i32, metadata: Option<StrBytes>) -> Committed {
+    Committed { offset, leader_epoch, metadata: metadata.as_deref().unwrap_or_default().to_owned() }
 }

@@ -95,6 +95,7 @@ impl Groups {
             if failed.is_some() {
                 self.metrics.failed();
             }
+            self.metrics.show(&self.seen());
             if let Some(news) = self.seen().trouble(failed) {
                 match news {
                     Some(trouble) => {

@@ -71,7 +71,7 @@ pub(super) async fn with_ends(
             start: start.at,
             map: match start.offsets {
                 OffsetsMode::Identical => Map::Identical,
-                OffsetsMode::Translated => Map::Marks(ledger),
+                OffsetsMode::Translated => Map::Marks(Box::new(ledger)),
             },
             source_low: source_low.ok(),
             target_low: target_low.ok(),

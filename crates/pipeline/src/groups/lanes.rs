@@ -64,8 +64,10 @@ fn recent(control: &Control, at: &TopicPartition) -> Option<(Lane, bool)> {
     let (start, ledger) = control.marks.recent(at)?;
     let (map, known) = match (start.offsets, ledger) {
         (OffsetsMode::Identical, _) => (Map::Identical, true),
-        (OffsetsMode::Translated, Some(ledger)) => (Map::Marks(ledger), true),
-        (OffsetsMode::Translated, None) => (Map::Marks(Ledger::new(start.clone(), []).ok()?), false),
+        (OffsetsMode::Translated, Some(ledger)) => (Map::Marks(Box::new(ledger)), true),
+        (OffsetsMode::Translated, None) => {
+            (Map::Marks(Box::new(Ledger::new(start.clone(), []).ok()?)), false)
+        }
     };
     let lane = Lane {
         topic: at.topic.to_string(),
@@ -96,7 +98,7 @@ fn complete(lane: &mut Lane, recorded: Option<&Ledger>) {
     };
     if let Map::Marks(recent) = &lane.map {
         match recorded.followed_by(recent) {
-            Ok(whole) => lane.map = Map::Marks(whole),
+            Ok(whole) => lane.map = Map::Marks(Box::new(whole)),
             Err(error) => lane.trouble = Some(error.to_string()),
         }
     }

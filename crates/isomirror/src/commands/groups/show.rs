@@ -92,7 +92,7 @@ pub fn report(report: &Report) -> String {
         let _ = writeln!(out, "\n{}: left out: {}", plain(&left_out.group), plain(&left_out.reason));
     }
     let _ = write!(out, "\n{}", sum(report));
-    out.trim_start().to_owned()
+    out.trim_start_matches('\n').to_owned()
 }
 
 fn word(outcome: Outcome) -> &'static str {
@@ -122,7 +122,10 @@ fn notes(out: &mut String, group: &GroupPlan) {
     } else if group.partitions.is_empty() {
         let _ = writeln!(out, "\n{name}: it has committed nothing for a topic of this link");
     }
-    if let Some(Activity { state, members }) = group.target.as_ref().filter(|found| found.members > 0) {
+    let refused = group.has(Outcome::Refused);
+    if let Some(Activity { state, members }) =
+        group.target.as_ref().filter(|found| found.members > 0 && !refused)
+    {
         let members = human::plural(*members, "member", "members");
         let _ = writeln!(out, "\n{name}: {members} on the target ({})", plain(state));
     }

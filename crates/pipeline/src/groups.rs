@@ -91,7 +91,7 @@ impl Groups {
             if !self.control.book().first_look_done {
                 continue;
             }
-            let failed = self.round().await.err().map(|error| format!("source: {error}"));
+            let failed = self.round().await.err();
             if failed.is_some() {
                 self.metrics.failed();
             }
@@ -120,10 +120,10 @@ impl Groups {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at all groups once. An error is the source's, which does not say which groups there are.
-    async fn round(&self) -> Result<(), kafka_wire::Error> {
+    /// Looks at all groups once. An error is a cluster's, and no group's own: what is left of the round is given up.
+    async fn round(&self) -> Result<(), String> {
         let began = Instant::now();
-        let listed = self.source.list_groups().await?;
+        let listed = self.source.list_groups().await.map_err(|error| format!("source: {error}"))?;
         let choice: &Choice = &self.control.config.groups.choice;
         let mut chosen = BTreeSet::new();
         for group in listed.values() {
@@ -141,10 +141,9 @@ impl Groups {
             info!("{nothing}");
         }
         // What was committed is looked at before what was mirrored: all that was read before is there then, if it is.
-        let asked: Vec<_> =
-            stream::iter(chosen).map(|group| self.ask(group)).buffered(AT_ONCE).collect().await;
         let (mut found, mut there) = (Vec::new(), BTreeSet::new());
-        for (group, asked) in asked {
+        let mut asked = stream::iter(chosen).map(|group| self.ask(group)).buffered(AT_ONCE);
+        while let Some((group, asked)) = asked.next().await {
             match asked {
                 Ok((source, target)) if !source.is_empty() => {
                     there.insert(group.clone());
@@ -154,6 +153,7 @@ impl Groups {
                 }
                 // It has nothing for a lane of this instance.
                 Ok(_) => {}
+                Err((side, error)) if error.is_unreachable() => return Err(format!("{side}: {error}")),
                 Err((side, error)) => {
                     there.insert(group.clone());
                     self.note(began, &GroupPlan::failed(&group, &error, side));
@@ -169,6 +169,9 @@ impl Groups {
         };
         let mut done = stream::iter(found).map(work).buffered(AT_ONCE);
         while let Some((found, plan)) = done.next().await {
+            if plan.unreachable {
+                return Err(plan.trouble.unwrap_or_default());
+            }
             let again = plan.partitions.iter().filter_map(|step| {
                 let at = TopicPartition::new(&*step.topic, step.partition);
                 lanes.get(&at)?.read_again(step.source_offset?, step.target_offset())
@@ -208,7 +211,10 @@ impl Groups {
         }
         let Some(news) = self.seen().note(began, plan) else { return };
         match news {
-            Some(trouble) => warn!("group {} is not kept in step: {trouble}", plan.group),
+            Some(trouble) => {
+                let trouble = trouble.replace("\n  fix: ", "; fix: ");
+                warn!("group {} is not kept in step: {trouble}", plan.group);
+            }
             None => info!("group {} is in step again", plan.group),
         }
     }

@@ -191,6 +191,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_recorded_and_the_end_in_memory_are_the_whole_ledger(
+        runs in runs(), written in 0..12_usize, offset in 0..200_i64,
+    ) {
+        let at = Point::new(3, 9);
+        let (model, whole) = Model::translated(at, &runs, 0);
+        let whole = ledger(&whole);
+        let limits = ChunkLimits { runs: 3, bytes: 1 << 20 };
+        let mut writer = LedgerWriter::begin(start_at(at, OffsetsMode::Translated)).with_limits(limits);
+        let mut recorded = ledger(&writer);
+        for (n, mark) in whole.runs().enumerate() {
+            writer.mark(mark).unwrap();
+            if n == written {
+                recorded = ledger(&writer);
+                writer.written(writer.unwritten().revision);
+            }
+        }
+        let both = recorded.followed_by(&writer.recent().unwrap()).unwrap();
+        prop_assert_eq!(both.missing().count(), 0);
+        let lane = |ledger| model.lane(Map::Marks(Box::new(ledger)));
+        prop_assert_eq!(lane(both).place(offset).unwrap(), lane(*whole).place(offset).unwrap());
+    }
+
+    #[test]
     fn a_plan_that_was_carried_out_changes_nothing_the_second_time(
         source in 0..50_i64, target in 0..50_i64, runs in runs(), offset in 0..200_i64, now in proptest::option::of(0..200_i64),
         backwards in any::<bool>(),
@@ -334,6 +357,16 @@ fn a_hole_in_the_marks_and_an_offset_that_is_not_stable_are_nobodys_guess() {
     let unstable: GroupOffsets = [((Arc::from("s"), 0), Err(error))].into();
     let plan = plan("g", &unstable, &GroupOffsets::new(), None, &lanes, |_| true, Rule::default());
     assert_eq!(only(&plan).outcome, Outcome::Failed);
+}
+
+#[test]
+fn marks_are_waited_for_only_where_they_may_come() {
+    let (mut model, writer) = Model::translated(Point::new(0, 10), &[(0, 0, 20)], 0);
+    let awaits = |model: &Model, offset| model.lane(Map::Marks(ledger(&writer))).awaits_marks(offset);
+    assert!(!awaits(&model, 25), "the target ends where the marks do");
+    model.target_end += 3;
+    assert!(awaits(&model, 25) && !awaits(&model, 20) && !awaits(&model, 5));
+    assert!(!model.lane(Map::Identical).awaits_marks(25));
 }
 
 #[test]

@@ -246,9 +246,19 @@ fn values() -> Vec<Bad> {
             ],
         ),
         bad(
-            "groups",
-            with("[groups]\nsync = \"10s\"\n"),
-            &["link.toml:8:2: [groups] is not in this version yet", "leave the section out"],
+            "a group pattern",
+            with("[groups]\ninclude = [\"a\", \"b(\"]\n"),
+            &["link.toml:9:17: include pattern \"b(\": not a regular expression", "whole names"],
+        ),
+        bad(
+            "an unknown key of groups",
+            with("[groups]\nincludes = [\"a\"]\n"),
+            &["link.toml:9:1: unknown key `includes` in [groups]", "did you mean `include`?"],
+        ),
+        bad(
+            "a busy sync",
+            with("[groups]\nsync = \"10ms\"\n"),
+            &["link.toml:9:8: `sync`: the groups' coordinators would be asked without a pause", "1s or more"],
         ),
     ]
 }

@@ -3,6 +3,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use topic_rename::Pattern;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 checked and refused; 4 cluster unreachable; \
@@ -58,6 +59,8 @@ pub enum Command {
     Marks(MarksArgs),
     /// Turn MirrorMaker 1 or 2 configuration into a link's; exit 0 only if it can be used as it stands.
     Import(Box<ImportArgs>),
+    /// Consumer groups' offsets, carried over from the source to the target.
+    Groups(GroupsArgs),
     /// Read both sides and compare them, offset by offset; exit 0 only if they hold the same.
     Verify(VerifyArgs),
 }
@@ -208,6 +211,101 @@ fn asked(text: &str) -> Result<Asked, String> {
 /// Reads an offset.
 pub fn offset(text: &str) -> Result<i64, String> {
     text.parse().ok().filter(|offset| *offset >= 0).ok_or_else(|| format!("{text:?} is not an offset"))
+}
+
+/// Flags of `groups`.
+#[derive(Debug, Clone, Args)]
+pub struct GroupsArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// What to do with them.
+    #[command(subcommand)]
+    pub what: Groups,
+}
+
+/// What to do with groups.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Groups {
+    /// Groups on both sides: what they are doing, and how far behind they are. All, unless some are named.
+    List(ChosenArgs),
+    /// What `sync` would do, partition by partition; changes nothing.
+    Plan(SyncArgs),
+    /// Commit on the target what the groups have committed on the source: never past the target's end, and never for a
+    /// group that has members there.
+    Sync(SyncArgs),
+    /// Set groups' offsets on the target to a time, to where the lanes began, or to an offset of the source.
+    Reset(ResetArgs),
+}
+
+/// Which groups, and which topics of theirs.
+#[derive(Debug, Clone, Args)]
+pub struct ChosenArgs {
+    /// Only groups whose whole name this regular expression matches; may be repeated. Those of groups.include unless
+    /// one is given.
+    #[arg(long, value_name = "PATTERN", value_parser = pattern)]
+    pub group: Vec<Pattern>,
+    /// Only this topic, by its name on the source; may be repeated.
+    #[arg(long)]
+    pub topic: Vec<String>,
+}
+
+/// Flags of `groups plan` and `groups sync`.
+#[derive(Debug, Clone, Args)]
+pub struct SyncArgs {
+    /// Which.
+    #[command(flatten)]
+    pub chosen: ChosenArgs,
+    /// Also where the group has a larger offset on the target: it reads again there what it has read.
+    #[arg(long)]
+    pub allow_backwards: bool,
+}
+
+/// Flags of `groups reset`.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("to").required(true).args(["to_time", "to_mark", "to_offset"]))]
+pub struct ResetArgs {
+    /// The group, by its name; may be repeated.
+    #[arg(long, value_name = "NAME", required = true)]
+    pub group: Vec<String>,
+    /// Only this topic, by its name on the source; may be repeated. Those that the group has offsets for unless one is
+    /// given.
+    #[arg(long)]
+    pub topic: Vec<String>,
+    /// Only this partition.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..), requires = "topic")]
+    pub partition: Option<i32>,
+    /// To the first record of this time or later, as 2026-01-31T08:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = past)]
+    pub to_time: Option<jiff::Timestamp>,
+    /// To where the lanes began.
+    #[arg(long)]
+    pub to_mark: bool,
+    /// To this offset of the source.
+    #[arg(long, value_name = "N", value_parser = offset, requires = "topic")]
+    pub to_offset: Option<i64>,
+    /// The group may be one that there is on neither side.
+    #[arg(long)]
+    pub new: bool,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Show what would be set, and set nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| error.to_string())
+}
+
+/// Reads a time that is not in the future.
+fn past(text: &str) -> Result<jiff::Timestamp, String> {
+    let time: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    match time > jiff::Timestamp::now() {
+        true => Err(format!("{time} lies in the future: no record is of that time yet")),
+        false => Ok(time),
+    }
 }
 
 /// What is imported, and how.

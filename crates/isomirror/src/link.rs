@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use pipeline::{Endpoint, Engine, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
+use group_offsets::Choice;
+use pipeline::{Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
 use crate::config::{self, Cluster, Config, Offsets, OnTrouble, Start, Writers};
 
@@ -37,6 +38,7 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         instance: instance(config),
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
+        groups: GroupSync { choice: groups(config), every: config.groups.sync },
         refresh: config.topics.refresh,
         buffer: config.limits.buffer.as_u64(),
         throttle: config.limits.throttle.map(|rate| rate.bytes_per_second()),
@@ -51,6 +53,15 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
             OnTrouble::Skip => RefusedPolicy::Skip,
         },
         until_caught_up,
+    }
+}
+
+/// The groups that the configuration names.
+pub fn groups(config: &Config) -> Choice {
+    Choice {
+        include: config.groups.include.clone(),
+        exclude: config.groups.exclude.clone(),
+        own: config.group().to_owned(),
     }
 }
 

@@ -45,6 +45,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => commands::status(&args, &common),
         Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
+        Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    DescribeGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest,
+    GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, SyncGroupRequest,
     join_group_request::JoinGroupRequestProtocol, leave_group_request::MemberIdentity,
     sync_group_request::SyncGroupRequestAssignment,
 };
@@ -22,7 +22,6 @@ const JOIN_VERSION: i16 = 7;
 const SYNC_VERSION: i16 = 5;
 const HEARTBEAT_VERSION: i16 = 4;
 const LEAVE_VERSION: i16 = 4;
-const DESCRIBE_VERSION: i16 = 5;
 
 /// How to be a member of a group.
 #[derive(Debug, Clone)]
@@ -194,24 +193,7 @@ impl Client {
         }
     }
 
-    /// How many members a group has now; one that there is not has none.
-    pub async fn group_members(&self, name: &str) -> Result<usize, Error> {
-        let to = To::Coordinator(Coordinator::Group(name));
-        repeat!(self, to, self.group_members_once(to, name))
-    }
-
-    async fn group_members_once(&self, to: To<'_>, name: &str) -> Result<usize, Error> {
-        let connection = self.connection(to).await?;
-        let request = DescribeGroupsRequest::default().with_groups(vec![group(name)]);
-        let answer = connection.send(&request, DESCRIBE_VERSION).await?;
-        let Some(found) = answer.groups.first() else { return Ok(0) };
-        match Code::try_from_code(found.error_code) {
-            None | Some(Code::GroupIdNotFound) => Ok(found.members.len()),
-            Some(code) => Err(self.group_error(to, &connection, "describe", name, code)),
-        }
-    }
-
-    fn group_error(
+    pub(crate) fn group_error(
         &self,
         to: To<'_>,
         connection: &crate::Connection,
@@ -225,7 +207,7 @@ impl Client {
     }
 }
 
-fn group(name: &str) -> GroupId {
+pub(crate) fn group(name: &str) -> GroupId {
     GroupId(names::text(name))
 }
 

@@ -12,10 +12,12 @@
 
 mod base64;
 mod client;
+mod committed;
 mod connection;
 mod error;
 mod fetch;
 mod fields;
+mod group_states;
 mod groups;
 mod names;
 mod oauthbearer;
@@ -33,9 +35,11 @@ pub use kafka_protocol;
 
 pub use crate::{
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
+    committed::{Commit, Committed, GroupOffsets},
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent, words},
     fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation, Visible},
+    group_states::{DescribedGroup, ListedGroup},
     groups::{Joined, Member, Membership},
     offsets::{Listed, LogEnd, OffsetSpec},
     produce::{Outcomes, ProduceBatch, ProduceOptions, Produced, Producing, Refused},

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 use bytes::Bytes;
 use kafka_harness::{Cluster, client, shared::unique};
 use kafka_wire::{
-    Cause, Client, Code, Coordinator, FetchFrom, FetchOptions, Isolation, Membership, OffsetSpec,
-    ProduceBatch, ProduceOptions, ProducerIdentity, Purpose, Sent, To, TxnMarker,
+    Cause, Client, Code, Commit, Committed, Coordinator, FetchFrom, FetchOptions, Isolation, Membership,
+    OffsetSpec, ProduceBatch, ProduceOptions, ProducerIdentity, Purpose, Sent, To, TxnMarker,
     kafka_protocol::messages::MetadataRequest, records::Batches,
 };
 
@@ -398,4 +398,56 @@ async fn a_member_joins_is_assigned_and_leaves() {
     assert_eq!(gone.code(), Some(Code::UnknownMemberId));
     let elsewhere = client.join_group(&membership, Some("nobody")).await.unwrap_err();
     assert_eq!(elsewhere.code(), Some(Code::UnknownMemberId));
+}
+
+#[tokio::test]
+async fn offsets_are_committed_in_the_name_of_a_group_that_has_no_members() {
+    let (client, topic) = (connect().with_patience(Duration::from_secs(2)), topic("committed", 3, &[]));
+    let (group, absent) = (unique("offsets"), unique("absent"));
+    let committed = |offset, leader_epoch| Committed { offset, leader_epoch, metadata: "noted".to_owned() };
+    let commit = |partition, offset| Commit {
+        topic: (&*topic).into(),
+        partition,
+        committed: committed(offset, if partition == 0 { 0 } else { -1 }),
+    };
+    assert!(client.group_offsets(&group).await.unwrap().is_empty());
+    assert_eq!(client.describe_group(&absent).await.unwrap(), None);
+    let done = client.commit_offsets(&group, &[commit(1, 7), commit(9, 1), commit(0, 5)]).await.unwrap();
+    let codes: Vec<_> =
+        done.iter().map(|done| done.as_ref().err().and_then(kafka_wire::Error::code)).collect();
+    assert_eq!(codes, [None, Some(Code::UnknownTopicOrPartition), None]);
+    assert!(done[1].as_ref().unwrap_err().to_string().contains(&format!("{topic}/9")), "{:?}", done[1]);
+    let found = client.group_offsets(&group).await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|((t, p), found)| (t, p, found.unwrap())).collect();
+    let at: std::sync::Arc<str> = (&*topic).into();
+    assert_eq!(found, [(at.clone(), 0, committed(5, 0)), (at, 1, committed(7, -1))]);
+
+    let listed = client.list_groups().await.unwrap();
+    let found = &listed[&group];
+    assert_eq!(
+        (found.state.as_deref(), found.kind.as_deref()),
+        (Some("Empty"), Some("classic")),
+        "{found:?}"
+    );
+    assert!(!listed.contains_key(&absent));
+    let found = client.describe_group(&group).await.unwrap().unwrap();
+    assert_eq!((&*found.state, found.members, found.is_empty()), ("Empty", 0, true));
+
+    let membership = Membership {
+        group: group.clone(),
+        instance: None,
+        session_timeout: Duration::from_secs(10),
+        rebalance_timeout: Duration::from_secs(10),
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![("only".to_owned(), Bytes::new())],
+    };
+    let joined = client.join_group(&membership, None).await.unwrap();
+    let found = client.describe_group(&group).await.unwrap().unwrap();
+    assert_eq!((found.members, found.is_empty()), (1, false), "{found:?}");
+    assert_eq!(client.group_members(&group).await.unwrap(), 1);
+    let refused = client.commit_offsets(&group, &[commit(0, 6)]).await.unwrap();
+    let code = refused[0].as_ref().unwrap_err().code();
+    assert!(matches!(code, Some(Code::UnknownMemberId | Code::RebalanceInProgress)), "{refused:?}");
+    client.leave_group(&membership, &joined.member).await.unwrap();
+    assert!(client.commit_offsets(&group, &[commit(0, 6)]).await.unwrap()[0].is_ok());
 }

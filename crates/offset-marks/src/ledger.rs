@@ -88,6 +88,17 @@ impl Ledger {
         Ok(Self { start, chunks })
     }
 
+    /// This one, but from where the other begins on, that: `later` is the end of the same ledger, as it was later.
+    pub fn followed_by(&self, later: &Ledger) -> Result<Ledger, Overlap> {
+        if self.start.incarnation != later.start.incarnation {
+            return Ok(later.clone());
+        }
+        let at = |chunk: &Chunk| (chunk.base().source, chunk.base().target);
+        let from = later.chunks.first().map(at);
+        let before = self.chunks.iter().filter(|chunk| from.is_none_or(|from| at(chunk) < from));
+        Ledger::new(later.start.clone(), before.chain(&later.chunks).cloned())
+    }
+
     /// How the lane began.
     pub fn start(&self) -> &LaneStart {
         &self.start

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use cluster_admin::Isolation;
+use group_offsets::Choice;
 use kafka_rd::{LogContext, Properties};
 use pinned_producer::{Offsets, RefusedPolicy};
 use source_consumer::{BatchConfig, LossPolicy};
@@ -61,6 +62,15 @@ pub struct Endpoint {
     pub properties: Properties,
 }
 
+/// Which consumer groups' offsets are kept in step on the target, and how often.
+#[derive(Debug, Clone)]
+pub struct GroupSync {
+    /// The groups; none: no group's.
+    pub choice: Choice,
+    /// Time between two looks at what they have committed.
+    pub every: Duration,
+}
+
 /// Settings of a source topic, by its name.
 pub type SettingsOf = Arc<dyn Fn(&str) -> TopicSettings + Send + Sync>;
 
@@ -88,6 +98,8 @@ pub struct LinkConfig {
     pub rules: Arc<Rules>,
     /// What is set topic by topic.
     pub settings: SettingsOf,
+    /// Whose consumer groups' offsets are kept in step.
+    pub groups: GroupSync,
     /// Time between two looks at the topics there are.
     pub refresh: Duration,
     /// Bytes of records the link may hold.

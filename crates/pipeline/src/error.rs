@@ -19,6 +19,9 @@ pub enum Error {
     /// A property of the link's membership in its group can't be used.
     #[error("[target.kafka] {0}")]
     Group(#[from] ownership::ConfigError),
+    /// The source can't be asked about consumer groups.
+    #[error("[source.kafka] can't be used to ask about consumer groups ([groups]): {0}")]
+    Groups(String),
     /// Metrics of one name were registered twice.
     #[error("failed to register metrics: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -2,7 +2,8 @@
 //!
 //! `wire` makes the channels, in the order of a record's way. `Link` runs the stages and the three tasks
 //! that look after them: `topics` (which lanes there are), `ends` (how far they are) and `events` (what
-//! happened to them). All three keep one `Book`, which is what status, readiness and metrics show.
+//! happened to them). All three keep one `Book`, which is what status, readiness and metrics show. Beside them,
+//! `groups` keeps consumer groups' offsets in step.
 
 mod book;
 mod clients;
@@ -13,6 +14,7 @@ mod elsewhere;
 mod ends;
 mod error;
 mod events;
+mod groups;
 mod link;
 mod loops;
 mod marks;
@@ -25,7 +27,7 @@ mod topics;
 mod wire;
 
 pub use clients::{BadProperty, check_properties};
-pub use config::{Endpoint, Engine, LinkConfig, SettingsOf, Start, TopicSettings};
+pub use config::{Endpoint, Engine, GroupSync, LinkConfig, SettingsOf, Start, TopicSettings};
 pub use control::StatusHandle;
 pub use decide::{Decision, TARGET_IGNORES, decide, topic_configs_for_target};
 pub use error::Error;

@@ -25,6 +25,7 @@ use crate::{
     control::{Control, StatusHandle},
     ends::Ends,
     events::Events,
+    groups::Groups,
     metrics::Metrics,
     slots::{Slots, membership},
     topics::Topics,
@@ -51,6 +52,7 @@ pub struct Outcome {
 pub struct Link {
     control: Arc<Control>,
     wired: Wired,
+    groups: Option<Groups>,
 }
 
 impl Link {
@@ -91,7 +93,9 @@ impl Link {
             positions_trouble,
             config,
         };
-        Ok(Self { control: Arc::new(control), wired })
+        let control = Arc::new(control);
+        let groups = Groups::new(&control, registry)?;
+        Ok(Self { control, wired, groups })
     }
 
     /// Where to ask what it is doing.
@@ -109,6 +113,9 @@ impl Link {
         let mut keepers: JoinSet<Result<(), Error>> = JoinSet::new();
         keepers.spawn(Topics::new(control.clone()).run(stop.clone()));
         keepers.spawn(Ends::new(control.clone()).run(stop.clone()));
+        if let Some(groups) = self.groups {
+            keepers.spawn(groups.run(stop.clone()));
+        }
         let events = tokio::spawn(Events::new(control.clone(), events).run());
         // The lanes are this instance's until the last of it is through.
         let leave = CancellationToken::new();

@@ -7,7 +7,7 @@
 //! A slot is this instance's from `take` to `release`; only then its lanes run here.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -21,7 +21,7 @@ use futures::future::join_all;
 use kafka_wire::{Client, Code};
 use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
-    LaneBook, LaneStart, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
+    LaneBook, LaneStart, Ledger, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
     control::{ControlRecord, ControlState, Decoded, Event, EventKind, Keep, Link, Owner, Record},
     slot_of,
 };
@@ -314,6 +314,31 @@ impl MarkBooks {
         let Held(slot) = slot;
         let now = lock(&self.slots).get(&slot.number).cloned();
         now.is_some_and(|now| Arc::ptr_eq(&now, slot)) && !slot.leaving.load(Relaxed)
+    }
+
+    /// How a lane of this instance began, and the end of its ledger as it is in memory; not where that is a part of what
+    /// may yet come to nothing.
+    pub(crate) fn recent(&self, lane: &TopicPartition) -> Option<(LaneStart, Option<Ledger>)> {
+        let book = self.slot(lane).and_then(|slot| lock(&slot.books).get(lane).cloned())?;
+        let ledger = book.ledger();
+        let recent = if book.takes_acks { ledger.recent().ok() } else { None };
+        Some((ledger.start().clone(), recent))
+    }
+
+    /// The whole ledgers of lanes, as they are recorded. One slot's are read at a time: what is kept is much smaller.
+    pub(crate) async fn ledgers(
+        &self,
+        lanes: &BTreeSet<&TopicPartition>,
+    ) -> Result<BTreeMap<TopicPartition, Ledger>, Error> {
+        let Some(opened) = self.opened.borrow().clone() else { return Ok(BTreeMap::new()) };
+        let mut ledgers = BTreeMap::new();
+        let slots: BTreeSet<i32> = lanes.iter().map(|lane| slot_of(lane, opened.slots)).collect();
+        for slot in slots {
+            let state = opened.topic.read_committed(slot, Keep::Everything).await?;
+            let of_slot = lanes.iter().filter(|lane| slot_of(lane, opened.slots) == slot);
+            ledgers.extend(of_slot.filter_map(|lane| Some(((*lane).clone(), state.ledger(lane)?.ok()?))));
+        }
+        Ok(ledgers)
     }
 
     /// Source offsets of a lane are lost: its ledger will say so.

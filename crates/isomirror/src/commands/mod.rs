@@ -3,6 +3,7 @@
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod groups;
 pub mod import;
 pub mod marks;
 pub mod run;

@@ -9,6 +9,7 @@ use mirror_types::Side;
 use super::{
     Admin, Cluster, Config, Limits, Policy, clients, container, env,
     error::Problems,
+    groups,
     kafka::{self, Kafka, Lookup},
     section::Section,
     topics::{self, Topics},
@@ -68,10 +69,10 @@ pub fn config(
     let mut top = Section::top(tree, problems);
     let link = read_link(&mut top, asks.link, problems);
     let engine = top.get("engine").map_or(Engine::Auto, |found| found.value);
-    refuse_groups(&mut top, problems);
     let source = read_cluster(top.section("source", "source"), "source", asks.source, lookup, problems);
     let target = read_cluster(top.section("target", "target"), "target", asks.target, lookup, problems);
     let topics = topics::read(top.section("topics", "topics"), asks.topics, problems);
+    let groups = groups::read(top.section("groups", "groups"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -92,6 +93,7 @@ pub fn config(
         let prefetch = limits.buffer.as_u64() / 4 / limits.consumers.get() as u64;
         clients::check(Side::Source, &source.1, prefetch, &mut problems.borrow_mut());
         clients::check(Side::Target, &target.1, prefetch, &mut problems.borrow_mut());
+        groups::check(&groups, &source.1.properties, &mut problems.borrow_mut());
     }
     if !problems.borrow().is_empty() {
         return None;
@@ -110,6 +112,7 @@ pub fn config(
         source,
         target,
         topics: topics?,
+        groups: groups.settings,
         limits,
         policy: policy_read,
         admin: Admin { listen },
@@ -134,13 +137,6 @@ fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> 
         return None;
     }
     Some(name)
-}
-
-fn refuse_groups(top: &mut Section<'_>, problems: &RefCell<Problems>) {
-    if let Some((key, _)) = top.take("groups") {
-        let message = "[groups] is not in this version yet: consumer groups are not synchronized";
-        problems.borrow_mut().add(&key.origin, message, "leave the section out");
-    }
 }
 
 fn read_cluster(

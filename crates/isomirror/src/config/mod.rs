@@ -12,6 +12,7 @@ mod clients;
 mod container;
 mod env;
 mod error;
+mod groups;
 mod kafka;
 mod mask;
 mod schema;
@@ -32,6 +33,7 @@ use std::{
 use kafka_rd::Properties;
 
 pub use error::ConfigError;
+pub use groups::Groups;
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
 pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
@@ -51,6 +53,8 @@ pub struct Config {
     pub target: Cluster,
     /// Which topics, under which names, with which settings.
     pub topics: Topics,
+    /// Which consumer groups are kept in step.
+    pub groups: Groups,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

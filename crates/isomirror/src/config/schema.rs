@@ -65,7 +65,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
             ("start", Text),
         ],
     ),
-    ("groups", &[("include", List), ("sync", Text)]),
+    ("groups", &[("include", List), ("exclude", List), ("sync", Text)]),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text)]),

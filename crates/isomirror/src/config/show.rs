@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kafka_rd::is_secret;
 use serde::{Serialize, Serializer};
+use topic_rename::Pattern;
 
 use super::{
     Cluster, Config, Engine, Offsets, OnTrouble, Start, Writers, kafka::Reference, mask::HIDDEN,
@@ -18,6 +19,7 @@ pub struct Shown<'a> {
     source: ShownCluster<'a>,
     target: ShownCluster<'a>,
     topics: ShownTopics<'a>,
+    groups: ShownGroups<'a>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -51,6 +53,13 @@ struct ShownTopics<'a> {
     rename: Pairs<'a, &'a str>,
     #[serde(rename = "override", skip_serializing_if = "Pairs::is_empty")]
     overrides: Pairs<'a, Changes>,
+}
+
+#[derive(Serialize)]
+struct ShownGroups<'a> {
+    include: Vec<&'a str>,
+    exclude: Vec<&'a str>,
+    sync: String,
 }
 
 #[derive(Serialize)]
@@ -118,6 +127,11 @@ impl Config {
                 start: topics.defaults.start,
                 rename: Pairs(rules.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect()),
                 overrides: Pairs(topics.overrides.iter().map(|o| (o.pattern.as_str(), o.settings)).collect()),
+            },
+            groups: ShownGroups {
+                include: self.groups.include.iter().map(Pattern::as_str).collect(),
+                exclude: self.groups.exclude.iter().map(Pattern::as_str).collect(),
+                sync: units::show_duration(self.groups.sync),
             },
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),

@@ -65,8 +65,6 @@ enum Set {
 enum Line {
     Set(String, Set),
     Note(usize),
-    /// A key that is commented out.
-    Out(String),
 }
 
 /// A link's TOML while it comes together.
@@ -128,8 +126,7 @@ impl Section {
             Self::TargetKafka => "[target.kafka]",
             Self::Topics => "[topics]",
             Self::Rename => "[topics.rename]",
-            // The reader of the configuration refuses it in this version.
-            Self::Groups => "# [groups]",
+            Self::Groups => "[groups]",
             Self::Limits => "[limits]",
             Self::Policy => "[policy]",
         })
@@ -172,11 +169,6 @@ impl Draft {
         self.lines
             .iter()
             .any(|(at, line)| *at == section && matches!(line, Line::Set(known, _) if *known == key))
-    }
-
-    /// Puts a key as a comment.
-    pub fn set_out(&mut self, section: Section, line: &str) {
-        self.lines.push((section, Line::Out(line.to_owned())));
     }
 
     pub fn note(&mut self, section: Section, severity: Severity, place: Place, message: impl Into<String>) {
@@ -266,7 +258,6 @@ impl Draft {
                     Line::Set(key, value) => {
                         let _ = writeln!(out, "{key} = {}", value.render(section, key, trial));
                     }
-                    Line::Out(text) => comment(&mut out, text),
                     Line::Note(_) => {
                         if let Some((_, text)) = told.next_if(|(first, _)| *first == index) {
                             let todo = notes[index].severity == Severity::Error;

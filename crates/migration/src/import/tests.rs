@@ -315,20 +315,19 @@ fn several_flows_need_room_or_a_choice() {
 }
 
 #[test]
-fn groups_are_kept_as_comments() {
+fn groups_that_are_kept_in_step_stay_so() {
     let flow = one(&new(
         "sync.group.offsets.enabled = true\ngroups = a.*, b\ngroups.exclude = c\nsync.group.offsets.interval.seconds = 5\n",
     ));
+    has(&flow, &["\n[groups]\n", "include = [\"a.*\", \"b\"]\n", "exclude = [\"c\"]\n", "sync = \"5s\"\n"]);
+    let flow = one(&new("sync.group.offsets.enabled = true\n"));
     has(
         &flow,
-        &[
-            "\n# [groups]\n",
-            "# include = [\"a.*\", \"b\"]\n",
-            "# sync = \"5s\"\n",
-            "groups.exclude: [groups] has no exclude",
-        ],
+        &["include = [\".*\"]", "exclude = [\"console-consumer-.*\", \"connect-.*\", \"__.*\"]", "\"60s\""],
     );
-    lacks(&flow, &["groups"]);
+    let flow = one(&new("groups = a.*\n"));
+    has(&flow, &["groups of checkpoints"]);
+    lacks(&flow, &["include = [\"a.*\"]"]);
 }
 
 #[test]

@@ -16,7 +16,8 @@ use mirror_types::{Mark, Offset, Side};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
 
-use super::{BySide, side::Chunk};
+use super::side::Chunk;
+use crate::sides::BySide;
 
 /// Keys that are kept, at most.
 const MOST_KEYS: usize = 1 << 20;

@@ -28,8 +28,6 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use kafka_wire::{Client, Settings};
-use mirror_types::Side;
 use pipeline::LinkConfig;
 
 pub use self::{
@@ -37,6 +35,7 @@ pub use self::{
     report::{LaneReport, Report, Verdict},
 };
 use self::{plan::LanePlan, resume::Resume};
+use crate::sides::{self, Clusters};
 
 /// What is to be compared.
 #[derive(Clone)]
@@ -90,35 +89,9 @@ pub struct Done {
 /// Why it could not be begun.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A side's properties are not for our own client.
-    #[error("[{side}.kafka] can't be used to read records: {reason}")]
-    Properties {
-        /// Which.
-        side: Side,
-        /// Why.
-        reason: String,
-    },
-    /// The link's marks can't be read.
-    #[error("{}{}", .0, .0.fix().map(|fix| format!("\n  fix: {fix}")).unwrap_or_default())]
-    Marks(#[from] control_topic::Error),
-    /// A question to a cluster has no answer.
-    #[error("{side} cluster {cluster}: {error}")]
-    Cluster {
-        /// Which.
-        side: Side,
-        /// Its name.
-        cluster: String,
-        /// What was asked, and what came of it.
-        error: kafka_wire::Error,
-    },
-    /// What is there can't be compared.
-    #[error("{what}\n  fix: {fix}")]
-    Refused {
-        /// Why.
-        what: String,
-        /// What to do.
-        fix: String,
-    },
+    /// The clusters, or the link's marks.
+    #[error(transparent)]
+    Sides(#[from] sides::Error),
     /// The file of an earlier run.
     #[error("{}: {what}\n  fix: {fix}", .path.display())]
     Resume {
@@ -131,19 +104,9 @@ pub enum Error {
     },
 }
 
-/// One of each side.
-#[derive(Debug, Clone, Copy, Default)]
-struct BySide<T> {
-    source: T,
-    target: T,
-}
-
-/// Both clusters' clients, and their names.
-struct Clusters(BySide<(Client, String)>);
-
 /// Compares. What differs, and what could not be read, is in the report.
 pub async fn verify(request: &Request, progress: Arc<Progress>) -> Result<Report, Error> {
-    let clusters = Clusters::new(request)?;
+    let clusters = Clusters::new(&request.link, request.timeout)?;
     let resume = Resume::load(request)?;
     let plan = plan::plan(request, &clusters, &resume).await?;
     progress.of.store(plan.lanes.iter().map(LanePlan::offsets).sum(), Relaxed);
@@ -174,46 +137,6 @@ impl Request {
     }
 }
 
-// === impl BySide ===
-
-impl<T> BySide<T> {
-    fn of(&self, side: Side) -> &T {
-        match side {
-            Side::Source => &self.source,
-            Side::Target => &self.target,
-        }
-    }
-}
-
-// === impl Clusters ===
-
-impl Clusters {
-    fn new(request: &Request) -> Result<Self, Error> {
-        let client = |side, endpoint: &pipeline::Endpoint| {
-            let settings = Settings::new(endpoint.properties.iter())
-                .map_err(|error| Error::Properties { side, reason: error.to_string() })?;
-            let client = Client::new(settings).with_patience(request.timeout);
-            Ok::<_, Error>((client, endpoint.name.clone()))
-        };
-        Ok(Self(BySide {
-            source: client(Side::Source, &request.link.source)?,
-            target: client(Side::Target, &request.link.target)?,
-        }))
-    }
-
-    fn client(&self, side: Side) -> &Client {
-        &self.0.of(side).0
-    }
-
-    fn name(&self, side: Side) -> &str {
-        &self.0.of(side).1
-    }
-
-    fn error(&self, side: Side, error: kafka_wire::Error) -> Error {
-        Error::Cluster { side, cluster: self.name(side).to_owned(), error }
-    }
-}
-
 // === impl Progress ===
 
 impl Progress {
@@ -237,20 +160,19 @@ impl Progress {
 impl Error {
     /// Whether a cluster can't be reached, or does not let us in.
     pub fn is_unreachable(&self) -> bool {
-        match self {
-            Self::Marks(error) => error.is_unreachable(),
-            Self::Cluster { error, .. } => error.is_unreachable() || error.is_authentication(),
-            _ => false,
-        }
+        matches!(self, Self::Sides(error) if error.is_unreachable())
     }
 
     /// Whether there is a reason not to compare what is there.
     pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused { .. })
+        matches!(self, Self::Sides(error) if error.is_refused())
     }
 
     /// Whether it is the asker's to change what was asked.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Properties { .. } | Self::Resume { .. })
+        match self {
+            Self::Sides(error) => error.is_usage(),
+            Self::Resume { .. } => true,
+        }
     }
 }

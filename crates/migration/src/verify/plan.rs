@@ -8,22 +8,21 @@ use std::{
 };
 
 use cluster_admin::Cluster;
-use control_topic::{ControlTopic, name_of};
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
 use mirror_types::{Offset, Side, TopicPartition};
-use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode, control::Keep};
-use pipeline::LinkConfig;
+use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
 
 use super::{
-    BySide, Clusters, Error, LaneReport, Request, Sample, Verdict,
+    Error, LaneReport, Request, Sample, Verdict,
     compare::{Mapping, Marks},
     resume::Resume,
+};
+use crate::sides::{
+    BySide, Clusters, NAMED, changed, check_clusters, ledgers, source_isolation, topics, unknown,
 };
 
 /// Source offsets of a piece of a sample.
 const PIECE: Offset = 4096;
-/// Topics that are named in one line.
-const NAMED: usize = 10;
 
 /// What is to be done.
 pub(super) struct Plan {
@@ -80,7 +79,7 @@ impl LanePlan {
 pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume) -> Result<Plan, Error> {
     let link = &request.link;
     let mut notes = Vec::new();
-    let ledgers = ledgers(request, clusters).await?;
+    let ledgers = ledgers(link, clusters).await?;
     check_clusters(link, clusters, &ledgers).await?;
     let topics = BySide {
         source: topics(clusters, Side::Source).await?,
@@ -88,7 +87,7 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
     };
     let mut mirrored = ledgers;
     mirrored.retain(|ledger| link.rules.includes(&ledger.start().source_topic));
-    unknown(request, &mirrored)?;
+    unknown(link, &request.topics, &mirrored)?;
     mirrored.retain(|ledger| request.asks_for(&ledger.start().source_topic));
     let unbegun = unbegun(request, &mirrored, &topics.source);
     if !unbegun.is_empty() {
@@ -121,90 +120,6 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
     Ok(Plan { lanes, notes })
 }
 
-/// All lanes that have begun, by their names.
-async fn ledgers(request: &Request, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
-    let link = &request.link.link;
-    let topic =
-        ControlTopic::open(clusters.client(Side::Target), link).await?.ok_or_else(|| Error::Refused {
-            what: format!(
-                "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
-                name_of(link),
-                clusters.name(Side::Target)
-            ),
-            fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
-        })?;
-    let mut ledgers = Vec::new();
-    for partition in 0..topic.partitions() {
-        // One at a time: what is kept of each is much smaller than what is read.
-        let state = topic.read_committed(partition, Keep::Everything).await?;
-        let lanes: Vec<TopicPartition> = state.lanes().map(LaneStart::lane).collect();
-        for lane in lanes {
-            let ledger = state.ledger(&lane).expect("it is there").map_err(|overlap| Error::Refused {
-                what: overlap.to_string(),
-                fix: format!(
-                    "isomirror marks CONFIG forget --topic {}, and begin that lane anew",
-                    lane.topic
-                ),
-            })?;
-            ledgers.push(ledger);
-        }
-    }
-    ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
-    Ok(ledgers)
-}
-
-/// Whether these are the clusters that the lanes began between.
-async fn check_clusters(link: &LinkConfig, clusters: &Clusters, ledgers: &[Ledger]) -> Result<(), Error> {
-    let id = async |side| {
-        let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
-        Ok::<_, Error>(id.map(|id| id.to_string()))
-    };
-    let (source, target) = (id(Side::Source).await?, id(Side::Target).await?);
-    let other = |then: &Option<String>, now: &Option<String>| then.is_some() && now.is_some() && then != now;
-    for start in ledgers.iter().map(Ledger::start) {
-        let wrong =
-            [(Side::Source, &start.source_cluster, &source), (Side::Target, &start.target_cluster, &target)];
-        if let Some((side, then, now)) = wrong.into_iter().find(|(_, then, now)| other(then, now)) {
-            let id = |id: &Option<String>| id.clone().unwrap_or_default();
-            return Err(Error::Refused {
-                what: format!(
-                    "{side} cluster {} has the id {}, but the lanes of link {} began with {}: it is another cluster",
-                    clusters.name(side),
-                    id(now),
-                    link.link,
-                    id(then)
-                ),
-                fix: format!("see [{side}.kafka]; source and target may have been swapped"),
-            });
-        }
-    }
-    Ok(())
-}
-
-async fn topics(clusters: &Clusters, side: Side) -> Result<HashMap<String, Arc<Topic>>, Error> {
-    let topics = clusters.client(side).topics().await.map_err(|error| clusters.error(side, error))?;
-    Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic)).collect())
-}
-
-fn unknown(request: &Request, mirrored: &[Ledger]) -> Result<(), Error> {
-    let is_there = |topic: &&String| mirrored.iter().any(|ledger| ledger.start().source_topic == **topic);
-    let named: BTreeSet<&str> =
-        mirrored.iter().map(|ledger| &*ledger.start().source_topic).take(NAMED).collect();
-    let named = Vec::from_iter(named).join(", ");
-    let (what, fix) = match request.topics.iter().find(|topic| !is_there(topic)) {
-        Some(topic) => (
-            format!("no lane of link {} mirrors topic {topic:?}", request.link.link),
-            format!("name a source topic that is mirrored: {named}"),
-        ),
-        None if mirrored.is_empty() => (
-            format!("no lane of link {} has begun yet", request.link.link),
-            "run the link, or see topics.include".to_owned(),
-        ),
-        None => return Ok(()),
-    };
-    Err(Error::Refused { what, fix })
-}
-
 /// Partitions on the source that would be mirrored, and are not yet.
 fn unbegun(
     request: &Request,
@@ -219,21 +134,6 @@ fn unbegun(
     let mut unbegun: Vec<_> = all.filter(|partition| !begun.contains(partition)).collect();
     unbegun.sort();
     unbegun
-}
-
-/// What has become of a lane's topics since it began, if that is a reason not to compare.
-fn changed(start: &LaneStart, topics: &BySide<HashMap<String, Arc<Topic>>>) -> Option<String> {
-    let sides = [
-        (Side::Source, &start.source_topic, &start.source_topic_id),
-        (Side::Target, &start.target_topic, &start.target_topic_id),
-    ];
-    sides.into_iter().find_map(|(side, name, id)| {
-        let Some(topic) = topics.of(side).get(name) else {
-            return Some(format!("topic {name} is not on the {side}, or may not be described"));
-        };
-        let again = id.is_some() && topic.id_text().is_some() && *id != topic.id_text();
-        again.then(|| format!("topic {name} was deleted and made again on the {side} since the lane began"))
-    })
 }
 
 /// The topics that are compacted.
@@ -314,14 +214,6 @@ async fn bounds(request: &Request, clusters: &Clusters, starts: &[LaneStart]) ->
         })
     })
     .collect()
-}
-
-/// The records that the mirror reads.
-fn source_isolation(link: &LinkConfig) -> Isolation {
-    match link.isolation() {
-        cluster_admin::Isolation::Committed => Isolation::ReadCommitted,
-        cluster_admin::Isolation::Uncommitted => Isolation::ReadUncommitted,
-    }
 }
 
 fn lane(

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use mirror_types::{Gap, GapCause, Mark, Offset, TopicPartition};
 
 use super::{
-    Chunk, LaneStart, Point,
+    Chunk, LaneStart, Ledger, Overlap, Point,
     chunk::header,
     declared::Declared,
     step::{Step, Tag},
@@ -242,6 +242,13 @@ impl LedgerWriter {
         self.position = to;
         self.changed += 1;
         Ok(())
+    }
+
+    /// The end of the ledger as it is now, to be read: what lies before the chunks that are in memory is missing in it.
+    pub fn recent(&self) -> Result<Ledger, Overlap> {
+        let tail = if self.tail.is_empty() { self.tail.bytes.clone() } else { self.tail.encode() };
+        let held = self.full.iter().map(|full| &full.value).chain([&tail]);
+        Ledger::new(self.start.clone(), held.filter_map(|value| Chunk::decode(value).ok()))
     }
 
     /// The source offset of the last record, if it is known.

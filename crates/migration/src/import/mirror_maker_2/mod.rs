@@ -197,7 +197,7 @@ impl<'f> Flow<'f> {
             draft.set(Section::Topics, "start", "earliest");
         }
         before_it_runs(&mut draft, &format!("mm2-offsets.{}.internal on the target", self.source));
-        self.groups(&mut draft);
+        self.groups(&mut draft)?;
         if let Some((number, place)) = self.number("tasks.max")? {
             consumers(&mut draft, number, place);
         }

@@ -125,33 +125,28 @@ impl Flow<'_> {
         Ok(())
     }
 
-    /// Groups, commented out: the reader refuses the section in this version.
-    pub(super) fn groups(&self, draft: &mut Draft) {
-        let (chosen, refused) = (
-            self.option(&["groups", "groups.whitelist"]),
-            self.option(&["groups.exclude", "groups.blacklist"]),
-        );
+    /// Groups whose offsets are kept in step.
+    pub(super) fn groups(&self, draft: &mut Draft) -> Result<(), ImportError> {
+        let (chosen, refused) = (["groups", "groups.whitelist"], ["groups.exclude", "groups.blacklist"]);
         if !self.is_true("sync.group.offsets.enabled", false) {
-            for given in [chosen, refused].into_iter().flatten() {
-                let message =
-                    "it chooses the groups of checkpoints; groups are not synchronized in this version yet";
+            for given in [&chosen, &refused].into_iter().filter_map(|names| self.option(names)) {
+                let message = "it chooses the groups of checkpoints, which isomirror does not need: `isomirror groups` \
+                               carries offsets over, and include in [groups] while the link runs";
                 draft.note(Section::Groups, Severity::Info, given.place, message);
             }
-            return;
+            return Ok(());
         }
-        let place = self.option(&["sync.group.offsets.enabled"]).map(|given| given.place).unwrap_or_default();
-        let message = "groups are not synchronized in this version yet, and the section is refused: it stands here for later";
-        draft.note(Section::Groups, Severity::Warning, place, message);
-        let list = chosen.as_ref().and_then(|given| given.text().ok()).unwrap_or(".*");
-        let list: Vec<String> = list.split(',').map(|item| format!("{:?}", item.trim())).collect();
-        draft.set_out(Section::Groups, &format!("include = [{}]", list.join(", ")));
-        let seconds = self.number("sync.group.offsets.interval.seconds").ok().flatten();
-        draft.set_out(
-            Section::Groups,
-            &format!("sync = \"{}s\"", seconds.map_or(60, |(seconds, _)| seconds.max(1))),
-        );
-        if let Some(given) = refused {
-            draft.note(Section::Groups, Severity::Warning, given.place, "[groups] has no exclude");
+        let (include, _) = self.list(&chosen, ".*")?;
+        let (exclude, place) = self.list(&refused, r"console-consumer-.*|connect-.*|__.*")?;
+        if !exclude.exclude.is_empty() {
+            let fix = "write what is to be left out without it";
+            return Err(ImportError::new(place, "(?!…) in what is excluded can't be expressed", fix));
         }
+        draft.set_list(Section::Groups, "include", &include.include);
+        draft.set_list(Section::Groups, "exclude", &[include.exclude, exclude.include].concat());
+        let seconds = self.number("sync.group.offsets.interval.seconds")?;
+        let seconds = seconds.map_or(60, |(seconds, _)| seconds.max(1));
+        draft.set(Section::Groups, "sync", &format!("{seconds}s"));
+        Ok(())
     }
 }

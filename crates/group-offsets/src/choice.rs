@@ -1,0 +1,65 @@
+//! Which groups: by patterns of their names, without those that have no offsets to be carried over.
+
+use kafka_wire::ListedGroup;
+use topic_rename::Pattern;
+
+/// What isomirror's own groups begin with, of whatever link.
+const OURS: &str = "isomirror.";
+
+/// The groups that are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// Those whose whole name one of these matches,
+    pub include: Vec<Pattern>,
+    /// but for those that one of these matches.
+    pub exclude: Vec<Pattern>,
+    /// The group that shares out the link's lanes to its instances.
+    pub own: String,
+}
+
+/// Whether a group is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    /// It is.
+    Yes,
+    /// Nobody asked for it.
+    No,
+    /// It was asked for, and is left out for this reason.
+    LeftOut(&'static str),
+}
+
+impl Choice {
+    /// Whether any group can be meant.
+    pub fn is_empty(&self) -> bool {
+        self.include.is_empty()
+    }
+
+    /// Whether this group of the source is.
+    pub fn of(&self, group: &ListedGroup) -> Chosen {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&group.name));
+        if !any(&self.include) {
+            return Chosen::No;
+        }
+        if group.name == self.own || group.name.starts_with(OURS) {
+            return Chosen::LeftOut(
+                "isomirror's own, which shares out lanes to instances and commits nothing",
+            );
+        }
+        if any(&self.exclude) {
+            return Chosen::LeftOut("groups.exclude names it");
+        }
+        match (group.kind.as_deref(), &*group.protocol_type) {
+            (Some("share"), _) => {
+                Chosen::LeftOut("a share group, whose progress is no offset for each partition")
+            }
+            (Some("streams"), _) => Chosen::LeftOut(
+                "a group of the streams protocol, which keeps more than offsets of its topics",
+            ),
+            (None | Some("classic" | "consumer"), "" | "consumer") => Chosen::Yes,
+            (None | Some("classic" | "consumer"), _) => {
+                Chosen::LeftOut("its members are no consumers, and it commits nothing for topics")
+            }
+            _ => Chosen::LeftOut("of a kind that this version does not know"),
+        }
+    }
+}

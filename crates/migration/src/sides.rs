@@ -1,0 +1,237 @@
+//! What commands have in common that look at both clusters by the link's marks: the clients, the ledgers, and whether the
+//! clusters are those that the lanes began between. Changes nothing.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use control_topic::{ControlTopic, name_of};
+use kafka_wire::{Client, Isolation, Settings, Topic};
+use mirror_types::{Side, TopicPartition};
+use offset_marks::{LaneStart, Ledger, control::Keep};
+use pipeline::LinkConfig;
+
+/// What is named in one line, at most.
+pub(crate) const NAMED: usize = 10;
+
+/// Why the clusters can't be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A side's properties are not for our own client.
+    #[error("[{side}.kafka] can't be used here: {reason}")]
+    Properties {
+        /// Which.
+        side: Side,
+        /// Why.
+        reason: String,
+    },
+    /// The link's marks can't be read.
+    #[error("{}{}", .0, .0.fix().map(|fix| format!("\n  fix: {fix}")).unwrap_or_default())]
+    Marks(#[from] control_topic::Error),
+    /// A question to a cluster has no answer.
+    #[error("{side} cluster {cluster}: {error}")]
+    Cluster {
+        /// Which.
+        side: Side,
+        /// Its name.
+        cluster: String,
+        /// What was asked, and what came of it.
+        error: kafka_wire::Error,
+    },
+    /// What was asked for can't be done with what is there.
+    #[error("{what}\n  fix: {fix}")]
+    Refused {
+        /// Why.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
+}
+
+/// One of each side.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct BySide<T> {
+    pub(crate) source: T,
+    pub(crate) target: T,
+}
+
+/// Both clusters' clients, and their names.
+pub(crate) struct Clusters(BySide<(Client, String)>);
+
+/// All lanes that have begun, by their names.
+pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
+    let link = &link.link;
+    let topic =
+        ControlTopic::open(clusters.client(Side::Target), link).await?.ok_or_else(|| Error::Refused {
+            what: format!(
+                "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
+                name_of(link),
+                clusters.name(Side::Target)
+            ),
+            fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
+        })?;
+    let mut ledgers = Vec::new();
+    for partition in 0..topic.partitions() {
+        // One at a time: what is kept of each is much smaller than what is read.
+        let state = topic.read_committed(partition, Keep::Everything).await?;
+        let lanes: Vec<TopicPartition> = state.lanes().map(LaneStart::lane).collect();
+        for lane in lanes {
+            let ledger = state.ledger(&lane).expect("it is there").map_err(|overlap| Error::Refused {
+                what: overlap.to_string(),
+                fix: format!(
+                    "isomirror marks CONFIG forget --topic {}, and begin that lane anew",
+                    lane.topic
+                ),
+            })?;
+            ledgers.push(ledger);
+        }
+    }
+    ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
+    Ok(ledgers)
+}
+
+/// Whether these are the clusters that the lanes began between.
+pub(crate) async fn check_clusters(
+    link: &LinkConfig,
+    clusters: &Clusters,
+    ledgers: &[Ledger],
+) -> Result<(), Error> {
+    let id = async |side| {
+        let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
+        Ok::<_, Error>(id.map(|id| id.to_string()))
+    };
+    let (source, target) = (id(Side::Source).await?, id(Side::Target).await?);
+    let other = |then: &Option<String>, now: &Option<String>| then.is_some() && now.is_some() && then != now;
+    for start in ledgers.iter().map(Ledger::start) {
+        let wrong =
+            [(Side::Source, &start.source_cluster, &source), (Side::Target, &start.target_cluster, &target)];
+        if let Some((side, then, now)) = wrong.into_iter().find(|(_, then, now)| other(then, now)) {
+            let id = |id: &Option<String>| id.clone().unwrap_or_default();
+            return Err(Error::Refused {
+                what: format!(
+                    "{side} cluster {} has the id {}, but the lanes of link {} began with {}: it is another cluster",
+                    clusters.name(side),
+                    id(now),
+                    link.link,
+                    id(then)
+                ),
+                fix: format!("see [{side}.kafka]; source and target may have been swapped"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// All topics of a side that may be described, by their names.
+pub(crate) async fn topics(clusters: &Clusters, side: Side) -> Result<HashMap<String, Arc<Topic>>, Error> {
+    let topics = clusters.client(side).topics().await.map_err(|error| clusters.error(side, error))?;
+    Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic)).collect())
+}
+
+/// What has become of a lane's topics since it began, if that is a reason not to trust its marks.
+pub(crate) fn changed(start: &LaneStart, topics: &BySide<HashMap<String, Arc<Topic>>>) -> Option<String> {
+    let sides = [
+        (Side::Source, &start.source_topic, &start.source_topic_id),
+        (Side::Target, &start.target_topic, &start.target_topic_id),
+    ];
+    sides.into_iter().find_map(|(side, name, id)| {
+        let Some(topic) = topics.of(side).get(name) else {
+            return Some(format!("topic {name} is not on the {side}, or may not be described"));
+        };
+        let again = id.is_some() && topic.id_text().is_some() && *id != topic.id_text();
+        again.then(|| format!("topic {name} was deleted and made again on the {side} since the lane began"))
+    })
+}
+
+/// The records that the mirror reads.
+pub(crate) fn source_isolation(link: &LinkConfig) -> Isolation {
+    match link.isolation() {
+        cluster_admin::Isolation::Committed => Isolation::ReadCommitted,
+        cluster_admin::Isolation::Uncommitted => Isolation::ReadUncommitted,
+    }
+}
+
+/// Whether something is asked for, by topics' names on the source, that is not mirrored; or nothing is mirrored at all.
+pub(crate) fn unknown(link: &LinkConfig, asked: &[String], mirrored: &[Ledger]) -> Result<(), Error> {
+    let is_there = |topic: &&String| mirrored.iter().any(|ledger| ledger.start().source_topic == **topic);
+    let named: BTreeSet<&str> =
+        mirrored.iter().map(|ledger| &*ledger.start().source_topic).take(NAMED).collect();
+    let named = Vec::from_iter(named).join(", ");
+    let (what, fix) = match asked.iter().find(|topic| !is_there(topic)) {
+        Some(topic) => (
+            format!("no lane of link {} mirrors topic {topic:?}", link.link),
+            format!("name a source topic that is mirrored: {named}"),
+        ),
+        None if mirrored.is_empty() => (
+            format!("no lane of link {} has begun yet", link.link),
+            "run the link, or see topics.include".to_owned(),
+        ),
+        None => return Ok(()),
+    };
+    Err(Error::Refused { what, fix })
+}
+
+// === impl BySide ===
+
+impl<T> BySide<T> {
+    pub(crate) fn of(&self, side: Side) -> &T {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+}
+
+// === impl Clusters ===
+
+impl Clusters {
+    pub(crate) fn new(link: &LinkConfig, patience: Duration) -> Result<Self, Error> {
+        let client = |side, endpoint: &pipeline::Endpoint| {
+            let settings = Settings::new(endpoint.properties.iter())
+                .map_err(|error| Error::Properties { side, reason: error.to_string() })?;
+            let client = Client::new(settings).with_patience(patience);
+            Ok::<_, Error>((client, endpoint.name.clone()))
+        };
+        Ok(Self(BySide {
+            source: client(Side::Source, &link.source)?,
+            target: client(Side::Target, &link.target)?,
+        }))
+    }
+
+    pub(crate) fn client(&self, side: Side) -> &Client {
+        &self.0.of(side).0
+    }
+
+    pub(crate) fn name(&self, side: Side) -> &str {
+        &self.0.of(side).1
+    }
+
+    pub(crate) fn error(&self, side: Side, error: kafka_wire::Error) -> Error {
+        Error::Cluster { side, cluster: self.name(side).to_owned(), error }
+    }
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Whether a cluster can't be reached, or does not let us in.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Marks(error) => error.is_unreachable(),
+            Self::Cluster { error, .. } => error.is_unreachable() || error.is_authentication(),
+            _ => false,
+        }
+    }
+
+    /// Whether there is a reason not to do what was asked for.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    /// Whether it is the asker's to change what was asked.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Properties { .. })
+    }
+}

@@ -43,15 +43,16 @@ fn a_cleaner_leaves_gaps_everywhere_and_takes_nothing_but_what_is_superseded() {
         let written = Source::new(kind, &unique("cleaned"));
         written.create(source, 1);
         let history = written.write_for(source, &run.dice(), Duration::from_secs(6));
-        let seen = eventually("the cleaner has been here", || {
+        // On a busy machine not everywhere at the same time.
+        let seen = eventually("the cleaner has been everywhere", || {
             let seen = view(source, &written.topic, Isolation::Committed, Reader::Librdkafka);
             let left: usize = seen.values().map(|log| log.records.len()).sum();
-            (left as u64 * 3 < history.count() * 2).then_some(seen)
+            let many = |(partition, gaps): (&i32, &i64)| {
+                let (first, end) = seen[partition].bounds;
+                gaps * 4 > end - first
+            };
+            (left as u64 * 3 < history.count() * 2 && gaps(&seen).iter().all(many)).then_some(seen)
         });
-        for (partition, gaps) in gaps(&seen) {
-            let (first, end) = seen[&partition].bounds;
-            assert!(gaps * 4 > end - first, "{kind:?} [{partition}]: {gaps} of {first} to {end}");
-        }
         let tombstones = |view: &crate::view::View| {
             view.values().flat_map(|log| &log.records).filter(|r| r.tombstone).count() as u64
         };

@@ -249,8 +249,9 @@ fn produce(source: &Cluster, shape: &Shape, rate: f64, shared: &Shared) -> Resul
             let due = (begun.elapsed().as_secs_f64() * rate) as u64;
             let mut builder = BatchBuilder::new(BATCH as usize * shape.record_bytes());
             value[..8].copy_from_slice(&nanos().to_be_bytes());
+            let now = timestamp();
             for _ in 0..BATCH.min(due - sent) {
-                builder.push(timestamp(), None, Some(&value), [].into_iter());
+                builder.push(now, None, Some(&value), [].into_iter());
                 sent += 1;
             }
             if builder.is_empty() {

@@ -257,7 +257,7 @@ impl LaneWriter {
     fn next_epoch(&self) -> ProducerIdentity {
         let ProducerIdentity { id, epoch } = self.producer;
         // At the last one it stays: 32,000 runs on there may be a late batch again.
-        ProducerIdentity { id, epoch: epoch.saturating_add(1).min(i16::MAX - 1).max(epoch) }
+        ProducerIdentity { id, epoch: if epoch < i16::MAX - 1 { epoch + 1 } else { epoch } }
     }
 
     /// Pads an empty partition up to where the lane starts, and deletes the padding.

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod control;
+mod delays;
 mod ledger;
 mod metrics;
 mod progress;

@@ -1,9 +1,9 @@
 //! What the target has acknowledged, as metrics.
 
 use mirror_types::{Acked, Offset, TopicPartition};
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::delays::{self, Delays, DelaysVec};
 
 const LANE: [&str; 3] = ["topic", "target_topic", "partition"];
 
@@ -14,7 +14,7 @@ pub struct Metrics {
     bytes: IntCounterVec,
     position: IntGaugeVec,
     target_end: IntGaugeVec,
-    replication: HistogramVec,
+    replication: DelaysVec,
 }
 
 /// One lane's series, looked up once.
@@ -23,7 +23,7 @@ pub(crate) struct LaneMetrics {
     bytes: IntCounter,
     position: IntGauge,
     target_end: IntGauge,
-    replication: Histogram,
+    replication: Delays,
 }
 
 impl Metrics {
@@ -39,14 +39,11 @@ impl Metrics {
             )?,
             position: gauge("isomirror_position", "The next source offset that the target lacks.")?,
             target_end: gauge("isomirror_target_end_offset", "The target partition's log end offset.")?,
-            replication: HistogramVec::new(
-                HistogramOpts::new(
+            replication: delays::vec(
+                Opts::new(
                     "isomirror_replication_seconds",
                     "From a record's timestamp to the target's acknowledgement, in seconds.",
-                )
-                .buckets(vec![
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
-                ]),
+                ),
                 &LANE[..2],
             )?,
         };
@@ -107,12 +104,10 @@ impl LaneMetrics {
         self.bytes.inc_by(acked.bytes);
         self.position.set(acked.next);
         self.target_end.set(acked.end.max(self.target_end.get()));
-        let local = self.replication.local();
         for (timestamp, records) in acked.timestamps.iter().filter(|(timestamp, _)| *timestamp >= 0) {
             let seconds = (now_ms - timestamp).max(0) as f64 / 1000.0;
-            (0..*records).for_each(|_| local.observe(seconds));
+            self.replication.observe(seconds, *records);
         }
-        local.flush();
     }
 }
 

@@ -221,13 +221,18 @@ impl BrokerReader {
     fn room(&self) -> u64 {
         let lane = self.lanes.values().next();
         let free = lane.map_or(0, |lane| lane.lane.credit.budget().free());
-        let brokers = self.shared.readers.load(Relaxed).max(1);
-        self.ask().min(free / brokers).max(LEAST)
+        self.ask().min(free / self.brokers()).max(LEAST)
     }
 
-    /// Whether there is room for as much as a request is worth.
+    /// Whether there is room for as much as a request is worth: of many brokers each has a small part of the buffer.
     fn is_worth_it(&self) -> bool {
-        self.room() >= self.ask() / WORTH_IT
+        let part = self.shared.prefetch / self.brokers();
+        self.room() >= (self.ask().min(part) / WORTH_IT).max(LEAST)
+    }
+
+    /// Brokers that share the buffer.
+    fn brokers(&self) -> u64 {
+        self.shared.readers.load(Relaxed).max(1)
     }
 
     /// Whether to wait until there is more room: as long as it grows, and not for ever.

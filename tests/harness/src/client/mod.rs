@@ -9,7 +9,7 @@ mod read;
 use rdkafka::ClientConfig;
 
 pub use load::{Load, load, noise, value_number};
-pub use offsets::{end_offsets, start_offsets, watermarks};
+pub use offsets::{end_offsets, start_offsets, wait_for_end, watermarks};
 pub use produce::{ProduceOptions, TestRecord, Transaction, produce, produce_with};
 pub use read::{Isolation, ReadRecord, TimestampType, count, read_all, read_each};
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Isolation, config};
-use crate::cluster::POLL;
+use crate::{cluster::POLL, daemon::PATIENCE};
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,6 +29,23 @@ pub fn watermarks(props: &[(String, String)], topic: &str) -> Result<BTreeMap<i3
     let ends = query(&consumer, topic, Offset::End)?;
     let starts = query(&consumer, topic, Offset::Beginning)?;
     Ok(starts.into_iter().filter_map(|(p, start)| Some((p, (start, *ends.get(&p)?)))).collect())
+}
+
+/// Waits until a topic's first partition ends behind an offset: asks over one connection and without a pause, for whoever
+/// is to be there in time.
+pub fn wait_for_end(props: &[(String, String)], topic: &str, behind: i64) -> Result<i64> {
+    let consumer = consumer(props, Isolation::Uncommitted)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let end = query(&consumer, topic, Offset::End)?.get(&0).copied().context("no partition 0")?;
+        if end > behind {
+            return Ok(end);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "{topic}[0] ends at {end}, not behind {behind}, after {PATIENCE:?}"
+        );
+    }
 }
 
 pub(super) fn consumer(props: &[(String, String)], isolation: Isolation) -> Result<BaseConsumer> {

@@ -59,6 +59,8 @@ pub enum Command {
     Marks(MarksArgs),
     /// Turn MirrorMaker 1 or 2 configuration into a link's; exit 0 only if it can be used as it stands.
     Import(Box<ImportArgs>),
+    /// Topics one by one: start, pause, resume and stop them, or begin them anew.
+    Topics(TopicsArgs),
     /// Consumer groups' offsets, carried over from the source to the target.
     Groups(GroupsArgs),
     /// Read both sides and compare them, offset by offset; exit 0 only if they hold the same.
@@ -211,6 +213,59 @@ fn asked(text: &str) -> Result<Asked, String> {
 /// Reads an offset.
 pub fn offset(text: &str) -> Result<i64, String> {
     text.parse().ok().filter(|offset| *offset >= 0).ok_or_else(|| format!("{text:?} is not an offset"))
+}
+
+/// Flags of `topics`.
+#[derive(Debug, Clone, Args)]
+pub struct TopicsArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// What to do with them.
+    #[command(subcommand)]
+    pub what: Topics,
+}
+
+/// What to do with topics. It holds whether the link runs now or not.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Topics {
+    /// All topics of the link: what is wanted of each, since when, and by whom.
+    List,
+    /// Mirror topics that wait to be asked for, or that were stopped; shows where their source begins and ends.
+    Start(NamedArgs),
+    /// Let topics stay where they are: nothing more is read, what is in flight is written. Their lag is still measured.
+    Pause(NamedArgs),
+    /// Go on with paused topics, exactly where they are.
+    Resume(NamedArgs),
+    /// Give topics up: their lanes are let go. Their marks stay, and `start` goes on by them.
+    Stop(NamedArgs),
+    /// Delete the target topics of paused or stopped topics, make them again, and begin anew.
+    Redo(RedoArgs),
+}
+
+/// Which topics.
+#[derive(Debug, Clone, Args)]
+pub struct NamedArgs {
+    /// The topics, by their names on the source.
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// How long to wait until the instances of the link have done it.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+}
+
+/// Flags of `topics redo`.
+#[derive(Debug, Clone, Args)]
+pub struct RedoArgs {
+    /// Which.
+    #[command(flatten)]
+    pub named: NamedArgs,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Show what would be deleted, and delete nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 }
 
 /// Flags of `groups`.
@@ -430,6 +485,22 @@ mod tests {
         assert!(parse(&format!("{line} --all")).is_ok());
         for wrong in ["", " --offset -1", " --offset x", " --all --offset 1"] {
             assert!(parse(&format!("{line}{wrong}")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn topics_are_named_behind_what_is_done_with_them() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+            let Command::Topics(TopicsArgs { config, what }) = cli.command else { panic!("{line}") };
+            Ok::<_, String>((config.config.is_some(), what))
+        };
+        let Ok((true, Topics::Pause(args))) = parse("isomirror topics a.toml pause x y") else { panic!() };
+        assert_eq!(args.names, ["x", "y"]);
+        assert!(matches!(parse("isomirror topics list"), Ok((false, Topics::List))));
+        assert!(matches!(parse("isomirror topics a.toml redo x --yes"), Ok((_, Topics::Redo(RedoArgs { yes: true, .. })))));
+        for wrong in ["pause", "redo x --yes --dry-run", "unheard-of x"] {
+            assert!(parse(&format!("isomirror topics a.toml {wrong}")).is_err(), "{wrong}");
         }
     }
 

@@ -11,7 +11,9 @@ mod human;
 mod link;
 mod logging;
 mod progress;
+mod reload;
 mod systemd;
+mod table;
 
 use std::{io::Write, process::ExitCode};
 
@@ -45,6 +47,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => commands::status(&args, &common),
         Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
+        Command::Topics(args) => commands::topics::run(&load(&args.config)?, &args.what, &common),
         Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
     }

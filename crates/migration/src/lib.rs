@@ -2,10 +2,12 @@
 //!
 //! Owns [`check`]: every precondition of a link, looked at and explained; [`verify`]: whether both sides hold the same;
 //! [`groups`]: consumer groups' offsets from the source to the target; and [`import`]: MirrorMaker's configuration as a
-//! link's. Never moves a record; only `groups` changes anything on a cluster, and of that only groups' offsets on the target.
+//! link's; and [`topics`]: topics one by one, and begun anew. Never moves a record; only `groups` and `topics` change anything
+//! on a cluster: groups' offsets on the target, the link's journal, and what `redo` is asked to clear.
 
 pub mod check;
 pub mod groups;
 pub mod import;
 mod sides;
+pub mod topics;
 pub mod verify;

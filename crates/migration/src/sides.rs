@@ -40,6 +40,9 @@ pub enum Error {
         /// What was asked, and what came of it.
         error: kafka_wire::Error,
     },
+    /// Something could not be changed.
+    #[error(transparent)]
+    Change(#[from] cluster_admin::Error),
     /// What was asked for can't be done with what is there.
     #[error("{what}\n  fix: {fix}")]
     Refused {
@@ -98,15 +101,24 @@ pub(crate) async fn check_clusters(
     clusters: &Clusters,
     ledgers: &[Ledger],
 ) -> Result<(), Error> {
+    let starts = ledgers.iter().map(Ledger::start);
+    check_ids(link, clusters, starts.map(|start| (&start.source_cluster, &start.target_cluster))).await
+}
+
+/// The same, by the ids that are on record: of the source cluster, and of the target cluster.
+pub(crate) async fn check_ids<'a>(
+    link: &LinkConfig,
+    clusters: &Clusters,
+    recorded: impl Iterator<Item = (&'a Option<String>, &'a Option<String>)>,
+) -> Result<(), Error> {
     let id = async |side| {
         let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
         Ok::<_, Error>(id.map(|id| id.to_string()))
     };
     let (source, target) = (id(Side::Source).await?, id(Side::Target).await?);
     let other = |then: &Option<String>, now: &Option<String>| then.is_some() && now.is_some() && then != now;
-    for start in ledgers.iter().map(Ledger::start) {
-        let wrong =
-            [(Side::Source, &start.source_cluster, &source), (Side::Target, &start.target_cluster, &target)];
+    for (source_then, target_then) in recorded {
+        let wrong = [(Side::Source, source_then, &source), (Side::Target, target_then, &target)];
         if let Some((side, then, now)) = wrong.into_iter().find(|(_, then, now)| other(then, now)) {
             let id = |id: &Option<String>| id.clone().unwrap_or_default();
             return Err(Error::Refused {
@@ -221,6 +233,7 @@ impl Error {
         match self {
             Self::Marks(error) => error.is_unreachable(),
             Self::Cluster { error, .. } => error.is_unreachable() || error.is_authentication(),
+            Self::Change(error) => error.is_unreachable(),
             _ => false,
         }
     }

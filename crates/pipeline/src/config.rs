@@ -38,6 +38,15 @@ impl fmt::Display for Engine {
     }
 }
 
+/// When a topic begins that the link has not mirrored yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As soon as it is there.
+    AtOnce,
+    /// Once somebody has asked for it.
+    Asked,
+}
+
 /// What is set topic by topic.
 #[derive(Debug, Clone)]
 pub struct TopicSettings {
@@ -45,6 +54,8 @@ pub struct TopicSettings {
     pub create: bool,
     /// Replicas of a created topic; −1 for the target brokers' default.
     pub replication: i32,
+    /// When it begins.
+    pub begin: Begin,
     /// Where its lanes start.
     pub start: Start,
     /// How its target offsets follow from its source offsets.
@@ -96,7 +107,16 @@ pub struct LinkConfig {
     pub instance: Option<String>,
     /// Which topics, under which names.
     pub rules: Arc<Rules>,
-    /// What is set topic by topic.
+    /// When a topic begins that the link has not mirrored yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As soon as it is there.
+    AtOnce,
+    /// Once somebody has asked for it.
+    Asked,
+}
+
+/// What is set topic by topic.
     pub settings: SettingsOf,
     /// Whose consumer groups' offsets are kept in step.
     pub groups: GroupSync,

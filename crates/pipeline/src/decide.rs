@@ -1,9 +1,47 @@
 //! What to do about a topic, from what both clusters show of it. Pure.
 
 use cluster_admin::{ConfigSource, TopicConfigs, TopicInfo};
+use link_journal::TopicState;
 use mirror_types::{Stop, StopKind};
 
-use crate::TopicSettings;
+use crate::{Begin, TopicSettings};
+
+/// Whether a topic that the rules name is mirrored now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TopicPlan {
+    /// It is.
+    Run,
+    /// It has not begun, and waits until somebody asks for it.
+    Wait,
+    /// Its lanes stay where they are, and their lag is measured.
+    Pause,
+    /// The link has given it up.
+    Stop,
+}
+
+/// Says it, by what operators have decided about the topic, if anything, and by its settings. `begun`: the link has begun
+/// to mirror it.
+pub fn plan(decided: Option<TopicState>, begin: Begin, begun: bool) -> TopicPlan {
+    match (decided, begin) {
+        (Some(TopicState::Running), _) => TopicPlan::Run,
+        (Some(TopicState::Paused), _) => TopicPlan::Pause,
+        (Some(TopicState::Stopped), _) => TopicPlan::Stop,
+        (None, Begin::Asked) if !begun => TopicPlan::Wait,
+        (None, _) => TopicPlan::Run,
+    }
+}
+
+impl TopicPlan {
+    /// Its name in `/status` and in `topics list`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "running",
+            Self::Wait => "waiting",
+            Self::Pause => "paused",
+            Self::Stop => "stopped",
+        }
+    }
+}
 
 /// What has to be done before a topic's lanes can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,11 +151,24 @@ mod tests {
         let settings = TopicSettings {
             create,
             replication: -1,
+            begin: Begin::AtOnce,
             start: Start::Earliest,
             offsets: Offsets::Identical,
             shared: false,
         };
         decide("a", &info(source), "b", target.map(info).as_ref(), &settings, mirrored)
+    }
+
+    #[test]
+    fn what_somebody_decided_counts_before_what_is_configured() {
+        for (begin, begun) in [(Begin::AtOnce, false), (Begin::Asked, false), (Begin::Asked, true)] {
+            assert_eq!(plan(Some(TopicState::Running), begin, begun), TopicPlan::Run);
+            assert_eq!(plan(Some(TopicState::Paused), begin, begun), TopicPlan::Pause);
+            assert_eq!(plan(Some(TopicState::Stopped), begin, begun), TopicPlan::Stop);
+        }
+        assert_eq!(plan(None, Begin::AtOnce, false), TopicPlan::Run);
+        assert_eq!(plan(None, Begin::Asked, false), TopicPlan::Wait);
+        assert_eq!(plan(None, Begin::Asked, true), TopicPlan::Run, "it has begun, and goes on");
     }
 
     #[test]

@@ -126,7 +126,13 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
     if totals.stopped > 0 {
         write!(out, ", <span class=\"bad\">{} stopped</span>", human::count(totals.stopped as u64))?;
     }
+    if totals.paused > 0 {
+        write!(out, ", {} paused", human::count(totals.paused as u64))?;
+    }
     out.push_str("</h2>\n");
+    if !status.held.is_empty() {
+        writeln!(out, "<p>Not mirrored now, as asked for: {}</p>", Text(&human::held(&status.held)))?;
+    }
     if status.lanes.is_empty() {
         out.push_str("<p>No lane yet: no topic was found that the link's rules take.</p>\n");
         return Ok(());

@@ -6,7 +6,7 @@
 mod show;
 
 use std::{
-    io::{self, IsTerminal, Write, stderr, stdin},
+    io::{Write, stderr},
     time::Duration,
 };
 
@@ -109,8 +109,7 @@ async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Resul
         partition: args.partition,
         to,
     };
-    let may_ask = stdin().is_terminal() && stderr().is_terminal();
-    if !args.yes && !args.dry_run && !may_ask {
+    if !args.yes && !args.dry_run && !super::may_ask() {
         let message =
             "there is no terminal to ask on\n  fix: --yes sets it without a question, --dry-run shows it";
         return Err(Failure::new(Exit::Usage, message).into());
@@ -125,24 +124,13 @@ async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Resul
             return said(&report, output);
         }
         writeln!(stderr(), "{}", show::report(&report))?;
-        if !agreed(report.totals.commit).await? {
+        let offsets = crate::human::plural(report.totals.commit, "offset", "offsets");
+        if !super::agreed(format!("Set {offsets}?")).await? {
             return Err(Failure::new(Exit::Refused, "nothing was set").into());
         }
     }
     planned.apply().await;
     said(&planned.report(), output)
-}
-
-/// Asks on the terminal.
-async fn agreed(offsets: usize) -> anyhow::Result<bool> {
-    let asked = tokio::task::spawn_blocking(move || {
-        write!(stderr(), "Set {}? [y/N] ", crate::human::plural(offsets, "offset", "offsets"))?;
-        stderr().flush()?;
-        let mut answer = String::new();
-        stdin().read_line(&mut answer)?;
-        io::Result::Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    });
-    Ok(asked.await??)
 }
 
 /// Prints what would be done, or was, and says how that ends.

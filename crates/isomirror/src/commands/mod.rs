@@ -8,11 +8,29 @@ pub mod import;
 pub mod marks;
 pub mod run;
 mod status;
+pub mod topics;
 pub mod verify;
 
-use std::io::{self, Write, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 
 pub use status::status;
+
+/// Whether there is a terminal to ask a question on.
+fn may_ask() -> bool {
+    stdin().is_terminal() && stderr().is_terminal()
+}
+
+/// Asks on the terminal; yes or no.
+async fn agreed(question: String) -> anyhow::Result<bool> {
+    let asked = tokio::task::spawn_blocking(move || {
+        write!(stderr(), "{question} [y/N] ")?;
+        stderr().flush()?;
+        let mut answer = String::new();
+        stdin().read_line(&mut answer)?;
+        io::Result::Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    });
+    Ok(asked.await??)
+}
 
 /// Prints what a command has to say.
 fn print(text: &str) -> anyhow::Result<()> {

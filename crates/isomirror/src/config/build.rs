@@ -132,7 +132,7 @@ fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> 
     };
     if !control_topic::is_link(&name) {
         let message = format!("{name:?} can't be the name of a link");
-        let fix = "write 1 to 200 letters, digits, '.', '_' or '-'; with GROUP_ID of other characters, set LINK too";
+        let fix = "write 1 to 200 letters, digits, '.', '_' or '-', and not .journal at the end; with GROUP_ID of other characters, set LINK too";
         problems.borrow_mut().add(&node.origin, message, fix);
         return None;
     }

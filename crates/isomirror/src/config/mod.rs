@@ -8,6 +8,7 @@
 //! Owns reading and checking. Never touches the process's environment or a cluster: `load` is given both.
 
 mod build;
+mod changes;
 mod clients;
 mod container;
 mod env;
@@ -32,11 +33,12 @@ use std::{
 
 use kafka_rd::Properties;
 
+pub use changes::may_change;
 pub use error::ConfigError;
 pub use groups::Groups;
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
-pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
+pub use values::{Begin, Engine, Offsets, OnTrouble, Start, Writers};
 
 use error::{Problems, SourceFile};
 

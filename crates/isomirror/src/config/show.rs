@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Cluster, Config, Engine, Offsets, OnTrouble, Start, Writers, kafka::Reference, mask::HIDDEN,
+    Begin, Cluster, Config, Engine, Offsets, OnTrouble, Start, Writers, kafka::Reference, mask::HIDDEN,
     topics::Changes, units,
 };
 
@@ -48,6 +48,7 @@ struct ShownTopics<'a> {
     refresh: String,
     offsets: Offsets,
     writers: Writers,
+    begin: Begin,
     start: Start,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     rename: Pairs<'a, &'a str>,
@@ -108,7 +109,7 @@ impl Config {
         serde_json::to_string_pretty(&self.shown()).expect("strings, numbers and tables are JSON")
     }
 
-    fn shown(&self) -> Shown<'_> {
+    pub(super) fn shown(&self) -> Shown<'_> {
         let (topics, limits) = (&self.topics, &self.limits);
         let rules = topics.rules.config();
         Shown {
@@ -124,6 +125,7 @@ impl Config {
                 refresh: units::show_duration(topics.refresh),
                 offsets: topics.defaults.offsets,
                 writers: topics.defaults.writers,
+                begin: topics.defaults.begin,
                 start: topics.defaults.start,
                 rename: Pairs(rules.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect()),
                 overrides: Pairs(topics.overrides.iter().map(|o| (o.pattern.as_str(), o.settings)).collect()),

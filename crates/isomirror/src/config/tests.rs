@@ -50,6 +50,7 @@ fn the_defaults_are_the_documented_ones() {
             replication_factor: None,
             offsets: Offsets::Identical,
             writers: Writers::Exclusive,
+            begin: Begin::AtOnce,
             start: Start::Earliest,
         }
     );

@@ -78,6 +78,15 @@ pub enum OnTrouble {
     Skip,
 }
 
+/// When a topic begins that the link has not mirrored yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As soon as it is there.
+    AtOnce,
+    /// Once somebody has asked for it: `isomirror topics CONFIG start NAME`.
+    Asked,
+}
+
 /// Where a lane starts that has no position yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -92,6 +101,7 @@ pub enum Start {
 words!(Engine { Auto = "auto", Records = "records", Batches = "batches" });
 words!(Offsets { Identical = "identical", Translated = "translated" });
 words!(Writers { Exclusive = "exclusive", Shared = "shared" });
+words!(Begin { AtOnce = "at once", Asked = "asked" });
 words!(OnTrouble { Stop = "stop", Skip = "skip" });
 
 // === impl Start ===

@@ -67,6 +67,7 @@ fn topic() -> TopicFacts {
         settings: TopicSettings {
             create: true,
             replication: -1,
+            begin: pipeline::Begin::AtOnce,
             start: Start::Earliest,
             offsets: pipeline::Offsets::Identical,
             shared: false,

@@ -46,7 +46,7 @@ impl Topics {
         missing: Vec<i32>,
     ) -> Result<Vec<Wanted>, Trouble> {
         let control = self.control.clone();
-        let settings = (control.config.settings)(topic);
+        let settings = (control.live().settings)(topic);
         let name: Arc<str> = topic.into();
         let known = self.has_run(topic) || control.marks.has_begun(topic);
         let decision = decide(topic, source, target_topic, target, &settings, known);

@@ -17,6 +17,7 @@ mod connection;
 mod error;
 mod fetch;
 mod fields;
+mod group_members;
 mod group_states;
 mod groups;
 mod names;
@@ -39,6 +40,7 @@ pub use crate::{
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent, words},
     fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation, Visible},
+    group_members::GroupMember,
     group_states::{DescribedGroup, ListedGroup},
     groups::{Joined, Member, Membership},
     offsets::{Listed, LogEnd, OffsetSpec},

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use control_topic::{Error, SlotWriter};
 use kafka_wire::{Cause, Code};
+use offset_marks::control::ControlRecord;
 use tracing::debug;
 
-use crate::{Decision, Journal, JournalState, PARTITION, entry::Writer};
+use crate::{Decision, Journal, JournalState, Note, PARTITION, entry::Writer};
 
 /// How often somebody else may be faster.
 const ATTEMPTS: u32 = 20;
@@ -27,19 +28,63 @@ pub struct Appended {
     pub decisions: Vec<Decision>,
 }
 
+/// What can be written by what the journal says.
+trait Said {
+    fn record(&self) -> ControlRecord;
+
+    /// Whether the journal says it.
+    fn is_in(&self, state: &JournalState) -> bool;
+}
+
+impl Said for Decision {
+    fn record(&self) -> ControlRecord {
+        self.encode()
+    }
+
+    fn is_in(&self, state: &JournalState) -> bool {
+        state.has(self)
+    }
+}
+
+impl Said for Note {
+    fn record(&self) -> ControlRecord {
+        self.encode()
+    }
+
+    fn is_in(&self, state: &JournalState) -> bool {
+        state.has_note(self)
+    }
+}
+
 impl Journal {
     /// Writes what is decided by what the journal says: nothing that `decide` does not know of was written before it. It
     /// is asked again where somebody else was faster.
     pub async fn append<E: From<Error>>(
         &self,
-        mut decide: impl FnMut(&JournalState) -> Result<Vec<Decision>, E>,
+        decide: impl FnMut(&JournalState) -> Result<Vec<Decision>, E>,
     ) -> Result<Appended, E> {
+        let (state, decisions) = self.say(decide).await?;
+        Ok(Appended { state, decisions })
+    }
+
+    /// The same for steps of an operation; what the journal says then.
+    pub async fn note<E: From<Error>>(
+        &self,
+        decide: impl FnMut(&JournalState) -> Result<Vec<Note>, E>,
+    ) -> Result<JournalState, E> {
+        Ok(self.say(decide).await?.0)
+    }
+
+    async fn say<T: Said, E: From<Error>>(
+        &self,
+        mut decide: impl FnMut(&JournalState) -> Result<Vec<T>, E>,
+    ) -> Result<(JournalState, Vec<T>), E> {
         let mut state = self.read().await?;
         let mut refused = None;
         for _ in 0..ATTEMPTS {
-            let decisions = decide(&state)?;
-            if decisions.is_empty() {
-                return Ok(Appended { state, decisions });
+            let said = decide(&state)?;
+            if said.is_empty() {
+                return Ok((state, said));
             }
             let Some((producer, sequence)) = state.writer() else {
                 self.claim().await?;
@@ -47,10 +92,10 @@ impl Journal {
                 continue;
             };
             let writer = self.topic.writer_at(PARTITION, producer, sequence);
-            let written = write(writer, &decisions).await;
+            let written = write(writer, &said).await;
             self.read_on(&mut state).await?;
-            if decisions.iter().all(|decision| state.has(decision)) {
-                return Ok(Appended { state, decisions });
+            if said.iter().all(|one| one.is_in(&state)) {
+                return Ok((state, said));
             }
             match written {
                 Err(error) if !is_overtaken(&error) => return Err(error.into()),
@@ -79,8 +124,8 @@ impl Journal {
     }
 }
 
-async fn write(mut writer: SlotWriter, decisions: &[Decision]) -> Result<(), Error> {
-    writer.write(decisions.iter().map(Decision::encode).collect()).await.map(drop)
+async fn write<T: Said>(mut writer: SlotWriter, said: &[T]) -> Result<(), Error> {
+    writer.write(said.iter().map(Said::record).collect()).await.map(drop)
 }
 
 /// Whether the broker has taken another batch of this number.

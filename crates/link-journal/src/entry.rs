@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `writer/<producer id>` | [`Writer`] | once by whoever uses the journal first; the first one counts |
 //! | `topic/<topic>/<ms since the epoch>` | [`Decision`] | by each command; never deleted, the last one of a topic counts |
+//! | `operation/<kind>/<id>/<number>` | [`Note`] | at each step of something that takes several; never deleted |
 //!
 //! As in the control topic: values are JSON with a version, `v`; fields that a version does not know are skipped, and what
 //! it must not misunderstand has a higher `v` or another kind of key, and is reported as newer.
@@ -59,11 +60,42 @@ pub struct Decision {
     pub token: u64,
 }
 
+/// A process on its author's machine. No two have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// When it was started, in the machine's own measure; 0 where that is not known.
+    pub started: u64,
+    /// No two have the same, whatever the machine.
+    pub token: u64,
+}
+
+/// A step of something that takes several: of a cutover.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Of which kind of operation.
+    pub kind: String,
+    /// Of which operation.
+    pub id: String,
+    /// Its place in the operation's story, from 0 on.
+    pub number: u32,
+    /// When, in milliseconds since the epoch.
+    pub when: i64,
+    /// Who.
+    pub by: Author,
+    /// Which process of theirs.
+    pub run: Process,
+    /// What happened, in the words of whoever performs such operations.
+    pub what: serde_json::Value,
+}
+
 /// A record of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     Writer(Writer),
     Decision(Decision),
+    Note(Note),
     /// It was deleted.
     Removed(String),
 }
@@ -117,6 +149,18 @@ impl Decision {
     }
 }
 
+// === impl Note ===
+
+impl Note {
+    pub(crate) fn key(&self) -> String {
+        format!("operation/{}/{}/{}", self.kind, self.id, self.number)
+    }
+
+    pub(crate) fn encode(&self) -> ControlRecord {
+        ControlRecord { key: self.key().into_bytes(), value: Some(json(self)) }
+    }
+}
+
 // === impl Entry ===
 
 impl Entry {
@@ -129,9 +173,10 @@ impl Entry {
         let key = std::str::from_utf8(bytes).map_err(|_| malformed(bytes, "its key is not text"))?;
         let (kind, _) = key.split_once('/').unwrap_or((key, ""));
         let entry = match (kind, value) {
-            ("writer" | "topic", None) => return Ok(Self::Removed(key.to_owned())),
+            ("writer" | "topic" | "operation", None) => return Ok(Self::Removed(key.to_owned())),
             ("writer", Some(value)) => Self::Writer(from_json(&key, value)?),
             ("topic", Some(value)) => Self::Decision(from_json(&key, value)?),
+            ("operation", Some(value)) => Self::Note(from_json(&key, value)?),
             (kind, _) if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) => {
                 return Err(ControlError::Newer { key: shown(bytes), what: format!("kind {kind:?}") });
             }
@@ -140,6 +185,7 @@ impl Entry {
         let own = match &entry {
             Self::Writer(writer) => writer.encode().key,
             Self::Decision(decision) => decision.key().into_bytes(),
+            Self::Note(note) => note.key().into_bytes(),
             Self::Removed(_) => bytes.to_vec(),
         };
         if own != bytes {
@@ -181,12 +227,24 @@ mod tests {
             Ok(Entry::Writer(Writer { producer_id: 12 }))
         );
         assert_eq!(decision().by.to_string(), "ann@mirror-1");
+        let note = Note {
+            kind: "cutover".to_owned(),
+            id: "1763800000000".to_owned(),
+            number: 3,
+            when: 1_763_800_000_001,
+            by: decision().by,
+            run: Process { pid: 77, started: 5, token: 9 },
+            what: serde_json::json!({ "event": "entered", "step": "block" }),
+        };
+        let ControlRecord { key, value } = note.encode();
+        assert_eq!(key, b"operation/cutover/1763800000000/3");
+        assert_eq!(Entry::decode(Some(&key), value.as_deref()), Ok(Entry::Note(note)));
     }
 
     #[test]
     fn what_a_newer_version_wrote_is_told_from_what_nobody_did() {
         let newer = |read: Result<Entry, _>| matches!(read, Err(ControlError::Newer { .. }));
-        assert!(newer(read("cutover/1", "{\"v\":1}")));
+        assert!(newer(read("unheard/1", "{\"v\":1}")));
         assert!(newer(read("topic/a/1", "{\"v\":2}")));
         let malformed = |read: Result<Entry, _>| matches!(read, Err(ControlError::Malformed { .. }));
         assert!(malformed(read("topic/a/1", "hello")));

@@ -6,6 +6,7 @@
 //! ```text
 //! open / ensure ─► Journal ─┬─ read     all that is decided           ► JournalState
 //!                           ├─ append   decide by that, and write it, unless somebody else was faster
+//!                           ├─ note     the same for a step of an operation, as of a cutover
 //!                           ├─ follow   wait until there is more
 //!                           └─ read_on  what there is more
 //! ```
@@ -23,7 +24,7 @@ use kafka_wire::{Client, Purpose};
 
 pub use self::{
     append::Appended,
-    entry::{Author, Decision, TopicState},
+    entry::{Author, Decision, Note, Process, TopicState},
     state::JournalState,
 };
 

@@ -10,7 +10,7 @@ use kafka_wire::{
 use mirror_types::Offset;
 
 use crate::{
-    Decision, PARTITION, TopicState,
+    Decision, Note, PARTITION, TopicState,
     entry::{Entry, Writer},
 };
 
@@ -22,12 +22,14 @@ pub struct JournalState {
     /// In the order of the log.
     decisions: Vec<Decision>,
     latest: BTreeMap<String, Decision>,
+    /// In the order of the log.
+    notes: Vec<Note>,
 }
 
 impl JournalState {
     /// Nothing has been read of a journal that begins here.
     pub(crate) fn new(next: Offset) -> Self {
-        Self { next, writer: None, decisions: Vec::new(), latest: BTreeMap::new() }
+        Self { next, writer: None, decisions: Vec::new(), latest: BTreeMap::new(), notes: Vec::new() }
     }
 
     /// The offset behind all that was read.
@@ -50,6 +52,11 @@ impl JournalState {
         self.latest.iter().map(|(topic, decision)| (topic.as_str(), decision.state))
     }
 
+    /// The steps of all operations of a kind, in that order.
+    pub fn notes(&self, kind: &str) -> impl Iterator<Item = &Note> {
+        self.notes.iter().filter(move |note| note.kind == kind)
+    }
+
     /// Under which producer id the next record is written, and with which sequence number; none while nobody has said.
     pub(crate) fn writer(&self) -> Option<(ProducerIdentity, i32)> {
         self.writer
@@ -57,6 +64,10 @@ impl JournalState {
 
     pub(crate) fn has(&self, decision: &Decision) -> bool {
         self.decisions.iter().rev().any(|known| known.token == decision.token && known == decision)
+    }
+
+    pub(crate) fn has_note(&self, note: &Note) -> bool {
+        self.notes.iter().rev().any(|known| known == note)
     }
 
     pub(crate) fn read_to(&mut self, next: Offset) {
@@ -83,7 +94,11 @@ impl JournalState {
                 self.latest.insert(decision.topic.clone(), decision.clone());
                 self.decisions.push(decision);
             }
+            // Whoever was second with the same number has not said anything: the first one counts.
+            Entry::Note(note) if self.notes.iter().any(|known| known.key() == note.key()) => {}
+            Entry::Note(note) => self.notes.push(note),
             Entry::Removed(key) => {
+                self.notes.retain(|note| note.key() != key);
                 self.decisions.retain(|decision| decision.key() != key);
                 self.latest.clear();
                 let all = self.decisions.iter();

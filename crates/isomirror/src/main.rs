@@ -12,6 +12,7 @@ mod link;
 mod logging;
 mod progress;
 mod systemd;
+mod table;
 
 use std::{io::Write, process::ExitCode};
 
@@ -45,6 +46,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => commands::status(&args, &common),
         Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
+        Command::Plan(args) => commands::plan::plan(&load(&args.config)?, &args, &common),
+        Command::Apply(args) => commands::plan::apply(&load(&args.what.config)?, &args, &common),
         Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
     }

@@ -7,5 +7,6 @@
 pub mod check;
 pub mod groups;
 pub mod import;
+pub mod plan;
 mod sides;
 pub mod verify;

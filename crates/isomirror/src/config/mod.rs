@@ -13,6 +13,7 @@ mod container;
 mod env;
 mod error;
 mod groups;
+mod in_step;
 mod kafka;
 mod mask;
 mod schema;
@@ -34,6 +35,7 @@ use kafka_rd::Properties;
 
 pub use error::ConfigError;
 pub use groups::Groups;
+pub use in_step::{Acls, Configs};
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
 pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
@@ -55,6 +57,10 @@ pub struct Config {
     pub topics: Topics,
     /// Which consumer groups are kept in step.
     pub groups: Groups,
+    /// Whether topic configs are kept in step.
+    pub configs: Configs,
+    /// How ACLs are carried over, and whether they are kept in step.
+    pub acls: Acls,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

@@ -2,11 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use comfy_table::{CellAlignment, Table, presets};
 use group_offsets::{Activity, GroupPlan, Outcome, Step};
-use migration::groups::{GroupRow, Listing, OnSide, Report};
+use migration::groups::{GroupRow, Listing, OnSide, Report, Totals};
 
-use crate::human::{self, plain};
+use crate::{
+    human::{self, plain},
+    table,
+};
 
 /// Topics that are named in one line.
 const NAMED: usize = 5;
@@ -17,7 +19,7 @@ pub fn listing(listing: &Listing) -> String {
         return format!("link {}: no group on either side, as far as may be seen", listing.link);
     }
     let (source, target) = (plain(&listing.source), plain(&listing.target));
-    let mut table = table(
+    let mut table = table::new(
         &[
             "group",
             "kind",
@@ -41,7 +43,7 @@ pub fn listing(listing: &Listing) -> String {
                 .chain([note(row)]),
         );
     }
-    trimmed(&table)
+    table::shown(&table)
 }
 
 fn side(side: &Option<OnSide>) -> [String; 3] {
@@ -66,7 +68,7 @@ pub fn report(report: &Report) -> String {
     let mut out = String::new();
     let groups = || report.groups.iter().filter(|group| !group.partitions.is_empty());
     if groups().next().is_some() {
-        let mut table = table(
+        let mut table = table::new(
             &["group", "topic", "p", "source", "target now", "target then", "again", ""],
             &[2, 3, 4, 5, 6],
         );
@@ -83,7 +85,7 @@ pub fn report(report: &Report) -> String {
                 word(step.outcome).to_owned(),
             ]);
         }
-        out.push_str(&trimmed(&table));
+        out.push_str(&table::shown(&table));
     }
     for group in &report.groups {
         notes(&mut out, group);
@@ -91,7 +93,7 @@ pub fn report(report: &Report) -> String {
     for left_out in &report.left_out {
         let _ = writeln!(out, "\n{}: left out: {}", plain(&left_out.group), plain(&left_out.reason));
     }
-    let _ = write!(out, "\n{}", sum(report));
+    let _ = write!(out, "\n{}", sum(&report.totals));
     out.trim_start_matches('\n').to_owned()
 }
 
@@ -152,8 +154,8 @@ fn few(names: &[String]) -> String {
     }
 }
 
-fn sum(report: &Report) -> String {
-    let totals = &report.totals;
+/// How many there are of each.
+pub fn sum(totals: &Totals) -> String {
     let counts = [
         (totals.committed, "committed"),
         (totals.commit, "to commit"),
@@ -176,21 +178,4 @@ fn sum(report: &Report) -> String {
     }
     out.push('.');
     out
-}
-
-fn table(header: &[&str], numbers: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    for column in numbers {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-/// Lines that end in blanks are no help to those who copy them.
-fn trimmed(table: &Table) -> String {
-    table.trim_fmt().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

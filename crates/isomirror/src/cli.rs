@@ -51,6 +51,11 @@ pub enum Command {
     Demo,
     /// Check every precondition; exit 0 only if the link would run as asked.
     Check(CheckArgs),
+    /// Say what would be made or changed on the target: topics, their configs, ACLs, consumer groups' offsets. Changes
+    /// nothing. Exit code 0, whether there is something to change or not; 3 if something of it can't be done.
+    Plan(PlanArgs),
+    /// Do what `plan` says. Exit code 0 if all of it is done; 3 if something was refused.
+    Apply(ApplyArgs),
     /// Show the effective configuration, secrets hidden.
     Config(ConfigArg),
     /// Show a running daemon's lanes, lag and rates.
@@ -134,6 +139,42 @@ fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
     let part = number.map(|percent: f64| percent / 100.0).filter(|part| *part > 0.0 && *part <= 1.0);
     part.ok_or_else(|| format!("{text:?} is no part of a lane: write a percentage over 0% and up to 100%"))
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Look at this only; may be repeated. At all of it unless one is given.
+    #[arg(long, value_enum)]
+    pub only: Vec<Only>,
+}
+
+/// Flags of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// What.
+    #[command(flatten)]
+    pub what: PlanArgs,
+    /// Do it only if it is still what this file says, which `plan --output json` has written: the same topics, configs and
+    /// ACLs. (Consumer groups' offsets go on all the time.)
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+}
+
+/// A part of what there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// Topics to be made, and partitions to be added.
+    Topics,
+    /// Configs of topics that are there.
+    Configs,
+    /// ACLs.
+    Acls,
+    /// Consumer groups' offsets, of those that [groups] names.
+    Groups,
 }
 
 /// Flags of `status`.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use group_offsets::Choice;
-use pipeline::{Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
+use pipeline::{AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
 use crate::config::{self, Begin, Cluster, Config, Offsets, OnTrouble, Start, Writers};
 
@@ -43,6 +43,8 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
         groups: GroupSync { choice: groups(config), every: config.groups.sync },
+        configs_every: config.configs.sync,
+        acls: AclSync { principals: config.acls.principals.clone(), every: config.acls.sync },
         refresh: config.topics.refresh,
         buffer: config.limits.buffer.as_u64(),
         throttle: config.limits.throttle.map(|rate| rate.bytes_per_second()),

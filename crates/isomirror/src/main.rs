@@ -48,6 +48,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
         Command::Topics(args) => commands::topics::run(&load(&args.config)?, &args.what, &common),
+        Command::Plan(args) => commands::plan::plan(&load(&args.config)?, &args, &common),
+        Command::Apply(args) => commands::plan::apply(&load(&args.what.config)?, &args, &common),
         Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
     }

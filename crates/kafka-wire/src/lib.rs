@@ -10,9 +10,11 @@
 //! promises. The exception is an answer of a trusted broker in a version from before KIP-482 (2.4): the
 //! protocol library makes room for as many elements as an array's length promises.
 
+mod acls;
 mod base64;
 mod client;
 mod committed;
+mod configs;
 mod connection;
 mod error;
 mod fetch;
@@ -35,8 +37,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use kafka_protocol;
 
 pub use crate::{
+    acls::{AclOperation, AclPattern, AclPermission, AclResource, AclRule},
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
     committed::{Commit, Committed, GroupOffsets},
+    configs::TopicChanges,
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent, words},
     fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation, Visible},

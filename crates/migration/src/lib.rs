@@ -8,6 +8,7 @@
 pub mod check;
 pub mod groups;
 pub mod import;
+pub mod plan;
 mod sides;
 pub mod topics;
 pub mod verify;

@@ -40,9 +40,9 @@ pub enum Error {
         /// What was asked, and what came of it.
         error: kafka_wire::Error,
     },
-    /// Something could not be changed.
+    /// The same, asked by the administration's client.
     #[error(transparent)]
-    Change(#[from] cluster_admin::Error),
+    Admin(#[from] cluster_admin::Error),
     /// What was asked for can't be done with what is there.
     #[error("{what}\n  fix: {fix}")]
     Refused {
@@ -65,16 +65,25 @@ pub(crate) struct Clusters(BySide<(Client, String)>);
 
 /// All lanes that have begun, by their names.
 pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
-    let link = &link.link;
-    let topic =
-        ControlTopic::open(clusters.client(Side::Target), link).await?.ok_or_else(|| Error::Refused {
-            what: format!(
-                "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
-                name_of(link),
-                clusters.name(Side::Target)
-            ),
-            fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
-        })?;
+    let link_name = &link.link;
+    ledgers_if_any(link, clusters).await?.ok_or_else(|| Error::Refused {
+        what: format!(
+            "link {link_name} has not run yet: there is no topic {} on {}, where its marks would be",
+            name_of(link_name),
+            clusters.name(Side::Target)
+        ),
+        fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
+    })
+}
+
+/// The same; none where the link has not run yet.
+pub(crate) async fn ledgers_if_any(
+    link: &LinkConfig,
+    clusters: &Clusters,
+) -> Result<Option<Vec<Ledger>>, Error> {
+    let Some(topic) = ControlTopic::open(clusters.client(Side::Target), &link.link).await? else {
+        return Ok(None);
+    };
     let mut ledgers = Vec::new();
     for partition in 0..topic.partitions() {
         // One at a time: what is kept of each is much smaller than what is read.
@@ -92,7 +101,7 @@ pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Ve
         }
     }
     ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
-    Ok(ledgers)
+    Ok(Some(ledgers))
 }
 
 /// Whether these are the clusters that the lanes began between.
@@ -233,7 +242,7 @@ impl Error {
         match self {
             Self::Marks(error) => error.is_unreachable(),
             Self::Cluster { error, .. } => error.is_unreachable() || error.is_authentication(),
-            Self::Change(error) => error.is_unreachable(),
+            Self::Admin(error) => error.is_unreachable(),
             _ => false,
         }
     }

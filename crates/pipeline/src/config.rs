@@ -1,6 +1,6 @@
 //! Everything a link needs to know: plain data, from whatever the user's configuration file looks like.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use cluster_admin::Isolation;
 use group_offsets::Choice;
@@ -82,6 +82,15 @@ pub struct GroupSync {
     pub every: Duration,
 }
 
+/// How the source's ACLs come to the target.
+#[derive(Debug, Clone, Default)]
+pub struct AclSync {
+    /// Principals that are called otherwise on the target.
+    pub principals: BTreeMap<String, String>,
+    /// Time between two looks, where the daemon is to keep them in step.
+    pub every: Option<Duration>,
+}
+
 /// Settings of a source topic, by its name.
 pub type SettingsOf = Arc<dyn Fn(&str) -> TopicSettings + Send + Sync>;
 
@@ -120,6 +129,10 @@ pub enum Begin {
     pub settings: SettingsOf,
     /// Whose consumer groups' offsets are kept in step.
     pub groups: GroupSync,
+    /// Time between two looks at topics' configs, where the daemon is to keep them in step.
+    pub configs_every: Option<Duration>,
+    /// The ACLs.
+    pub acls: AclSync,
     /// Time between two looks at the topics there are.
     pub refresh: Duration,
     /// Bytes of records the link may hold.
@@ -170,6 +183,14 @@ impl LinkConfig {
             properties: self.target.properties.clone(),
             refused: self.refused,
         }
+    }
+
+    /// Isomirror's principal on the target, where the configuration tells it.
+    pub fn target_principal(&self) -> Option<String> {
+        let properties = &self.target.properties;
+        let sasl = properties.get("security.protocol")?.to_ascii_lowercase().starts_with("sasl");
+        let user = sasl.then(|| properties.get("sasl.username")).flatten()?;
+        Some(format!("User:{user}"))
     }
 
     /// What the mirror may read, and so what counts as the source's end.

@@ -3,7 +3,7 @@
 //! `wire` makes the channels, in the order of a record's way. `Link` runs the stages and the three tasks
 //! that look after them: `topics` (which lanes there are), `ends` (how far they are) and `events` (what
 //! happened to them). All three keep one `Book`, which is what status, readiness and metrics show. Beside them,
-//! `groups` keeps consumer groups' offsets in step.
+//! `groups` keeps consumer groups' offsets in step, and `in_step` topic configs and ACLs.
 
 mod book;
 mod clients;
@@ -16,6 +16,7 @@ mod ends;
 mod error;
 mod events;
 mod groups;
+mod in_step;
 mod link;
 mod loops;
 mod marks;
@@ -26,18 +27,19 @@ mod resume;
 mod slots;
 pub mod status;
 mod topics;
+mod trouble;
 mod wire;
 
 pub use clients::{BadProperty, check_properties};
-pub use config::{Begin, Endpoint, Engine, GroupSync, LinkConfig, SettingsOf, Start, TopicSettings};
+pub use config::{AclSync, Begin, Endpoint, Engine, GroupSync, LinkConfig, SettingsOf, Start, TopicSettings};
 pub use control::StatusHandle;
+pub use decide::{Decision, NewTopic, TopicPlan, decide, plan};
 pub use reload::{ReloadHandle, Unfit};
-pub use decide::{Decision, TARGET_IGNORES, TopicPlan, decide, plan, topic_configs_for_target};
 pub use error::Error;
 pub use link::{Link, Outcome};
 pub use loops::{LOOP_FIX, Loop, LoopError, loops, nothing_renamed};
 pub use marks::SLOTS;
 pub use padding::{padded_before, padding_takes, takes_padding};
-pub use pinned_producer::{Offsets, PADDING_KEY, PADDING_RATE, RefusedPolicy};
+pub use pinned_producer::{Offsets, PADDING_KEY, PADDING_RATE, RefusedPolicy, deleting};
 pub use resume::{Loss, Now, Refused, unlike};
 pub use source_consumer::LossPolicy;

@@ -18,6 +18,7 @@ use crate::{
     ends::Ends,
     events::Events,
     groups::Groups,
+    in_step::{Acls, Configs, keep_in_step},
     metrics::Metrics,
     slots::{Slots, membership},
     topics::Topics,
@@ -47,6 +48,8 @@ pub struct Link {
     control: Arc<Control>,
     wired: Wired,
     groups: Option<Groups>,
+    configs: Option<Configs>,
+    acls: Option<Acls>,
 }
 
 impl Link {
@@ -81,7 +84,9 @@ impl Link {
         let control = Control::new(config, &mut wired, parts);
         let control = Arc::new(control);
         let groups = Groups::new(&control, registry)?;
-        Ok(Self { control, wired, groups })
+        let configs = Configs::new(&control, registry)?;
+        let acls = Acls::new(&control, registry)?;
+        Ok(Self { control, wired, groups, configs, acls })
     }
 
     /// Where to ask what it is doing.
@@ -107,6 +112,12 @@ impl Link {
         keepers.spawn(Ends::new(control.clone()).run(stop.clone()));
         if let Some(groups) = self.groups {
             keepers.spawn(groups.run(stop.clone()));
+        }
+        if let Some(configs) = self.configs {
+            keepers.spawn(keep_in_step(control.clone(), configs, stop.clone()));
+        }
+        if let Some(acls) = self.acls {
+            keepers.spawn(keep_in_step(control.clone(), acls, stop.clone()));
         }
         let events = tokio::spawn(Events::new(control.clone(), events).run());
         // The lanes are this instance's until the last of it is through.

@@ -318,6 +318,11 @@ impl MarkBooks {
         self.slot(lane).is_some()
     }
 
+    /// Whether this instance does what one of the link's instances has to do for all: the one that has the first slot.
+    pub(crate) fn acts_for_all(&self) -> bool {
+        lock(&self.slots).contains_key(&0)
+    }
+
     /// How many slots have been taken over so far: whoever asks this first and then which are ours misses none.
     pub(crate) fn taken(&self) -> u64 {
         let _slots = lock(&self.slots);

@@ -5,6 +5,8 @@
 
 mod show;
 
+pub(super) use show::sum;
+
 use std::{
     io::{Write, stderr},
     time::Duration,
@@ -151,7 +153,7 @@ fn said(report: &Report, output: Output) -> anyhow::Result<Exit> {
     })
 }
 
-fn failure(error: Error) -> Failure {
+pub(super) fn failure(error: Error) -> Failure {
     let exit = match &error {
         error if error.is_unreachable() => Exit::Unreachable,
         error if error.is_usage() => Exit::Usage,

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod groups;
 pub mod import;
 pub mod marks;
+pub mod plan;
 pub mod run;
 mod status;
 pub mod topics;

@@ -147,9 +147,12 @@ fn caught_up(outcome: &Outcome) -> Exit {
 
 fn failure(error: Error) -> Failure {
     let exit = match &error {
-        Error::Cluster(_) | Error::Source(_) | Error::Target(_) | Error::Group(_) | Error::Groups(_) => {
-            Exit::Usage
-        }
+        Error::Cluster(_)
+        | Error::Source(_)
+        | Error::Target(_)
+        | Error::Group(_)
+        | Error::Groups(_)
+        | Error::Acls(_) => Exit::Usage,
         Error::Routes(_) | Error::Loop(_) | Error::NoTopics => Exit::Refused,
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,

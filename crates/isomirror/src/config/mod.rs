@@ -14,6 +14,7 @@ mod container;
 mod env;
 mod error;
 mod groups;
+mod in_step;
 mod kafka;
 mod mask;
 mod schema;
@@ -36,6 +37,7 @@ use kafka_rd::Properties;
 pub use changes::may_change;
 pub use error::ConfigError;
 pub use groups::Groups;
+pub use in_step::{Acls, Configs};
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
 pub use values::{Begin, Engine, Offsets, OnTrouble, Start, Writers};
@@ -57,6 +59,10 @@ pub struct Config {
     pub topics: Topics,
     /// Which consumer groups are kept in step.
     pub groups: Groups,
+    /// Whether topic configs are kept in step.
+    pub configs: Configs,
+    /// How ACLs are carried over, and whether they are kept in step.
+    pub acls: Acls,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

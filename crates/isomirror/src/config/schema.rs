@@ -23,7 +23,7 @@ use Kind::{Flag, List, Number, Properties, Table, Text};
 pub const OVERRIDE: &str = "topics.override";
 
 /// Sections (top level: empty) with their keys.
-pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 11] = [
     (
         "",
         &[
@@ -33,6 +33,8 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
             ("target", Table),
             ("topics", Table),
             ("groups", Table),
+            ("configs", Table),
+            ("acls", Table),
             ("limits", Table),
             ("policy", Table),
             ("admin", Table),
@@ -68,6 +70,8 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
         ],
     ),
     ("groups", &[("include", List), ("exclude", List), ("sync", Text)]),
+    ("configs", &[("sync", Text)]),
+    ("acls", &[("sync", Text), ("principals", Table)]),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text)]),

@@ -20,6 +20,10 @@ pub struct Shown<'a> {
     target: ShownCluster<'a>,
     topics: ShownTopics<'a>,
     groups: ShownGroups<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configs: Option<ShownConfigs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acls: Option<ShownAcls<'a>>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -61,6 +65,19 @@ struct ShownGroups<'a> {
     include: Vec<&'a str>,
     exclude: Vec<&'a str>,
     sync: String,
+}
+
+#[derive(Serialize)]
+struct ShownConfigs {
+    sync: String,
+}
+
+#[derive(Serialize)]
+struct ShownAcls<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    principals: &'a BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -135,6 +152,11 @@ impl Config {
                 exclude: self.groups.exclude.iter().map(Pattern::as_str).collect(),
                 sync: units::show_duration(self.groups.sync),
             },
+            configs: self.configs.sync.map(|sync| ShownConfigs { sync: units::show_duration(sync) }),
+            acls: (self.acls.sync.is_some() || !self.acls.principals.is_empty()).then(|| ShownAcls {
+                sync: self.acls.sync.map(units::show_duration),
+                principals: &self.acls.principals,
+            }),
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),
                 throttle: limits.throttle.map(|rate| rate.to_string()),

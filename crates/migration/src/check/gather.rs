@@ -14,7 +14,7 @@ use offset_marks::{
     LedgerWriter,
     control::{ControlState, Keep},
 };
-use pipeline::{Endpoint, LossPolicy, Now, Refused, topic_configs_for_target, unlike};
+use pipeline::{Endpoint, LossPolicy, NewTopic, Now, Refused, unlike};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::{join, try_join};
 use topic_rename::{Pattern, Rules, check_name};
@@ -384,17 +384,14 @@ impl Gatherer<'_> {
         configs: Option<&TopicConfigs>,
     ) -> Result<TargetFacts, Error> {
         let settings = (self.request.link.settings)(topic);
-        let replication = settings.replication;
-        let configs = topic_configs_for_target(configs.unwrap_or(&TopicConfigs::default()), replication);
+        let partitions = info.map_or(0, |info| info.partitions);
+        let new = NewTopic::of(partitions, configs, name, &settings);
         let creation = match info.filter(|_| settings.create) {
-            Some(info) => {
-                let asked = self.target.validate_topic(name, info.partitions, replication, &configs).await;
-                Some(refused(asked)?)
-            }
+            Some(_) => Some(refused(new.validate(&self.target).await)?),
             None => None,
         };
         let lacking = self.trials.lacking(name, &TRIED).await?;
-        Ok(TargetFacts::Missing { creation, configs, lacking })
+        Ok(TargetFacts::Missing { creation, configs: new.configs, lacking })
     }
 
     async fn is_hidden(&self, topic: &str) -> Result<bool, Error> {

@@ -37,6 +37,7 @@ pub use facts::{
 };
 pub use finding::{ClusterSummary, Finding, Kind, Report, Severity, Subject, Summary};
 pub use gather::gather;
+pub(crate) use gather::refused;
 
 /// What is to be checked.
 #[derive(Clone)]

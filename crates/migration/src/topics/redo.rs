@@ -10,7 +10,7 @@ use kafka_wire::{OffsetSpec, Topic};
 use link_journal::{Decision, Journal, JournalState, TopicState};
 use mirror_types::{Offset, Side};
 use offset_marks::{LaneStart, OffsetsMode, WritersMode, control::Keep};
-use pipeline::{TopicPlan, topic_configs_for_target};
+use pipeline::{NewTopic, TopicPlan};
 use serde::Serialize;
 
 use super::{
@@ -276,8 +276,8 @@ async fn shape(
     let partitions = i32::try_from(scene.partitions(topic).len()).unwrap_or(i32::MAX);
     if settings.create {
         let configs = configs(source, topic).await?;
-        let configs = topic_configs_for_target(&configs, settings.replication);
-        return Ok(Shape { partitions, replication: settings.replication, configs });
+        let NewTopic { configs, replication, .. } = NewTopic::of(partitions, Some(&configs), target_topic, &settings);
+        return Ok(Shape { partitions, replication, configs });
     }
     let Some(was) = target.topic(target_topic).await? else {
         return refused(

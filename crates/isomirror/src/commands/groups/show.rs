@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use group_offsets::{Activity, GroupPlan, Outcome, Step};
-use migration::groups::{GroupRow, Listing, OnSide, Report};
+use migration::groups::{GroupRow, Listing, OnSide, Report, Totals};
 
 use crate::{
     human::{self, plain},
@@ -93,7 +93,7 @@ pub fn report(report: &Report) -> String {
     for left_out in &report.left_out {
         let _ = writeln!(out, "\n{}: left out: {}", plain(&left_out.group), plain(&left_out.reason));
     }
-    let _ = write!(out, "\n{}", sum(report));
+    let _ = write!(out, "\n{}", sum(&report.totals));
     out.trim_start_matches('\n').to_owned()
 }
 
@@ -154,8 +154,8 @@ fn few(names: &[String]) -> String {
     }
 }
 
-fn sum(report: &Report) -> String {
-    let totals = &report.totals;
+/// How many there are of each.
+pub fn sum(totals: &Totals) -> String {
     let counts = [
         (totals.committed, "committed"),
         (totals.commit, "to commit"),

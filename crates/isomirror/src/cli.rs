@@ -5,6 +5,8 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use topic_rename::Pattern;
 
+use crate::config::{Block, Verify, Words};
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 checked and refused; 4 cluster unreachable; \
 5 diverged or data lost; 130 interrupted.
@@ -70,6 +72,8 @@ pub enum Command {
     Groups(GroupsArgs),
     /// Read both sides and compare them, offset by offset; exit 0 only if they hold the same.
     Verify(VerifyArgs),
+    /// Finish a migration, step by step: block writers, drain, groups, verify, rights, clients, stop. Goes on where it was.
+    Cutover(CutoverArgs),
 }
 
 /// Which configuration.
@@ -175,6 +179,46 @@ pub enum Only {
     Acls,
     /// Consumer groups' offsets, of those that [groups] names.
     Groups,
+}
+
+/// Flags of `cutover`.
+#[derive(Debug, Clone, Args)]
+pub struct CutoverArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Only this topic, by its name on the source; may be repeated. All that the link mirrors unless one is given.
+    #[arg(long)]
+    pub topic: Vec<String>,
+    /// Show for each step what it would do, and whether it could do that now; change nothing.
+    #[arg(long, conflicts_with_all = ["back", "yes"])]
+    pub dry_run: bool,
+    /// Undo what is done, in reverse; possible until the last step.
+    #[arg(long)]
+    pub back: bool,
+    /// Go on with what another process has begun that is certainly gone.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Don't ask before the last step; with --back: leave behind what clients have written to the target.
+    #[arg(long)]
+    pub yes: bool,
+    /// How many records the target may lack when writers are blocked. cutover.max_lag unless given.
+    #[arg(long, value_name = "N")]
+    pub max_lag: Option<u64>,
+    /// How writers are blocked: acl, hook or quiet. cutover.block unless given.
+    #[arg(long, value_name = "HOW", value_parser = block)]
+    pub block: Option<Block>,
+    /// How much is compared: none, full, or a part, as 5%. cutover.verify unless given.
+    #[arg(long, value_name = "HOW MUCH")]
+    pub verify: Option<Verify>,
+    /// How long a step may take. cutover.step_limit unless given.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub step_limit: Option<Duration>,
+}
+
+fn block(text: &str) -> Result<Block, String> {
+    let known = Block::WORDS.iter().find(|(word, _)| *word == text).map(|(_, block)| *block);
+    known.ok_or_else(|| format!("{text:?} is none of acl, hook and quiet"))
 }
 
 /// Flags of `status`.

@@ -106,6 +106,15 @@ pub fn eta(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| NONE.to_owned(), duration)
 }
 
+/// Some names, and how many there are more.
+pub fn few(names: &[String]) -> String {
+    const NAMED: usize = 5;
+    match names.len().checked_sub(NAMED) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
+    }
+}
+
 /// `1 lane`, `2 lanes`.
 pub fn plural(n: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(n as u64), if n == 1 { one } else { many })

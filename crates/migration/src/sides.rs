@@ -120,11 +120,8 @@ pub(crate) async fn check_ids<'a>(
     clusters: &Clusters,
     recorded: impl Iterator<Item = (&'a Option<String>, &'a Option<String>)>,
 ) -> Result<(), Error> {
-    let id = async |side| {
-        let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
-        Ok::<_, Error>(id.map(|id| id.to_string()))
-    };
-    let (source, target) = (id(Side::Source).await?, id(Side::Target).await?);
+    let (source, target) =
+        (cluster_id(clusters, Side::Source).await?, cluster_id(clusters, Side::Target).await?);
     let other = |then: &Option<String>, now: &Option<String>| then.is_some() && now.is_some() && then != now;
     for (source_then, target_then) in recorded {
         let wrong = [(Side::Source, source_then, &source), (Side::Target, target_then, &target)];
@@ -143,6 +140,12 @@ pub(crate) async fn check_ids<'a>(
         }
     }
     Ok(())
+}
+
+/// The id of a side's cluster, where it tells one.
+pub(crate) async fn cluster_id(clusters: &Clusters, side: Side) -> Result<Option<String>, Error> {
+    let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
+    Ok(id.map(|id| id.to_string()))
 }
 
 /// All topics of a side that may be described, by their names.

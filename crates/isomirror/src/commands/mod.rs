@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod config;
+pub mod cutover;
 pub mod demo;
 pub mod groups;
 pub mod import;
@@ -15,6 +16,7 @@ pub mod verify;
 use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 
 pub use status::status;
+use status::status_at;
 
 /// Whether there is a terminal to ask a question on.
 fn may_ask() -> bool {
@@ -23,14 +25,16 @@ fn may_ask() -> bool {
 
 /// Asks on the terminal; yes or no.
 async fn agreed(question: String) -> anyhow::Result<bool> {
-    let asked = tokio::task::spawn_blocking(move || {
-        write!(stderr(), "{question} [y/N] ")?;
-        stderr().flush()?;
-        let mut answer = String::new();
-        stdin().read_line(&mut answer)?;
-        io::Result::Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    });
-    Ok(asked.await??)
+    Ok(tokio::task::spawn_blocking(move || ask(&question)).await??)
+}
+
+/// The same for who may wait.
+fn ask(question: &str) -> io::Result<bool> {
+    write!(stderr(), "{question} [y/N] ")?;
+    stderr().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Prints what a command has to say.

@@ -77,7 +77,7 @@ fn request(config: &Config, names: &[String], wait: Duration) -> Request {
 }
 
 /// Who asks: this machine, and who is logged in, or was before `sudo`.
-fn author() -> Author {
+pub(super) fn author() -> Author {
     let user = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     Author { host: link::host(), user: user.filter(|user| !user.is_empty()) }
 }

@@ -7,7 +7,7 @@ use std::{
 use mirror_types::Side;
 
 use super::{
-    Admin, Cluster, Config, Limits, Policy, clients, container, env,
+    Admin, Cluster, Config, Limits, Policy, clients, container, cutover, env,
     error::Problems,
     groups, in_step,
     kafka::{self, Kafka, Lookup},
@@ -75,6 +75,7 @@ pub fn config(
     let groups = groups::read(top.section("groups", "groups"), problems);
     let configs = in_step::read_configs(top.section("configs", "configs"), problems);
     let acls = in_step::read_acls(top.section("acls", "acls"), problems);
+    let cutover = cutover::read(top.section("cutover", "cutover"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -117,6 +118,7 @@ pub fn config(
         target,
         topics: topics?,
         groups: groups.settings,
+        cutover,
         configs,
         acls: acls.settings,
         limits,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Config;
 
 /// Keys that may change while a link runs, or sections of such keys.
-const WHILE_IT_RUNS: [&str; 4] = ["topics", "groups", "limits.throttle", "limits.drain"];
+const WHILE_IT_RUNS: [&str; 5] = ["topics", "groups", "limits.throttle", "limits.drain", "cutover"];
 
 impl Config {
     /// The keys whose values differ in another configuration.

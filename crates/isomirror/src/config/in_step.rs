@@ -70,6 +70,6 @@ pub fn read_acls(mut section: Section<'_>, problems: &RefCell<Problems>) -> Read
 }
 
 /// A type, a colon and a name.
-fn is_principal(text: &str) -> bool {
+pub fn is_principal(text: &str) -> bool {
     text.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty())
 }

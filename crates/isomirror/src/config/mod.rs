@@ -11,6 +11,7 @@ mod build;
 mod changes;
 mod clients;
 mod container;
+mod cutover;
 mod env;
 mod error;
 mod groups;
@@ -35,12 +36,13 @@ use std::{
 use kafka_rd::Properties;
 
 pub use changes::may_change;
+pub use cutover::{Cutover, Verify};
 pub use error::ConfigError;
 pub use groups::Groups;
 pub use in_step::{Acls, Configs};
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
-pub use values::{Begin, Engine, Offsets, OnTrouble, Start, Writers};
+pub use values::{Begin, Block, Engine, Offsets, OnTrouble, Start, Words, Writers};
 
 use error::{Problems, SourceFile};
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub configs: Configs,
     /// How ACLs are carried over, and whether they are kept in step.
     pub acls: Acls,
+    /// How a migration is finished.
+    pub cutover: Cutover,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

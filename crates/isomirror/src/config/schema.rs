@@ -23,7 +23,7 @@ use Kind::{Flag, List, Number, Properties, Table, Text};
 pub const OVERRIDE: &str = "topics.override";
 
 /// Sections (top level: empty) with their keys.
-pub const SECTIONS: [(&str, &[(&str, Kind)]); 11] = [
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 12] = [
     (
         "",
         &[
@@ -35,6 +35,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 11] = [
             ("groups", Table),
             ("configs", Table),
             ("acls", Table),
+            ("cutover", Table),
             ("limits", Table),
             ("policy", Table),
             ("admin", Table),
@@ -72,6 +73,21 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 11] = [
     ("groups", &[("include", List), ("exclude", List), ("sync", Text)]),
     ("configs", &[("sync", Text)]),
     ("acls", &[("sync", Text), ("principals", Table)]),
+    (
+        "cutover",
+        &[
+            ("max_lag", Number),
+            ("block", Text),
+            ("writers", List),
+            ("quiet", Text),
+            ("block_hook", Text),
+            ("unblock_hook", Text),
+            ("clients_hook", Text),
+            ("clients_hook_back", Text),
+            ("verify", Text),
+            ("step_limit", Text),
+        ],
+    ),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text)]),

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Begin, Cluster, Config, Engine, Offsets, OnTrouble, Start, Writers, kafka::Reference, mask::HIDDEN,
+    Begin, Block, Cluster, Config, Cutover, Engine, Offsets, OnTrouble, Start, Verify, Writers, kafka::Reference, mask::HIDDEN,
     topics::Changes, units,
 };
 
@@ -24,6 +24,7 @@ pub struct Shown<'a> {
     configs: Option<ShownConfigs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acls: Option<ShownAcls<'a>>,
+    cutover: ShownCutover<'a>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -78,6 +79,24 @@ struct ShownAcls<'a> {
     sync: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     principals: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct ShownCutover<'a> {
+    max_lag: u64,
+    block: Block,
+    writers: &'a [String],
+    quiet: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unblock_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_hook_back: Option<&'a str>,
+    verify: Verify,
+    step_limit: String,
 }
 
 #[derive(Serialize)]
@@ -157,6 +176,7 @@ impl Config {
                 sync: self.acls.sync.map(units::show_duration),
                 principals: &self.acls.principals,
             }),
+            cutover: cutover(&self.cutover),
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),
                 throttle: limits.throttle.map(|rate| rate.to_string()),
@@ -166,6 +186,21 @@ impl Config {
             policy: ShownPolicy { loss: self.policy.loss, refused: self.policy.refused },
             admin: ShownAdmin { listen: self.admin.listen.map_or("none".into(), |at| at.to_string()) },
         }
+    }
+}
+
+fn cutover(cutover: &Cutover) -> ShownCutover<'_> {
+    ShownCutover {
+        max_lag: cutover.max_lag,
+        block: cutover.block,
+        writers: &cutover.writers,
+        quiet: units::show_duration(cutover.quiet),
+        block_hook: cutover.block_hook.as_deref(),
+        unblock_hook: cutover.unblock_hook.as_deref(),
+        clients_hook: cutover.clients_hook.as_deref(),
+        clients_hook_back: cutover.clients_hook_back.as_deref(),
+        verify: cutover.verify,
+        step_limit: units::show_duration(cutover.step_limit),
     }
 }
 

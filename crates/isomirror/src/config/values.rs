@@ -69,6 +69,17 @@ pub enum Writers {
     Shared,
 }
 
+/// How writers are blocked in a cutover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// By ACLs on the source that deny writing.
+    Acl,
+    /// By a command.
+    Hook,
+    /// They stop by themselves.
+    Quiet,
+}
+
 /// What a lane does when it meets trouble that costs records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTrouble {
@@ -102,6 +113,7 @@ words!(Engine { Auto = "auto", Records = "records", Batches = "batches" });
 words!(Offsets { Identical = "identical", Translated = "translated" });
 words!(Writers { Exclusive = "exclusive", Shared = "shared" });
 words!(Begin { AtOnce = "at once", Asked = "asked" });
+words!(Block { Acl = "acl", Hook = "hook", Quiet = "quiet" });
 words!(OnTrouble { Stop = "stop", Skip = "skip" });
 
 // === impl Start ===

@@ -102,6 +102,13 @@ impl Story {
         story.ok_or_else(|| unclear("it has no beginning".to_owned()))
     }
 
+    /// One that has not begun.
+    pub(super) fn imagined(plan: Plan, request: &Request) -> Self {
+        let runner = Runner { by: request.by.clone(), run: request.run, since: now() };
+        let course = Course::new(plan, runner.since);
+        Self { id: String::new(), by: request.by.clone(), runner, course, next: 0 }
+    }
+
     fn find(state: &JournalState, id: &str) -> Result<Option<Self>, Error> {
         Ok(Self::all(state)?.into_iter().find(|story| story.id == id))
     }

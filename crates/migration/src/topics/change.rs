@@ -83,6 +83,25 @@ pub enum Done {
 
 /// Changes it.
 pub async fn change(request: &Request, change: Change) -> Result<Report, Error> {
+    change_because(request, change, None).await
+}
+
+/// Stops topics for a reason, and waits until the link has given them up, whoever has stopped them first.
+pub(crate) async fn stop_because(request: &Request, why: &str) -> Result<Done, Error> {
+    let report = change_because(request, Change::Stop, Some(why)).await?;
+    if report.done != Done::Nothing {
+        return Ok(report.done);
+    }
+    let scene = Scene::of(request).await?;
+    let (Some(control), Some(decided)) = (&scene.control, scene.journal().await?) else { return Ok(Done::Nothing) };
+    let mut slots = scene.slots_of(&distinct(&request.topics)).await?;
+    for (slot, from) in &mut slots {
+        *from = control.start(*slot).await?;
+    }
+    followed(&scene, &slots, decided.next(), request.wait).await
+}
+
+async fn change_because(request: &Request, change: Change, why: Option<&str>) -> Result<Report, Error> {
     let scene = Scene::of(request).await?;
     let topics = distinct(&request.topics);
     scene.check_known(&topics, scene.journal().await?.as_ref())?;
@@ -100,7 +119,7 @@ pub async fn change(request: &Request, change: Change) -> Result<Report, Error> 
                 let plan = scene.plan(topic, Some(decided));
                 was.insert(topic.clone(), plan);
                 if let Some(state) = next(topic, change, plan)? {
-                    decisions.push(decision(topic, state, None, &request.by, decided));
+                    decisions.push(decision(topic, state, why, &request.by, decided));
                 }
             }
             Ok(decisions)

@@ -16,20 +16,20 @@ use super::Request;
 use crate::sides::{Clusters, Error, NAMED, check_ids, topics};
 
 /// What is there.
-pub(super) struct Scene {
-    pub(super) link: LinkConfig,
-    pub(super) clusters: Clusters,
+pub(crate) struct Scene {
+    pub(crate) link: LinkConfig,
+    pub(crate) clusters: Clusters,
     /// Where the marks are; none if the link has not run yet.
-    pub(super) control: Option<ControlTopic>,
+    pub(crate) control: Option<ControlTopic>,
     slots: i32,
     /// The topics of the source.
-    pub(super) sources: HashMap<String, Arc<Topic>>,
+    pub(crate) sources: HashMap<String, Arc<Topic>>,
     /// How each lane began that has begun.
-    pub(super) lanes: Vec<LaneStart>,
+    pub(crate) lanes: Vec<LaneStart>,
 }
 
 impl Scene {
-    pub(super) async fn of(request: &Request) -> Result<Self, Error> {
+    pub(crate) async fn of(request: &Request) -> Result<Self, Error> {
         let link = request.link.clone();
         let clusters = Clusters::new(&link, request.timeout)?;
         let control = ControlTopic::open(clusters.client(Side::Target), &link.link).await?;
@@ -51,7 +51,7 @@ impl Scene {
     }
 
     /// The link's journal, as it is; none if there is none.
-    pub(super) async fn journal(&self) -> Result<Option<JournalState>, Error> {
+    pub(crate) async fn journal(&self) -> Result<Option<JournalState>, Error> {
         match Journal::open(self.clusters.client(Side::Target), &self.link.link).await? {
             Some(journal) => Ok(Some(journal.read().await?)),
             None => Ok(None),
@@ -59,7 +59,7 @@ impl Scene {
     }
 
     /// All topics that can be meant: those that the rules name, and those that were mirrored once, or decided about.
-    pub(super) fn known(&self, decided: Option<&JournalState>) -> BTreeSet<String> {
+    pub(crate) fn known(&self, decided: Option<&JournalState>) -> BTreeSet<String> {
         let named = self.sources.keys().filter(|topic| self.link.rules.includes(topic)).cloned();
         let begun = self.lanes.iter().map(|lane| lane.source_topic.clone());
         let decided = decided.into_iter().flat_map(|state| state.topics().map(|(topic, _)| topic.to_owned()));
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Whether all topics that are asked for are known.
-    pub(super) fn check_known(&self, asked: &[String], decided: Option<&JournalState>) -> Result<(), Error> {
+    pub(crate) fn check_known(&self, asked: &[String], decided: Option<&JournalState>) -> Result<(), Error> {
         let known = self.known(decided);
         let Some(unknown) = asked.iter().find(|topic| !known.contains(*topic)) else { return Ok(()) };
         let near = nearest(unknown, &known);
@@ -87,19 +87,19 @@ impl Scene {
     }
 
     /// What is planned of a topic.
-    pub(super) fn plan(&self, topic: &str, decided: Option<&JournalState>) -> TopicPlan {
+    pub(crate) fn plan(&self, topic: &str, decided: Option<&JournalState>) -> TopicPlan {
         let begun = self.lanes.iter().any(|lane| lane.source_topic == topic);
         let decided = decided.and_then(|state| Some(state.topic(topic)?.state));
         plan(decided, (self.link.settings)(topic).begin, begun)
     }
 
     /// How the lanes of a topic began.
-    pub(super) fn lanes_of(&self, topic: &str) -> impl Iterator<Item = &LaneStart> {
+    pub(crate) fn lanes_of(&self, topic: &str) -> impl Iterator<Item = &LaneStart> {
         self.lanes.iter().filter(move |lane| lane.source_topic == topic)
     }
 
     /// The partitions of a topic: those of the source, or where it is gone, of its lanes.
-    pub(super) fn partitions(&self, topic: &str) -> Vec<i32> {
+    pub(crate) fn partitions(&self, topic: &str) -> Vec<i32> {
         match self.sources.get(topic) {
             Some(source) => source.partitions.keys().copied().collect(),
             None => self.lanes_of(topic).map(|lane| lane.partition).collect(),
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// The slots of a topic's lanes, and how far what is on record there goes now.
-    pub(super) async fn slots_of(&self, topics: &[String]) -> Result<BTreeMap<i32, i64>, Error> {
+    pub(crate) async fn slots_of(&self, topics: &[String]) -> Result<BTreeMap<i32, i64>, Error> {
         let mut ends = BTreeMap::new();
         let Some(control) = &self.control else { return Ok(ends) };
         for topic in topics {

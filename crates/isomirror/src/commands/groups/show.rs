@@ -10,9 +10,6 @@ use crate::{
     table,
 };
 
-/// Topics that are named in one line.
-const NAMED: usize = 5;
-
 /// All groups, and how far behind they are.
 pub fn listing(listing: &Listing) -> String {
     if listing.groups.is_empty() {
@@ -139,18 +136,11 @@ fn notes(out: &mut String, group: &GroupPlan) {
     }
     for (reason, partitions) in reasons {
         let lines: Vec<_> = reason.lines().map(plain).collect();
-        let _ = writeln!(out, "\n{name}, {}: {}", few(&partitions), lines.join("\n"));
+        let _ = writeln!(out, "\n{name}, {}: {}", human::few(&partitions), lines.join("\n"));
     }
     if !group.not_mirrored.is_empty() {
         let topics: Vec<_> = group.not_mirrored.iter().map(|topic| plain(topic)).collect();
-        let _ = writeln!(out, "\n{name}: also reads topics that this link does not mirror: {}", few(&topics));
-    }
-}
-
-fn few(names: &[String]) -> String {
-    match names.len().checked_sub(NAMED) {
-        None | Some(0) => names.join(", "),
-        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
+        let _ = writeln!(out, "\n{name}: also reads topics that this link does not mirror: {}", human::few(&topics));
     }
 }
 

@@ -33,7 +33,11 @@ fn topics_begin_one_by_one_and_each_leaves_its_start_mark() {
     daemon.wait_for_log("topics that wait to be asked for");
     let status = daemon.status();
     assert_eq!(status["held"], json!({ first.clone(): "waiting", second.clone(): "waiting" }), "{status:#}");
-    assert_eq!((total(target, &first), total(target, &second)), (0, 0), "their target topics are not made either");
+    assert_eq!(
+        (total(target, &first), total(target, &second)),
+        (0, 0),
+        "their target topics are not made either"
+    );
     assert_eq!(state_of(&config, &first), "waiting");
 
     // Asked for: within two seconds on all that has been written by then, and the command tells from where.
@@ -42,7 +46,8 @@ fn topics_begin_one_by_one_and_each_leaves_its_start_mark() {
     assert_eq!(report["done"], "yes", "{report:#}");
     let started = &report["topics"][0];
     assert_eq!((&started["was"], &started["state"]), (&json!("waiting"), &json!("running")));
-    let source_now = json!([{"partition": 0, "first": 0, "end": 10}, {"partition": 1, "first": 0, "end": 10}]);
+    let source_now =
+        json!([{"partition": 0, "first": 0, "end": 10}, {"partition": 1, "first": 0, "end": 10}]);
     assert_eq!(started["source"], source_now);
     wait_for_state(&daemon, &first, "running");
     assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
@@ -72,7 +77,8 @@ fn topics_begin_one_by_one_and_each_leaves_its_start_mark() {
         }
         since.push(start["since"].as_i64().unwrap());
     }
-    let begun_at: Vec<i64> = marks(&config, &first).iter().map(|l| l["start"]["since"].as_i64().unwrap()).collect();
+    let begun_at: Vec<i64> =
+        marks(&config, &first).iter().map(|l| l["start"]["since"].as_i64().unwrap()).collect();
     assert!(since.len() == 2 && begun_at.iter().max() < since.iter().min(), "one after the other");
     daemon.stop().expect(0);
 }
@@ -99,8 +105,9 @@ fn what_is_started_while_nothing_runs_begins_with_the_next_run_where_start_says(
         source.create_topic(topic, 1, 1, &[]).unwrap();
         write(source, topic, 0, 0..5);
     }
-    let config =
-        Config::new(source, target, &format!("{p}\\..*")).topics("begin = \"asked\"").topics("start = \"latest\"");
+    let config = Config::new(source, target, &format!("{p}\\..*"))
+        .topics("begin = \"asked\"")
+        .topics("start = \"latest\"");
     let report = topics(&config, &["start", &one], 0);
     assert_eq!(report["done"], "not_running", "{report:#}");
     let ended = config.run_until_caught_up().expect(0);

@@ -23,7 +23,10 @@ fn what_is_unknown_is_refused_with_the_nearest_names_and_nothing_is_changed() {
     let error = refused(&config, &["pause", &payments, &format!("{p}.ordres")], 3);
     assert!(error.contains("has no topic") && error.contains(&format!("did you mean {orders}?")), "{error}");
     let error = refused(&config, &["pause", "unheard-of"], 3);
-    assert!(error.contains(&format!("name a topic of the source that the link mirrors: {orders}, {payments}")), "{error}");
+    assert!(
+        error.contains(&format!("name a topic of the source that the link mirrors: {orders}, {payments}")),
+        "{error}"
+    );
     let error = refused(&config, &["start", &format!("{p}-other")], 3);
     assert!(error.contains("does not mirror topic") && error.contains("topics.include"), "{error}");
     let listing = topics(&config, &["list"], 0);
@@ -35,15 +38,22 @@ fn what_is_unknown_is_refused_with_the_nearest_names_and_nothing_is_changed() {
     assert_eq!(report["topics"][1]["was"], "running", "one that runs has nothing to be resumed: {report:#}");
     topics(&config, &["stop", &payments], 0);
     let error = refused(&config, &["pause", &orders, &payments], 3);
-    assert!(error.contains("is stopped; nothing was changed") && error.contains("topics CONFIG start"), "{error}");
+    assert!(
+        error.contains("is stopped; nothing was changed") && error.contains("topics CONFIG start"),
+        "{error}"
+    );
     assert_eq!(row(&topics(&config, &["list"], 0), &orders)["state"], "running");
     let same = topics(&config, &["stop", &payments], 0);
     assert_eq!((&same["done"], &same["topics"][0]["was"]), (&json!("nothing"), &json!("stopped")));
 
     // What a person sees.
     let (table, _) = ended(config.command("topics", &["list"]), 0);
-    let line = |name: &str| table.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
-    assert!(line(&orders).contains("running") && line(&orders).contains(&format!("→ {orders}.copy")), "{table}");
+    let line =
+        |name: &str| table.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default();
+    assert!(
+        line(&orders).contains("running") && line(&orders).contains(&format!("→ {orders}.copy")),
+        "{table}"
+    );
     assert!(line(&payments).contains("stopped") && line(&payments).contains('@'), "{table}");
     let (said, _) = ended(config.command("topics", &["start", &payments]), 0);
     assert!(said.contains("running (was stopped)") && said.contains("does not run"), "{said}");
@@ -61,10 +71,8 @@ fn clusters_that_were_swapped_are_noticed_before_anything_is_changed() {
     write(source, &topic, 0, 0..3);
     let config = Config::new(source, target, &topic);
     config.run_until_caught_up().expect(0);
-    let swapped = config
-        .clone()
-        .source(target.client_properties("admin"))
-        .target(source.client_properties("admin"));
+    let swapped =
+        config.clone().source(target.client_properties("admin")).target(source.client_properties("admin"));
     for args in [&["list"][..], &["pause", &topic], &["redo", &topic, "--yes"]] {
         let error = refused(&swapped, args, 3);
         assert!(error.contains("may have been swapped"), "{args:?}: {error}");

@@ -56,12 +56,18 @@ fn paused_and_resumed(config: &Config, topic: &str, daemons: &[&Daemon]) {
             assert!(is_still(target, topic), "round {round}");
             for lane in marks(config, topic) {
                 let partition = lane["start"]["partition"].as_i64().unwrap() as i32;
-                assert_eq!(lane["position"]["target"], json!(ends[&partition]), "what is written is marked: {lane:#}");
+                assert_eq!(
+                    lane["position"]["target"],
+                    json!(ends[&partition]),
+                    "what is written is marked: {lane:#}"
+                );
             }
             for daemon in daemons {
                 assert_eq!(daemon.get("/readyz").0, 200, "{}", daemon.get("/readyz").1);
                 let lanes = daemon.status()["lanes"].as_array().unwrap().clone();
-                assert!(lanes.iter().filter(|lane| lane["topic"] == topic).all(|lane| lane["state"] == "paused"));
+                assert!(
+                    lanes.iter().filter(|lane| lane["topic"] == topic).all(|lane| lane["state"] == "paused")
+                );
             }
             topics(config, &["resume", topic], 0);
         }
@@ -133,7 +139,8 @@ fn two_instances_pause_together_and_two_commands_at_once_are_both_heard() {
 
     // Whoever comes second finds what the first has decided: one of them has something to do, the other has not.
     let outcomes: Vec<_> = scope(|threads| {
-        let commands: Vec<_> = (0..4).map(|_| threads.spawn(|| topics(&config, &["pause", &topic], 0))).collect();
+        let commands: Vec<_> =
+            (0..4).map(|_| threads.spawn(|| topics(&config, &["pause", &topic], 0))).collect();
         commands.into_iter().map(|command| command.join().unwrap()).collect()
     });
     let changed = outcomes.iter().filter(|report| report["done"] != "nothing").count();
@@ -173,7 +180,9 @@ fn a_stopped_topic_is_let_go_and_started_again_by_its_marks() {
     for topic in [&identical, &translated] {
         wait_for_no_lanes(&daemon, topic);
         let labels = [("topic", topic.as_str())];
-        for series in ["isomirror_lag_records", "isomirror_position", "isomirror_lane_state", "isomirror_records_total"] {
+        for series in
+            ["isomirror_lag_records", "isomirror_position", "isomirror_lane_state", "isomirror_records_total"]
+        {
             assert_eq!(daemon.metric(series, &labels), None, "{series} of {topic}");
         }
         write(source, topic, 0, 50..60);
@@ -181,7 +190,11 @@ fn a_stopped_topic_is_let_go_and_started_again_by_its_marks() {
     assert_eq!(daemon.get("/readyz").0, 200);
     assert!(is_still(target, &identical));
     let before = marks(&config, &translated);
-    assert_eq!(before[0]["position"], json!({"source": 50, "target": 57}), "marks stay on record: {before:#?}");
+    assert_eq!(
+        before[0]["position"],
+        json!({"source": 50, "target": 57}),
+        "marks stay on record: {before:#?}"
+    );
     assert_eq!(state_of(&config, &identical), "stopped");
 
     topics(&config, &["start", &identical, &translated], 0);

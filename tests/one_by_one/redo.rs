@@ -29,7 +29,10 @@ fn a_topic_is_cleared_and_filled_again_while_the_link_runs() {
     let daemon = config.run();
     daemon.wait_for_records(150);
     let ids = |topic: &str| -> Vec<String> {
-        marks(&config, topic).iter().map(|l| l["start"]["target_topic_id"].as_str().unwrap().to_owned()).collect()
+        marks(&config, topic)
+            .iter()
+            .map(|l| l["start"]["target_topic_id"].as_str().unwrap().to_owned())
+            .collect()
     };
     let error = refused(&config, &["redo", &identical, "--yes"], 3);
     assert!(error.contains("is being mirrored") && error.contains("topics CONFIG pause"), "{error}");
@@ -66,7 +69,8 @@ fn a_topic_is_cleared_and_filled_again_while_the_link_runs() {
         eventually("what comes is there, too", || (count(target, topic) == records + 10).then_some(()));
     }
     assert_identical(source, target, &identical);
-    let values = |cluster| read(cluster, &translated).into_values().flatten().map(|r| r.value).collect::<Vec<_>>();
+    let values =
+        |cluster| read(cluster, &translated).into_values().flatten().map(|r| r.value).collect::<Vec<_>>();
     assert_eq!(values(source), values(target));
     assert_eq!(daemon.get("/readyz").0, 200, "{}", daemon.get("/readyz").1);
     daemon.stop().expect(0);
@@ -117,7 +121,10 @@ fn what_the_link_has_not_filled_is_left_alone() {
     config.run_until_caught_up().expect(0);
     topics(&config, &["stop", &behind], 0);
     let error = refused(&config, &["redo", &behind, "--yes"], 3);
-    assert!(error.contains("held something when this link began") && error.contains("marks CONFIG forget"), "{error}");
+    assert!(
+        error.contains("held something when this link began") && error.contains("marks CONFIG forget"),
+        "{error}"
+    );
     assert_eq!(count(target, &behind), 10);
 
     // It was made again by somebody.
@@ -140,12 +147,17 @@ fn what_the_link_has_not_filled_is_left_alone() {
     topics(&config, &["stop", &wide], 0);
     write(target, &wide, 1, 0..4);
     let error = refused(&config, &["redo", &wide, "--yes"], 3);
-    assert!(error.contains(&format!("{wide}[1] holds 4 offsets, and this link has no marks of it")), "{error}");
+    assert!(
+        error.contains(&format!("{wide}[1] holds 4 offsets, and this link has no marks of it")),
+        "{error}"
+    );
     assert_eq!(count(target, &wide), 9);
 
     // Others write there, too.
     let shared = topic("shared", 1);
-    let config = Config::new(source, target, &shared).topics("offsets = \"translated\"").topics("writers = \"shared\"");
+    let config = Config::new(source, target, &shared)
+        .topics("offsets = \"translated\"")
+        .topics("writers = \"shared\"");
     config.run_until_caught_up().expect(0);
     topics(&config, &["stop", &shared], 0);
     let error = refused(&config, &["redo", &shared, "--yes"], 3);

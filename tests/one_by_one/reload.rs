@@ -67,7 +67,10 @@ fn topics_come_and_go_by_a_reload_and_what_can_not_change_is_refused_by_its_name
         ("policy.loss", only.clone().section("[policy]\nloss = \"skip\"").text()),
         ("target.kafka.linger.ms", only.clone().target_property("linger.ms", "7").text()),
         ("topics.offsets", only.clone().topics("offsets = \"translated\"").text()),
-        ("topics.rename", only.clone().topics(&format!("rename = {{ \"{second}\" = \"{second}.x\" }}")).text()),
+        (
+            "topics.rename",
+            only.clone().topics(&format!("rename = {{ \"{second}\" = \"{second}.x\" }}")).text(),
+        ),
     ];
     for (number, (key, text)) in (1..).zip(wrong) {
         reload(&daemon, &text, [3.0, f64::from(number), 0.0]);

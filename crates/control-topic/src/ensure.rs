@@ -60,12 +60,7 @@ impl ControlTopic {
         Self::ensure_named(client, name, partitions, -1).await
     }
 
-    async fn ensure_named(
-        client: &Client,
-        name: &str,
-        slots: i32,
-        replication: i16,
-    ) -> Result<Self, Error> {
+    async fn ensure_named(client: &Client, name: &str, slots: i32, replication: i16) -> Result<Self, Error> {
         let client = own(client);
         let mut attempts = client.attempts();
         let mut created = false;

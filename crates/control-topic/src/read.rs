@@ -83,12 +83,7 @@ impl ControlTopic {
     }
 
     /// What was written to a partition from this offset on, and committed.
-    pub async fn read_since(
-        &self,
-        partition: i32,
-        from: Offset,
-        keep: Keep,
-    ) -> Result<ControlState, Error> {
+    pub async fn read_since(&self, partition: i32, from: Offset, keep: Keep) -> Result<ControlState, Error> {
         self.read_from(partition, from, keep, Scope::COMMITTED).await
     }
 

@@ -583,7 +583,10 @@ mod tests {
         let Ok((true, Topics::Pause(args))) = parse("isomirror topics a.toml pause x y") else { panic!() };
         assert_eq!(args.names, ["x", "y"]);
         assert!(matches!(parse("isomirror topics list"), Ok((false, Topics::List))));
-        assert!(matches!(parse("isomirror topics a.toml redo x --yes"), Ok((_, Topics::Redo(RedoArgs { yes: true, .. })))));
+        assert!(matches!(
+            parse("isomirror topics a.toml redo x --yes"),
+            Ok((_, Topics::Redo(RedoArgs { yes: true, .. })))
+        ));
         for wrong in ["pause", "redo x --yes --dry-run", "unheard-of x"] {
             assert!(parse(&format!("isomirror topics a.toml {wrong}")).is_err(), "{wrong}");
         }

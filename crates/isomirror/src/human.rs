@@ -50,7 +50,8 @@ pub fn no_estimate(stopped: usize) -> String {
 /// Topics that are not to be mirrored now: `audit (waiting), orders (paused)`; so many by name.
 pub fn held(topics: &BTreeMap<String, String>) -> String {
     const NAMED: usize = 10;
-    let named: Vec<_> = topics.iter().take(NAMED).map(|(topic, state)| format!("{topic} ({state})")).collect();
+    let named: Vec<_> =
+        topics.iter().take(NAMED).map(|(topic, state)| format!("{topic} ({state})")).collect();
     let named = named.join(", ");
     match topics.len().saturating_sub(NAMED) {
         0 => named,

@@ -70,7 +70,9 @@ impl Reloader {
         let fixed: Vec<&str> = changed.iter().map(String::as_str).filter(|key| !may_change(key)).collect();
         if !fixed.is_empty() {
             let keys = fixed.join(", ");
-            return Err(format!("{keys} can't change while the link runs; fix: take the change back, or restart isomirror"));
+            return Err(format!(
+                "{keys} can't change while the link runs; fix: take the change back, or restart isomirror"
+            ));
         }
         if !changed.is_empty() {
             let fix = "take the change back, or restart isomirror";

@@ -165,10 +165,8 @@ impl Note {
 
 impl Entry {
     pub(crate) fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Self, ControlError> {
-        let malformed = |key: &[u8], reason: &str| ControlError::Malformed {
-            key: shown(key),
-            reason: reason.to_owned(),
-        };
+        let malformed =
+            |key: &[u8], reason: &str| ControlError::Malformed { key: shown(key), reason: reason.to_owned() };
         let Some(bytes) = key else { return Err(malformed(b"(none)", "it has no key")) };
         let key = std::str::from_utf8(bytes).map_err(|_| malformed(bytes, "its key is not text"))?;
         let (kind, _) = key.split_once('/').unwrap_or((key, ""));

@@ -68,9 +68,8 @@ async fn what_is_as_it_should_be_is_not_written_again() {
     assert_eq!((first.decisions.len(), first.state.decisions().len()), (1, 1));
     let second = pause(journal.clone()).await;
     assert_eq!((second.decisions.len(), second.state.next()), (0, first.state.next()));
-    let refused = journal.append::<Error>(|_| {
-        Err(Error::NotCompacted { topic: "x".to_owned(), policy: "delete".to_owned() })
-    });
+    let refused = journal
+        .append::<Error>(|_| Err(Error::NotCompacted { topic: "x".to_owned(), policy: "delete".to_owned() }));
     assert!(refused.await.is_err());
     assert_eq!(journal.read().await.unwrap().next(), first.state.next());
 }
@@ -82,7 +81,11 @@ async fn who_follows_is_told_at_once_and_waits_as_long_as_there_is_nothing() {
     let state = journal.append::<Error>(|_| Ok(one("a"))).await.unwrap().state;
     let began = Instant::now();
     assert!(!journal.follow(&state, Duration::from_secs(2)).await.unwrap());
-    assert!(began.elapsed() >= Duration::from_millis(1900), "the broker holds the question: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(1900),
+        "the broker holds the question: {:?}",
+        began.elapsed()
+    );
 
     let (follower, before) = (journal.clone(), state.clone());
     let told = tokio::spawn(async move {
@@ -102,17 +105,14 @@ async fn who_follows_is_told_at_once_and_waits_as_long_as_there_is_nothing() {
 #[tokio::test]
 async fn a_strangers_record_is_named_and_nothing_is_made_of_it() {
     let journal = Journal::ensure(&connect(), &shared::unique("stranger")).await.unwrap();
-    journal
-        .append::<Error>(|_| Ok(vec![decision("a".to_owned(), TopicState::Paused, 3, 1)]))
-        .await
-        .unwrap();
-    let record = TestRecord {
-        key: Some(b"hello".to_vec()),
-        value: Some(b"world".to_vec()),
-        ..TestRecord::default()
-    };
+    journal.append::<Error>(|_| Ok(vec![decision("a".to_owned(), TopicState::Paused, 3, 1)])).await.unwrap();
+    let record =
+        TestRecord { key: Some(b"hello".to_vec()), value: Some(b"world".to_vec()), ..TestRecord::default() };
     produce(&shared::pair().1.props(), journal.name(), &[record]).unwrap();
     let error = journal.read().await.unwrap_err();
-    assert!(error.to_string().contains(".journal/0, offset 2") && error.to_string().contains("hello"), "{error}");
+    assert!(
+        error.to_string().contains(".journal/0, offset 2") && error.to_string().contains("hello"),
+        "{error}"
+    );
     assert!(error.fix().is_some(), "{error}");
 }

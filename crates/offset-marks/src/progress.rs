@@ -121,7 +121,8 @@ impl ProgressBoard {
 
     /// Whether something of a lane's ledger is not recorded yet.
     pub fn is_due(&self, lane: LaneId) -> bool {
-        let takes = |entry: &Entry| entry.book.takes_acks && !entry.book.ledger().unwritten().records.is_empty();
+        let takes =
+            |entry: &Entry| entry.book.takes_acks && !entry.book.ledger().unwritten().records.is_empty();
         self.get(lane).is_some_and(|entry| takes(&entry))
     }
 

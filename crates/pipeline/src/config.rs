@@ -116,16 +116,7 @@ pub struct LinkConfig {
     pub instance: Option<String>,
     /// Which topics, under which names.
     pub rules: Arc<Rules>,
-    /// When a topic begins that the link has not mirrored yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// As soon as it is there.
-    AtOnce,
-    /// Once somebody has asked for it.
-    Asked,
-}
-
-/// What is set topic by topic.
+    /// What is set topic by topic.
     pub settings: SettingsOf,
     /// Whose consumer groups' offsets are kept in step.
     pub groups: GroupSync,

@@ -131,7 +131,7 @@ impl Groups {
     }
 
     /// Looks at all groups once. An error is a cluster's, and no group's own: what is left of the round is given up.
-    async fn round(&self) -> Result<(), String> {
+    async fn round(&self, choice: &Choice) -> Result<(), String> {
         let began = Instant::now();
         let listed = self.source.list_groups().await.map_err(|error| format!("source: {error}"))?;
         let mut chosen = BTreeSet::new();

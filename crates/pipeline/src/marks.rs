@@ -220,11 +220,7 @@ impl MarkBooks {
 
     /// Puts on record that in this instance's slots, but for those with `unfinished` lanes, all is done that the journal
     /// says before this offset.
-    pub(crate) async fn followed(
-        &self,
-        journal: Offset,
-        unfinished: &[TopicPartition],
-    ) -> Result<(), Error> {
+    pub(crate) async fn followed(&self, journal: Offset, unfinished: &[TopicPartition]) -> Result<(), Error> {
         let unfinished: BTreeSet<i32> = unfinished.iter().filter_map(|lane| self.slot_of(lane)).collect();
         let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
         let due = slots.into_iter().filter(|slot| {
@@ -504,7 +500,9 @@ impl Held {
         let Self(slot) = self;
         let mut books = lock(&slot.books);
         if let Some(book) = books.get(lane) {
-            return Some(LaneBook { gap_cause, ..book.clone() });
+            let mut book = book.clone();
+            book.gap_cause = gap_cause;
+            return Some(book);
         }
         let book = LaneBook::new(lock(&slot.state).writer(lane)?, gap_cause, !shared);
         books.insert(lane.clone(), book.clone());

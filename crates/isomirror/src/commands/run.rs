@@ -94,7 +94,8 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
         },
     );
     if args.until_caught_up && !outcome.held.is_empty() {
-        let held = outcome.held.iter().map(|(topic, plan)| (topic.clone(), plan.as_str().to_owned())).collect();
+        let held =
+            outcome.held.iter().map(|(topic, plan)| (topic.clone(), plan.as_str().to_owned())).collect();
         warn!("left out, as asked for: {}", human::held(&held));
     }
     if args.until_caught_up && common.output == Output::Json {

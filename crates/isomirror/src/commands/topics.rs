@@ -67,13 +67,7 @@ fn of(config: &Config, named: &NamedArgs) -> Request {
 }
 
 fn request(config: &Config, names: &[String], wait: Duration) -> Request {
-    Request {
-        link: link::config(config, None),
-        timeout: TIMEOUT,
-        topics: names.to_vec(),
-        by: author(),
-        wait,
-    }
+    Request { link: link::config(config, None), timeout: TIMEOUT, topics: names.to_vec(), by: author(), wait }
 }
 
 /// Who asks: this machine, and who is logged in, or was before `sudo`.

@@ -19,7 +19,8 @@ impl Config {
             flatten(String::new(), shown, keys);
             // The order of these means something.
             let topics = &config.topics;
-            let overrides = topics.overrides.iter().map(|o| (o.pattern.as_str(), format!("{:?}", o.settings)));
+            let overrides =
+                topics.overrides.iter().map(|o| (o.pattern.as_str(), format!("{:?}", o.settings)));
             let overrides = overrides.collect::<Vec<_>>();
             keys.insert("topics.rename".to_owned(), format!("{:?}", topics.rules.config().rename).into());
             keys.insert("topics.override".to_owned(), format!("{overrides:?}").into());
@@ -39,7 +40,9 @@ impl Config {
 
 /// Whether a running link can take over another value of a key.
 pub fn may_change(key: &str) -> bool {
-    WHILE_IT_RUNS.iter().any(|may| key.strip_prefix(may).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    WHILE_IT_RUNS
+        .iter()
+        .any(|may| key.strip_prefix(may).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
 fn flatten(path: String, value: Value, keys: &mut BTreeMap<String, Value>) {
@@ -90,7 +93,10 @@ mod tests {
         assert_eq!(changes("a:1", "a:2"), ["source.kafka.bootstrap.servers !"]);
         assert_eq!(changes("\"l\"", "\"m\""), ["link !", "source.kafka.group.id !"]);
         let overrides = "[topics.override.\"u.*\"]\nbegin = \"asked\"\n";
-        assert_eq!(changes("include = [\"t\"]\n", &format!("include = [\"t\"]\n{overrides}")), ["topics.override"]);
+        assert_eq!(
+            changes("include = [\"t\"]\n", &format!("include = [\"t\"]\n{overrides}")),
+            ["topics.override"]
+        );
     }
 
     #[test]

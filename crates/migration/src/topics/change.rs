@@ -155,7 +155,9 @@ fn next(topic: &str, change: Change, plan: TopicPlan) -> Result<Option<TopicStat
         (Change::Start | Change::Resume, TopicPlan::Run) => Ok(None),
         (Change::Pause, TopicPlan::Run) => Ok(Some(TopicState::Paused)),
         (Change::Pause, TopicPlan::Pause) => Ok(None),
-        (Change::Pause, TopicPlan::Wait) => refused("has not begun", &format!("start {topic}, then pause it")),
+        (Change::Pause, TopicPlan::Wait) => {
+            refused("has not begun", &format!("start {topic}, then pause it"))
+        }
         (Change::Pause, TopicPlan::Stop) => refused("is stopped", &format!("start {topic}, then pause it")),
         (Change::Stop, TopicPlan::Stop) => Ok(None),
         (Change::Stop, _) => Ok(Some(TopicState::Stopped)),
@@ -191,7 +193,8 @@ async fn source_offsets(scene: &Scene, topics: &[String]) -> Result<BTreeMap<Str
     let mut found = BTreeMap::new();
     for topic in topics.iter().filter(|topic| scene.sources.contains_key(*topic)) {
         let partitions = scene.partitions(topic);
-        let asked: Vec<(&str, i32)> = partitions.iter().map(|partition| (topic.as_str(), *partition)).collect();
+        let asked: Vec<(&str, i32)> =
+            partitions.iter().map(|partition| (topic.as_str(), *partition)).collect();
         let isolation = Isolation::ReadUncommitted;
         let firsts = client.list_offsets(&asked, OffsetSpec::Earliest, isolation).await;
         let ends = client.list_offsets(&asked, OffsetSpec::Latest, isolation).await;

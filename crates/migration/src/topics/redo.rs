@@ -119,7 +119,9 @@ fn target_of(scene: &Scene, topic: &str) -> Result<String, Error> {
         let what = format!("{topic} was mirrored to {}, and would now be to {target}", lane.target_topic);
         return refused(what, "take the change of topics.rename back first");
     }
-    if let Some(lane) = scene.lanes.iter().find(|lane| lane.target_topic == target && lane.source_topic != topic) {
+    if let Some(lane) =
+        scene.lanes.iter().find(|lane| lane.target_topic == target && lane.source_topic != topic)
+    {
         let what = format!("topic {} was mirrored to {target}, too", lane.source_topic);
         return refused(what, by_hand);
     }
@@ -145,13 +147,18 @@ async fn held(scene: &Scene, clearing: &Clearing, target: &Topic) -> Result<u64,
     };
     if scene.lanes_of(topic).any(|lane| other(&lane)) {
         return refused(
-            format!("topic {target_topic} is not the one that this link has filled: it was deleted and made again since"),
-            format!("see what it is; if it is to be filled from its start: delete it, and isomirror topics CONFIG redo {topic}"),
+            format!(
+                "topic {target_topic} is not the one that this link has filled: it was deleted and made again since"
+            ),
+            format!(
+                "see what it is; if it is to be filled from its start: delete it, and isomirror topics CONFIG redo {topic}"
+            ),
         );
     }
     let begun: BTreeSet<i32> = scene.lanes_of(topic).map(|lane| lane.partition).collect();
     let partitions: Vec<i32> = target.partitions.keys().copied().collect();
-    let asked: Vec<(&str, i32)> = partitions.iter().map(|partition| (target_topic.as_str(), *partition)).collect();
+    let asked: Vec<(&str, i32)> =
+        partitions.iter().map(|partition| (target_topic.as_str(), *partition)).collect();
     let client = scene.clusters.client(Side::Target);
     let isolation = kafka_wire::Isolation::ReadUncommitted;
     let firsts = client.list_offsets(&asked, OffsetSpec::Earliest, isolation).await;
@@ -164,8 +171,12 @@ async fn held(scene: &Scene, clearing: &Clearing, target: &Topic) -> Result<u64,
         let holds = (offset(end)? - offset(first)?).unsigned_abs();
         if holds > 0 && !begun.contains(&partition) {
             return refused(
-                format!("{target_topic}[{partition}] holds {holds} offsets, and this link has no marks of it: it has not filled it"),
-                format!("see who has; to mirror {topic} there, delete topic {target_topic} on the target first"),
+                format!(
+                    "{target_topic}[{partition}] holds {holds} offsets, and this link has no marks of it: it has not filled it"
+                ),
+                format!(
+                    "see who has; to mirror {topic} there, delete topic {target_topic} on the target first"
+                ),
             );
         }
         held += holds;
@@ -305,7 +316,10 @@ async fn create(target: &Cluster, topic: &str, shape: &Shape) -> Result<(), Erro
         // Some broker has not heard yet that it is gone.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    refused(format!("topic {topic} was deleted, and can't be made again yet"), "do this again: it goes on here")
+    refused(
+        format!("topic {topic} was deleted, and can't be made again yet"),
+        "do this again: it goes on here",
+    )
 }
 
 /// Deletes the marks of a topic's lanes; what happened to them stays on record.

@@ -80,7 +80,10 @@ impl Scene {
             }
         };
         let what = match self.sources.contains_key(unknown) {
-            true => format!("link {} does not mirror topic {unknown}: topics.include leaves it out", self.link.link),
+            true => format!(
+                "link {} does not mirror topic {unknown}: topics.include leaves it out",
+                self.link.link
+            ),
             false => format!("link {} has no topic {unknown:?}, as far as may be seen", self.link.link),
         };
         Err(Error::Refused { what, fix })

@@ -3,7 +3,6 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -74,11 +73,7 @@ impl Topics {
     }
 
     /// Sorts the topics by what is planned; says whether some wait to be asked for.
-    async fn plans(
-        &mut self,
-        routes: &mut Routes,
-        decided: Option<&JournalState>,
-    ) -> Result<bool, Trouble> {
+    async fn plans(&mut self, routes: &mut Routes, decided: Option<&JournalState>) -> Result<bool, Trouble> {
         let control = self.control.clone();
         let live = control.live();
         let of = |topic: &str| decided.and_then(|decided| Some(decided.topic(topic)?.state));
@@ -229,7 +224,8 @@ impl Control {
         }
         loop {
             tokio::time::sleep(AGAIN).await;
-            let unrecorded: Vec<LaneId> = lanes.iter().map(|lane| lane.id).filter(|id| self.board.is_due(*id)).collect();
+            let unrecorded: Vec<LaneId> =
+                lanes.iter().map(|lane| lane.id).filter(|id| self.board.is_due(*id)).collect();
             if unrecorded.is_empty() || Instant::now() >= until {
                 return unrecorded;
             }

@@ -25,8 +25,9 @@ impl Topics {
     pub(super) fn without_refused(&self, refused: RouteError, sources: &cluster_admin::Topics) -> Routes {
         let mut routes = Routes::of(refused.rest);
         let mut refuse = |topic: &str, target: &str, reason: String| {
-            let fix =
-                format!("exclude {topic}, or give it a target topic of its own; then reload or restart isomirror");
+            let fix = format!(
+                "exclude {topic}, or give it a target topic of its own; then reload or restart isomirror"
+            );
             let partitions = sources.get(topic).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
             let stop = Stop::new(StopKind::Precondition, format!("{topic}: {reason}"), fix);
             self.refuse(topic, target, 0..partitions, stop);

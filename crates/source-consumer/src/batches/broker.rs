@@ -164,11 +164,12 @@ impl BrokerReader {
                 self.waiting.push_back(key.clone());
                 self.lanes.insert(key, lane);
             }
-            Order::Stop(id, _) => {
+            Order::Stop(id, guard) => {
                 let key = self.lanes.iter().find(|(_, lane)| lane.lane.id == id).map(|(key, _)| key.clone());
                 if let Some(key) = key {
                     self.let_go(&key);
                 }
+                drop(guard);
             }
         }
     }

@@ -12,7 +12,11 @@ use crate::{
 /// All topics, and what is wanted of each.
 pub fn listing(listing: &Listing) -> String {
     if listing.topics.is_empty() {
-        return format!("link {}: no topic on {} matches topics.include", listing.link, plain(&listing.source));
+        return format!(
+            "link {}: no topic on {} matches topics.include",
+            listing.link,
+            plain(&listing.source)
+        );
     }
     let mut table = table::with(&["topic", "state", "since", "by", "began", "lanes", ""], &[5]);
     for row in &listing.topics {
@@ -53,7 +57,9 @@ pub fn report(report: &Report) -> String {
     }
     if report.topics.iter().any(|topic| !topic.source.is_empty()) {
         let mut table = table::with(&["topic", "p", "source begins", "source ends"], &[1, 2, 3]);
-        for (topic, at) in report.topics.iter().flat_map(|topic| topic.source.iter().map(move |at| (topic, at))) {
+        for (topic, at) in
+            report.topics.iter().flat_map(|topic| topic.source.iter().map(move |at| (topic, at)))
+        {
             table.add_row([
                 plain(&topic.topic),
                 at.partition.to_string(),
@@ -79,7 +85,8 @@ pub fn report(report: &Report) -> String {
 
 /// What would be deleted.
 pub fn clearings(clearings: &[Clearing], target: &str) -> String {
-    let mut table = table::with(&["topic", &format!("on {}", plain(target)), "partitions", "records"], &[2, 3]);
+    let mut table =
+        table::with(&["topic", &format!("on {}", plain(target)), "partitions", "records"], &[2, 3]);
     for clearing in clearings {
         let records = match (clearing.there, clearing.offsets) {
             (false, _) => "not there".to_owned(),

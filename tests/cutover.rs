@@ -320,7 +320,8 @@ fn a_live_producer_and_a_live_consumer_go_over_and_nothing_is_lost_repeated_or_m
         let (topics, moved, stop) = ([topic.clone(), copy.clone()], moved.clone(), stop_app.clone());
         thread::spawn(move || app(from, to, topics, moved, stop))
     };
-    let reading = reader(source.client_properties("reader"), group.clone(), topic.clone(), stop_reader.clone());
+    let reading =
+        reader(source.client_properties("reader"), group.clone(), topic.clone(), stop_reader.clone());
     daemon.wait_for_log("isomirror");
     eventually("both live", || (daemon.status()["totals"]["records"].as_u64() > Some(200)).then_some(()));
 
@@ -338,7 +339,8 @@ fn a_live_producer_and_a_live_consumer_go_over_and_nothing_is_lost_repeated_or_m
 
     // What writers do now goes to the target, and stays there.
     let on_target = AtomicBool::new(false).into();
-    let rest = reader(target.client_properties("reader"), group.clone(), copy.clone(), Arc::clone(&on_target));
+    let rest =
+        reader(target.client_properties("reader"), group.clone(), copy.clone(), Arc::clone(&on_target));
     thread::sleep(Duration::from_secs(1));
     stop_app.store(true, Relaxed);
     let written = writing.join().unwrap();
@@ -352,9 +354,12 @@ fn a_live_producer_and_a_live_consumer_go_over_and_nothing_is_lost_repeated_or_m
     thread::sleep(Duration::from_secs(2));
     on_target.store(true, Relaxed);
     let second = rest.join().unwrap();
-    assert!(first.values().map(Vec::len).sum::<usize>() > 0 && second.values().map(Vec::len).sum::<usize>() > 0);
+    assert!(
+        first.values().map(Vec::len).sum::<usize>() > 0 && second.values().map(Vec::len).sum::<usize>() > 0
+    );
     for (partition, values) in &written.values {
-        let read: Vec<&String> = [&first, &second].iter().flat_map(|part| part.get(partition)).flatten().collect();
+        let read: Vec<&String> =
+            [&first, &second].iter().flat_map(|part| part.get(partition)).flatten().collect();
         let (lost, repeated) = (
             values.iter().filter(|value| !read.contains(value)).count(),
             read.len() - read.iter().collect::<BTreeSet<_>>().len(),
@@ -401,7 +406,8 @@ fn a_dry_run_says_what_each_step_would_do_and_changes_nothing() {
     assert_eq!(found(&plan, "rights")["acls"][0]["principal"], "User:app", "{plan}");
 
     // A consumer is in the way of it now.
-    let member = MemberOf::join(source, &group, &topic, &[("auto.offset.reset", "earliest"), ("client.id", "early")]);
+    let member =
+        MemberOf::join(source, &group, &topic, &[("auto.offset.reset", "earliest"), ("client.id", "early")]);
     let (text, _) = ended(config.command("cutover", &["--dry-run"]), 3);
     assert!(text.contains(&format!("group {group} has the member early")), "{text}");
     assert!(text.contains("Nothing was changed. 1 step could NOT be done now."), "{text}");
@@ -445,8 +451,9 @@ fn killed_at_every_step_it_goes_on_to_the_end() {
     assert!(STEPS.iter().all(|step| state(&report, step) == "done"), "{report}");
     before.insert(format!("Deny User:app Write on Topic {topic}"));
     assert_eq!(acls(source, &topic), before);
-    let rights: BTreeSet<String> =
-        [("Allow", "app"), ("Deny", "other")].map(|(what, who)| format!("{what} User:{who} Write on Topic {topic}")).into();
+    let rights: BTreeSet<String> = [("Allow", "app"), ("Deny", "other")]
+        .map(|(what, who)| format!("{what} User:{who} Write on Topic {topic}"))
+        .into();
     assert_eq!(acls(target, &topic), rights, "the block itself does not go over");
     let gone = daemon.status()["lanes"].as_array().unwrap().is_empty();
     assert!(gone, "the link has given them up: {}", daemon.status());
@@ -475,7 +482,11 @@ fn it_goes_back_from_every_step_and_leaves_everything_as_it_was() {
         let blocked = *step != "preconditions" && *step != "lag";
         assert_eq!(acls(source, &topic) != before.0, blocked, "{step}");
         let (report, _) = cutover(&config, &["--back"], 0);
-        assert_eq!((&report["ended"], &report["back"]["cause"]), (&"back".into(), &"asked".into()), "{report}");
+        assert_eq!(
+            (&report["ended"], &report["back"]["cause"]),
+            (&"back".into(), &"asked".into()),
+            "{report}"
+        );
         assert_eq!((acls(source, &topic), acls(target, &topic)), before, "{step}");
         produce_as(&source.client_properties("app"), &topic, 1, 1).unwrap();
         records += 1;
@@ -514,13 +525,19 @@ fn a_super_user_who_writes_after_the_block_is_noticed_and_it_goes_back() {
 fn an_active_member_and_an_open_transaction_are_waited_for_and_named_and_then_it_goes_back() {
     let (source, target) = clusters();
     let (topic, group) = (topic("active", 1), unique("active-readers"));
-    let config = link(&topic, "step_limit = \"6s\"\nverify = \"none\"").section(&format!("[groups]\ninclude = [\"{group}\"]"));
+    let config = link(&topic, "step_limit = \"6s\"\nverify = \"none\"")
+        .section(&format!("[groups]\ninclude = [\"{group}\"]"));
     let _daemon = running(&config, 50);
     let before = acls(source, &topic);
     // On the target, somebody is early.
-    let member = MemberOf::join(target, &group, &topic, &[("auto.offset.reset", "earliest"), ("client.id", "early")]);
+    let member =
+        MemberOf::join(target, &group, &topic, &[("auto.offset.reset", "earliest"), ("client.id", "early")]);
     let (report, told) = cutover(&config, &["--yes"], 3);
-    assert_eq!((&report["back"]["step"], &report["back"]["cause"]), (&"groups".into(), &"too_long".into()), "{report}");
+    assert_eq!(
+        (&report["back"]["step"], &report["back"]["cause"]),
+        (&"groups".into(), &"too_long".into()),
+        "{report}"
+    );
     let words = format!("group {group} has the member early (127.0.0.1) on the target");
     assert!(report["back"]["what"].as_str().unwrap().contains(&words), "{report}");
     assert!(told.contains(&words), "{told}");
@@ -528,11 +545,14 @@ fn an_active_member_and_an_open_transaction_are_waited_for_and_named_and_then_it
     member.leave();
 
     let mut open = client::config(&source.props());
-    let open: rdkafka::producer::BaseProducer = open.set("transactional.id", unique("open")).create().unwrap();
+    let open: rdkafka::producer::BaseProducer =
+        open.set("transactional.id", unique("open")).create().unwrap();
     use rdkafka::producer::{BaseRecord, Producer};
     open.init_transactions(Duration::from_secs(30)).unwrap();
     open.begin_transaction().unwrap();
-    open.send(BaseRecord::<(), str>::to(&topic).partition(0).payload("open")).map_err(|(error, _)| error).unwrap();
+    open.send(BaseRecord::<(), str>::to(&topic).partition(0).payload("open"))
+        .map_err(|(error, _)| error)
+        .unwrap();
     open.flush(Duration::from_secs(30)).unwrap();
     let (report, _) = cutover(&config, &["--yes"], 3);
     assert_eq!(report["back"]["step"], "drain", "{report}");
@@ -585,12 +605,14 @@ fn commands_block_and_move_and_one_that_fails_stays_until_somebody_decides() {
     let folder = TempDir::new().unwrap();
     let (told, broken) = (folder.path().join("told"), folder.path().join("broken"));
     fs::write(&broken, "").unwrap();
-    let tell = |key: &str, more: &str| format!("{key} = \"echo $ISOMIRROR_STEP >> {}{more}\"\n", told.display());
+    let tell =
+        |key: &str, more: &str| format!("{key} = \"echo $ISOMIRROR_STEP >> {}{more}\"\n", told.display());
     let fails = format!("; echo it is broken >&2; test ! -e {}", broken.display());
-    let cutover_section = ["block = \"hook\"\nverify = \"5%\"\n".to_owned(), tell("block_hook", ""), tell("unblock_hook", "")]
-        .concat()
-        + &tell("clients_hook", &fails)
-        + &tell("clients_hook_back", "");
+    let cutover_section =
+        ["block = \"hook\"\nverify = \"5%\"\n".to_owned(), tell("block_hook", ""), tell("unblock_hook", "")]
+            .concat()
+            + &tell("clients_hook", &fails)
+            + &tell("clients_hook_back", "");
     let config = link(&topic, &cutover_section);
     let _daemon = running(&config, 100);
     let (report, _) = cutover(&config, &["--yes"], 1);
@@ -601,10 +623,16 @@ fn commands_block_and_move_and_one_that_fails_stays_until_somebody_decides() {
     // A client has gone over all the same: nothing goes back over what it has written.
     produce_as(&target.client_properties("admin"), &topic, 0, 3).unwrap();
     let (report, _) = cutover(&config, &["--back"], 3);
-    assert!(report["halted"]["what"].as_str().unwrap().contains("have written 3 records to the target"), "{report}");
+    assert!(
+        report["halted"]["what"].as_str().unwrap().contains("have written 3 records to the target"),
+        "{report}"
+    );
     let (report, _) = cutover(&config, &["--back", "--yes"], 0);
     assert_eq!(report["ended"], "back", "{report}");
-    assert!(found(&report, "clients")["says"].as_str().unwrap().contains("3 records are left behind"), "{report}");
+    assert!(
+        found(&report, "clients")["says"].as_str().unwrap().contains("3 records are left behind"),
+        "{report}"
+    );
     assert_eq!(fs::read_to_string(&told).unwrap(), "block\nclients\nclients-back\nunblock\n");
     assert!(!acls(source, &topic).iter().any(|rule| rule.starts_with("Deny")));
 }

@@ -37,13 +37,14 @@ impl Client {
         match Code::try_from_code(found.error_code) {
             None if found.members.is_empty() => self.consumer_members(to, &connection, name).await,
             None => {
-                let member = |member: kafka_protocol::messages::describe_groups_response::DescribedGroupMember| {
-                    GroupMember {
-                        client: member.client_id.to_string(),
-                        host: member.client_host.to_string(),
-                        topics: assigned(&member.member_assignment).unwrap_or_default(),
-                    }
-                };
+                let member =
+                    |member: kafka_protocol::messages::describe_groups_response::DescribedGroupMember| {
+                        GroupMember {
+                            client: member.client_id.to_string(),
+                            host: member.client_host.to_string(),
+                            topics: assigned(&member.member_assignment).unwrap_or_default(),
+                        }
+                    };
                 Ok(found.members.into_iter().map(member).collect())
             }
             Some(Code::GroupIdNotFound) => self.consumer_members(to, &connection, name).await,
@@ -103,7 +104,9 @@ mod tests {
 
     #[test]
     fn the_topics_of_an_assignment_are_read_and_nonsense_is_none() {
-        let two = [&[0, 1, 0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 1, 0, 0, 0, 9][..], &[0, 2, b'b', b'c', 0, 0, 0, 0]].concat();
+        let two =
+            [&[0, 1, 0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 1, 0, 0, 0, 9][..], &[0, 2, b'b', b'c', 0, 0, 0, 0]]
+                .concat();
         assert_eq!(assigned(&two), Some(vec!["a".to_owned(), "bc".to_owned()]));
         for length in 0..two.len() {
             assert_eq!(assigned(&two[..length]), None, "{length}");

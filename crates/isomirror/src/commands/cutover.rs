@@ -96,16 +96,18 @@ async fn perform(
 
 fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board>) -> Result<Request, Failure> {
     let given = &config.cutover;
-    let hook = |run: &Option<String>, back: &Option<String>| {
-        run.clone().map(|run| Hook { run, back: back.clone() })
-    };
+    let hook =
+        |run: &Option<String>, back: &Option<String>| run.clone().map(|run| Hook { run, back: back.clone() });
     let block = match args.block.unwrap_or(given.block) {
         config::Block::Acl => Block::Acl(given.writers.clone()),
         config::Block::Quiet => Block::Quiet(given.quiet),
-        config::Block::Hook => Block::Hook(hook(&given.block_hook, &given.unblock_hook).ok_or_else(|| {
-            let message = "there is no command that blocks writers\n  fix: write block_hook = \"…\" into [cutover]";
-            Failure::new(Exit::Usage, message)
-        })?),
+        config::Block::Hook => {
+            Block::Hook(hook(&given.block_hook, &given.unblock_hook).ok_or_else(|| {
+                let message =
+                    "there is no command that blocks writers\n  fix: write block_hook = \"…\" into [cutover]";
+                Failure::new(Exit::Usage, message)
+            })?)
+        }
     };
     let verify = match args.verify.unwrap_or(given.verify) {
         Verify::None => Depth::None,

@@ -62,26 +62,38 @@ pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> Cutover {
         })
     });
     let block = section.get::<Block>("block");
-    let writers = section.list("writers").map_or_else(|| vec!["User:*".to_owned()], |list| {
-        if list.value.is_empty() {
-            let message = "`writers` names nobody: nobody would be blocked";
-            problems.borrow_mut().add(&list.origin, message, "write writers = [\"User:*\"]");
-        }
-        let principal = |item: super::tree::Located<String>| {
-            if !is_principal(&item.value) {
-                let message = format!("{:?} is no principal: it has no type", item.value);
-                problems.borrow_mut().add(&item.origin, message, "write it as ACLs have it, as in \"User:app\"");
+    let writers = section.list("writers").map_or_else(
+        || vec!["User:*".to_owned()],
+        |list| {
+            if list.value.is_empty() {
+                let message = "`writers` names nobody: nobody would be blocked";
+                problems.borrow_mut().add(&list.origin, message, "write writers = [\"User:*\"]");
             }
-            item.value
-        };
-        list.value.into_iter().map(principal).collect()
-    });
-    let mut hook = |key| section.get::<String>(key).map(|found| found.value).filter(|hook| !hook.trim().is_empty());
+            let principal = |item: super::tree::Located<String>| {
+                if !is_principal(&item.value) {
+                    let message = format!("{:?} is no principal: it has no type", item.value);
+                    problems.borrow_mut().add(
+                        &item.origin,
+                        message,
+                        "write it as ACLs have it, as in \"User:app\"",
+                    );
+                }
+                item.value
+            };
+            list.value.into_iter().map(principal).collect()
+        },
+    );
+    let mut hook =
+        |key| section.get::<String>(key).map(|found| found.value).filter(|hook| !hook.trim().is_empty());
     let (block_hook, unblock_hook) = (hook("block_hook"), hook("unblock_hook"));
     let (clients_hook, clients_hook_back) = (hook("clients_hook"), hook("clients_hook_back"));
     if let Some(found) = block.as_ref().filter(|found| found.value == Block::Hook && block_hook.is_none()) {
         let message = "`block`: there is no command that blocks writers";
-        problems.borrow_mut().add(&found.origin, message, "write block_hook = \"…\", and unblock_hook = \"…\"");
+        problems.borrow_mut().add(
+            &found.origin,
+            message,
+            "write block_hook = \"…\", and unblock_hook = \"…\"",
+        );
     }
     let step_limit = section.get::<Duration>("step_limit").map_or(Duration::from_secs(900), |found| {
         if found.value < LEAST_LIMIT {

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Begin, Block, Cluster, Config, Cutover, Engine, Offsets, OnTrouble, Start, Verify, Writers, kafka::Reference, mask::HIDDEN,
-    topics::Changes, units,
+    Begin, Block, Cluster, Config, Cutover, Engine, Offsets, OnTrouble, Start, Verify, Writers,
+    kafka::Reference, mask::HIDDEN, topics::Changes, units,
 };
 
 /// The configuration, key by key as in the file; scalars before tables, as TOML wants it.

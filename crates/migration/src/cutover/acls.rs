@@ -35,7 +35,10 @@ pub(super) fn denials(plan: &Plan, writers: &[String]) -> BTreeSet<AclRule> {
         operation: AclOperation::Write,
         host: "*".to_owned(),
     };
-    plan.sources().iter().flat_map(|topic| writers.iter().map(move |writer| rule(topic.clone(), writer))).collect()
+    plan.sources()
+        .iter()
+        .flat_map(|topic| writers.iter().map(move |writer| rule(topic.clone(), writer)))
+        .collect()
 }
 
 /// To make these rules, as far as they are not there.
@@ -176,7 +179,8 @@ mod tests {
         let plan = Plan { topics: vec![route("a"), route("b")], source_cluster: None, target_cluster: None };
         let wanted = denials(&plan, &["User:app".to_owned(), "User:old".to_owned()]);
         let text: Vec<String> = wanted.iter().map(ToString::to_string).collect();
-        let expected = ["User:app Write on Topic a", "User:old Write on Topic a", "User:app Write on Topic b"];
+        let expected =
+            ["User:app Write on Topic a", "User:old Write on Topic a", "User:app Write on Topic b"];
         assert_eq!(&text[..3], expected.map(|rule| format!("Deny {rule}")), "{text:?}");
         let known: BTreeSet<AclRule> = wanted.iter().take(1).cloned().collect();
         let Intent::Acls { create, there } = intent(wanted, &known) else { panic!() };

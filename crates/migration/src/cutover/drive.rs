@@ -96,8 +96,9 @@ pub(crate) async fn drive<L: Log, W: World>(
                 let intent = within(limit, world, step, async || {
                     watch(world, log.course()).await?;
                     world.intend(step, log.course()).await
-                });
-                match intent.await {
+                })
+                .await;
+                match intent {
                     Ok(intent) => log.note(Event::Entered { step, intent }).await?,
                     Err(trouble) => turn(log, step, trouble).await?,
                 }
@@ -110,8 +111,9 @@ pub(crate) async fn drive<L: Log, W: World>(
                     let facts = world.act(step, &intent, log.course()).await?;
                     watch(world, log.course()).await?;
                     Ok(facts)
-                });
-                match facts.await {
+                })
+                .await;
+                match facts {
                     Ok(facts) => {
                         world.hold(step, "acted").await;
                         log.note(Event::Left { step, facts }).await?;

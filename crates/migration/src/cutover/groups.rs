@@ -32,7 +32,11 @@ impl std::fmt::Display for Reader {
 }
 
 /// The members, on either side, of groups that are carried over and read these topics.
-pub(super) async fn readers(request: &Request, clusters: &Clusters, plan: &Plan) -> Result<Vec<Reader>, Trouble> {
+pub(super) async fn readers(
+    request: &Request,
+    clusters: &Clusters,
+    plan: &Plan,
+) -> Result<Vec<Reader>, Trouble> {
     let choice = &request.link.groups.choice;
     if choice.is_empty() {
         return Ok(Vec::new());
@@ -57,7 +61,11 @@ pub(super) async fn readers(request: &Request, clusters: &Clusters, plan: &Plan)
             let assigned = members.iter().any(|member| reads(&member.topics));
             let concerned = assigned
                 || !members.is_empty()
-                    && client.group_offsets(&group.name).await?.keys().any(|(topic, _)| topics.contains(&**topic));
+                    && client
+                        .group_offsets(&group.name)
+                        .await?
+                        .keys()
+                        .any(|(topic, _)| topics.contains(&**topic));
             let reader = |member: kafka_wire::GroupMember| Reader {
                 group: group.name.clone(),
                 side,
@@ -101,7 +109,8 @@ pub(super) async fn carry_over(request: &Request, plan: &Plan) -> Result<Facts, 
     let report = planned.report();
     let all = || report.groups.iter().filter(|group| !group.partitions.is_empty() || group.trouble.is_some());
     if let Some(group) = all().find(|group| !group.is_in_step()) {
-        let step = group.partitions.iter().find(|step| !matches!(step.outcome, Outcome::Same | Outcome::Committed));
+        let step =
+            group.partitions.iter().find(|step| !matches!(step.outcome, Outcome::Same | Outcome::Committed));
         let reason = group.trouble.clone().or_else(|| step?.reason.clone()).unwrap_or_default();
         let at = step.map_or_else(String::new, |step| format!(", {}[{}]", step.topic, step.partition));
         let what = format!("the offsets of group {}{at} are not on the target: {reason}", group.group);
@@ -117,7 +126,10 @@ pub(super) async fn carry_over(request: &Request, plan: &Plan) -> Result<Facts, 
     let offsets: usize = moved.iter().map(|group| group.partitions).sum();
     let mut says = format!("{} groups, {offsets} offsets", moved.len());
     if !report.left_out.is_empty() {
-        says.push_str(&format!("; left out: {}", few(report.left_out.iter().map(|group| group.group.clone()))));
+        says.push_str(&format!(
+            "; left out: {}",
+            few(report.left_out.iter().map(|group| group.group.clone()))
+        ));
     }
     Ok(Facts { says, groups: moved, ..Facts::default() })
 }

@@ -78,7 +78,12 @@ impl Standing {
     }
 
     pub(super) fn end(&self) -> LaneEnd {
-        LaneEnd { topic: self.topic.clone(), partition: self.partition, source: self.source, target: self.target }
+        LaneEnd {
+            topic: self.topic.clone(),
+            partition: self.partition,
+            source: self.source,
+            target: self.target,
+        }
     }
 }
 
@@ -98,7 +103,10 @@ impl Lanes {
         };
         self.all_begun(&starts, &there.source)?;
         if let Some(changed) = starts.iter().find_map(|start| changed(start, &there)) {
-            return Err(Trouble::refused(changed, "see what has become of it; `isomirror verify` compares both sides"));
+            return Err(Trouble::refused(
+                changed,
+                "see what has become of it; `isomirror verify` compares both sides",
+            ));
         }
         let sources: Vec<_> = starts.iter().map(|start| (&*start.source_topic, start.partition)).collect();
         let targets: Vec<_> = starts.iter().map(|start| (&*start.target_topic, start.partition)).collect();
@@ -107,7 +115,8 @@ impl Lanes {
         let stable = source.list_offsets(&sources, OffsetSpec::Latest, Isolation::ReadCommitted).await;
         let source_ends = offsets(source, &sources, OffsetSpec::Latest).await;
         let mut lanes = Vec::new();
-        for (((start, target), stable), source) in starts.iter().zip(target_ends).zip(stable).zip(source_ends) {
+        for (((start, target), stable), source) in starts.iter().zip(target_ends).zip(stable).zip(source_ends)
+        {
             let of = |side, error| Trouble::of(clusters.error(side, error));
             let target = target.map_err(|error| of(Side::Target, error))?;
             let stable = stable.map_err(|error| of(Side::Source, error))?.offset;
@@ -151,11 +160,7 @@ impl Lanes {
         Ok((starts, translated.map(|ledger| (ledger.start().lane(), ledger)).collect()))
     }
 
-    fn all_begun(
-        &self,
-        starts: &[LaneStart],
-        sources: &HashMap<String, Arc<Topic>>,
-    ) -> Result<(), Trouble> {
+    fn all_begun(&self, starts: &[LaneStart], sources: &HashMap<String, Arc<Topic>>) -> Result<(), Trouble> {
         for topic in &self.topics {
             let Some(source) = sources.get(topic) else {
                 return Err(Trouble::refused(
@@ -187,9 +192,14 @@ pub(super) async fn log_ends(
     let mut asked = Vec::new();
     for topic in plan.sources() {
         let source = sources.get(&topic).ok_or_else(|| {
-            Trouble::refused(format!("topic {topic} is not on the source any more"), "see what has become of it")
+            Trouble::refused(
+                format!("topic {topic} is not on the source any more"),
+                "see what has become of it",
+            )
         })?;
-        asked.extend(source.partitions.keys().map(|partition| TopicPartition::new(topic.as_str(), *partition)));
+        asked.extend(
+            source.partitions.keys().map(|partition| TopicPartition::new(topic.as_str(), *partition)),
+        );
     }
     let one = |at: TopicPartition| async move {
         let end = client.log_end(&at.topic, at.partition).await;
@@ -250,7 +260,10 @@ mod tests {
         let fixed = [end(0, 10), end(1, 0)];
         assert_eq!(moved(&fixed, &now(&[(0, 10), (1, 0), (2, 0)])), []);
         let found = moved(&fixed, &now(&[(0, 9), (1, 0), (2, 1)]));
-        assert_eq!(found.iter().map(|m| (m.partition, m.from, m.to)).collect::<Vec<_>>(), [(0, 10, 9), (2, 0, 1)]);
+        assert_eq!(
+            found.iter().map(|m| (m.partition, m.from, m.to)).collect::<Vec<_>>(),
+            [(0, 10, 9), (2, 0, 1)]
+        );
     }
 
     #[test]

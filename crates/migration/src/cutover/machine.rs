@@ -287,7 +287,10 @@ impl Course {
     }
 
     fn passed(&mut self, step: Step) -> &mut Passed {
-        self.steps.iter_mut().find(|passed| passed.step == step).expect("what comes next is of a step that was entered")
+        self.steps
+            .iter_mut()
+            .find(|passed| passed.step == step)
+            .expect("what comes next is of a step that was entered")
     }
 
     /// What was found in a step that was left.

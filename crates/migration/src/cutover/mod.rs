@@ -31,6 +31,11 @@ use mirror_types::Side;
 use pipeline::{LinkConfig, TopicPlan, status::LinkStatus};
 use tokio::sync::mpsc::UnboundedSender;
 
+use self::{
+    drive::{Halt, drive},
+    story::{Notes, Story},
+    world::Acting,
+};
 pub use self::{
     facts::{Facts, GroupMoved, Intent, LaneEnd, Plan, Route, Verified},
     machine::{Cause, Ending, Event, Step, Why},
@@ -38,16 +43,11 @@ pub use self::{
     process::this_process,
     report::{Halted, Report, StepReport, StepState},
 };
-use self::{
-    drive::{Halt, Trouble, drive},
-    story::{Notes, Story},
-    world::Acting,
-};
+pub use crate::sides::Error;
 use crate::{
     sides::cluster_id,
     topics::{self, Scene},
 };
-pub use crate::sides::Error;
 
 /// Whether somebody agrees to what is asked.
 pub type Agrees = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -172,7 +172,9 @@ pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error>
         return match last.course.ended {
             Some((_, Ending::Back)) => Ok(Report::new(request, &last, None)),
             _ => Err(Error::Refused {
-                what: format!("the last cutover of link {link} is done: behind its last step there is no way back"),
+                what: format!(
+                    "the last cutover of link {link} is done: behind its last step there is no way back"
+                ),
                 fix: "set up a link the other way round, from what is the source now".to_owned(),
             }),
         };
@@ -223,7 +225,7 @@ enum Chosen {
     /// This.
     Plan(Plan),
     /// All of it is, by this cutover.
-    Done(Story),
+    Done(Box<Story>),
 }
 
 async fn choose(request: &Request, scene: &Scene, journal: &Journal) -> Result<Chosen, Error> {
@@ -243,7 +245,8 @@ async fn chosen(
     scene.check_known(&request.topics, decided)?;
     let named = |topic: &String| request.topics.is_empty() || request.topics.contains(topic);
     let there = |topic: &String| scene.sources.contains_key(topic) && link.rules.includes(topic);
-    let is_done = |topic: &str| done.iter().any(|story| story.course.plan.topics.iter().any(|r| r.topic == topic));
+    let is_done =
+        |topic: &str| done.iter().any(|story| story.course.plan.topics.iter().any(|r| r.topic == topic));
     let (mut routes, mut held) = (Vec::new(), Vec::new());
     for topic in scene.known(decided).into_iter().filter(named).filter(there) {
         match scene.plan(&topic, decided) {
@@ -261,9 +264,11 @@ async fn chosen(
     }
     let all_done = routes.is_empty() && held.iter().all(|held| held.ends_with("already"));
     if all_done && !done.is_empty() {
-        let covers = |story: &Story| request.topics.is_empty() || story.course.plan.sources().contains(&request.topics[0]);
+        let covers = |story: &Story| {
+            request.topics.is_empty() || story.course.plan.sources().contains(&request.topics[0])
+        };
         let last = done.iter().rposition(covers).unwrap_or(done.len() - 1);
-        return Ok(Chosen::Done(done.swap_remove(last)));
+        return Ok(Chosen::Done(Box::new(done.swap_remove(last))));
     }
     if let Some(first) = held.first() {
         let more = match held.len() {
@@ -271,8 +276,11 @@ async fn chosen(
             more => format!(" (and {} more)", more - 1),
         };
         return Err(Error::Refused {
-            what: format!("{first}{more}: only topics that are mirrored can be cut over; nothing was changed"),
-            fix: "isomirror topics CONFIG resume or start it; or name those to cut over: --topic NAME".to_owned(),
+            what: format!(
+                "{first}{more}: only topics that are mirrored can be cut over; nothing was changed"
+            ),
+            fix: "isomirror topics CONFIG resume or start it; or name those to cut over: --topic NAME"
+                .to_owned(),
         });
     }
     if routes.is_empty() {

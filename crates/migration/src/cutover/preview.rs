@@ -6,9 +6,10 @@ use serde::Serialize;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
-    Block, Chosen, Depth, Error, Intent, Plan, Request, Step, chosen, groups,
-    lanes::{Lanes, Standing, few},
+    Block, Chosen, Depth, Error, Intent, Plan, Request, Step, chosen,
     drive::Trouble,
+    groups,
+    lanes::{Lanes, Standing, few},
     machine::{Course, Ending},
     of_topics,
     story::Story,
@@ -69,7 +70,7 @@ pub async fn preview(request: &Request) -> Result<Preview, Error> {
         }
         None => match chosen(request, &scene, decided.as_ref(), done).await? {
             Chosen::Plan(plan) => (Story::imagined(plan, request), None),
-            Chosen::Done(story) => (story, Some("it is done already".to_owned())),
+            Chosen::Done(story) => (*story, Some("it is done already".to_owned())),
         },
     };
     // Whoever watches would be told of waiting only.
@@ -150,7 +151,9 @@ impl Looking<'_> {
                 let open: Vec<String> = open.collect();
                 match open.is_empty() {
                     true => (would, Vec::new(), None),
-                    false => (format!("{would}; transactions are open in {} now", few(open)), Vec::new(), None),
+                    false => {
+                        (format!("{would}; transactions are open in {} now", few(open)), Vec::new(), None)
+                    }
                 }
             }
             Err(trouble) => (would, Vec::new(), Some(trouble)),
@@ -171,7 +174,10 @@ impl Looking<'_> {
                     totals.groups, totals.commit
                 );
                 let trouble = (!readers.is_empty()).then(|| {
-                    Trouble::refused(few(readers.iter().map(ToString::to_string)), "stop it once writers are blocked")
+                    Trouble::refused(
+                        few(readers.iter().map(ToString::to_string)),
+                        "stop it once writers are blocked",
+                    )
                 });
                 (would, Vec::new(), trouble)
             }

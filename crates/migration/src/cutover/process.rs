@@ -16,7 +16,9 @@ pub fn this_process() -> Process {
 /// Whether a process of this machine is known to be gone.
 pub(super) fn is_gone(process: &Process) -> bool {
     // Where there is no /proc, nothing is known.
-    started(std::process::id()).is_some() && process.started != 0 && started(process.pid) != Some(process.started)
+    started(std::process::id()).is_some()
+        && process.started != 0
+        && started(process.pid) != Some(process.started)
 }
 
 /// When a process was started, in ticks since the machine was.

@@ -96,9 +96,13 @@ impl Report {
                 };
             };
             let (state, took, facts) = match (&passed.undone, passed.undoing, &passed.left) {
-                (Some((when, facts)), since, _) => (StepState::Undone, since.map(|since| when - since), Some(facts)),
+                (Some((when, facts)), since, _) => {
+                    (StepState::Undone, since.map(|since| when - since), Some(facts))
+                }
                 (None, Some(_), _) => (StepState::Undoing, None, None),
-                (None, None, Some((when, facts))) => (StepState::Done, Some(when - passed.entered), Some(facts)),
+                (None, None, Some((when, facts))) => {
+                    (StepState::Done, Some(when - passed.entered), Some(facts))
+                }
                 (None, None, None) => (StepState::Running, None, None),
             };
             let facts = facts.cloned().unwrap_or_default();
@@ -133,8 +137,12 @@ impl Halted {
     pub(super) fn of(step: Step, trouble: Trouble, story: &Story) -> Self {
         let course = &story.course;
         let next = match (course.back.is_some(), course.may_go_back()) {
-            (true, _) => "it is going back, and writers may still be blocked: run it again once that is mended",
-            (false, true) => "clients may be on the target already, so nothing is undone by itself: run it again, or --back",
+            (true, _) => {
+                "it is going back, and writers may still be blocked: run it again once that is mended"
+            }
+            (false, true) => {
+                "clients may be on the target already, so nothing is undone by itself: run it again, or --back"
+            }
             (false, false) => "there is no way back any more: run it again",
         };
         Self { cause: Some(trouble.cause), what: format!("{step}: {}\n  {next}", trouble.what) }

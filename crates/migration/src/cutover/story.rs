@@ -66,14 +66,17 @@ impl Story {
     }
 
     fn read(id: &str, notes: &[&Note]) -> Result<Self, Error> {
-        let unclear = |what: String| Error::Refused {
+        let unclear = |what: String| {
+            Error::Refused {
             what: format!("what is on record of cutover {id} makes no sense: {what}"),
             fix: "use the version of isomirror that has begun it; if somebody has changed the journal, undo by hand what \
                   its records say, and delete them"
                 .to_owned(),
+        }
         };
         let event = |note: &Note| {
-            serde_json::from_value::<Event>(note.what.clone()).map_err(|error| unclear(format!("{}: {error}", note.what)))
+            serde_json::from_value::<Event>(note.what.clone())
+                .map_err(|error| unclear(format!("{}: {error}", note.what)))
         };
         let mut story: Option<Self> = None;
         for note in notes {
@@ -127,7 +130,8 @@ impl Story {
                 run.pid,
                 time(*since)
             ),
-            fix: "wait for it, or end it there; if it is gone for certain, --take-over goes on with it".to_owned(),
+            fix: "wait for it, or end it there; if it is gone for certain, --take-over goes on with it"
+                .to_owned(),
         })
     }
 }
@@ -147,16 +151,19 @@ impl Notes {
         let began = Event::Began { plan };
         let state = journal
             .note::<Error>(|state| {
-                for story in Story::all(state)?.into_iter().filter(|story| story.course.ended.is_none()) {
-                    if story.id == id && story.runner.run == request.run {
-                        return Ok(Vec::new());
+                let open = Story::all(state)?.into_iter().find(|story| story.course.ended.is_none());
+                match open {
+                    None => Ok(vec![note(&id, 0, when, request.by.clone(), request.run, &began)]),
+                    // What was sent before has arrived after all.
+                    Some(story) if story.id == id && story.runner.run == request.run => Ok(Vec::new()),
+                    Some(story) => {
+                        let runs = story.in_the_way(&request.link.link, &request.by.host);
+                        Err(runs.unwrap_or_else(|| Error::Refused {
+                            what: "somebody else has begun a cutover this moment".to_owned(),
+                            fix: "run it again: it goes on with that one".to_owned(),
+                        }))
                     }
-                    return Err(story.in_the_way(&request.link.link, &request.by.host).unwrap_or_else(|| Error::Refused {
-                        what: "somebody else has begun a cutover this moment".to_owned(),
-                        fix: "run it again: it goes on with that one".to_owned(),
-                    }));
                 }
-                Ok(vec![note(&id, 0, when, request.by.clone(), request.run, &began)])
             })
             .await?;
         let story = Story::find(&state, &id)?.expect("it was written");
@@ -178,7 +185,10 @@ impl Notes {
         let sources = story.course.plan.sources();
         if let Some(other) = request.topics.iter().find(|topic| !sources.contains(topic)) {
             return Err(Error::Refused {
-                what: format!("a cutover of link {link} is under way, and {other} is none of its topics: {}", sources.join(", ")),
+                what: format!(
+                    "a cutover of link {link} is under way, and {other} is none of its topics: {}",
+                    sources.join(", ")
+                ),
                 fix: "finish it first, without --topic; or undo it: --back".to_owned(),
             });
         }
@@ -206,7 +216,11 @@ impl Notes {
                     // What was sent before has arrived after all.
                     Some(_) if state.notes(KIND).any(|there| *there == noted) => Ok(Vec::new()),
                     Some(Story { runner: Runner { by, run, since }, .. }) => Err(Error::Refused {
-                        what: format!("{by} has taken this cutover over (process {}, since {})", run.pid, time(since)),
+                        what: format!(
+                            "{by} has taken this cutover over (process {}, since {})",
+                            run.pid,
+                            time(since)
+                        ),
                         fix: "leave it to them".to_owned(),
                     }),
                     None => Err(Error::Refused {
@@ -240,7 +254,9 @@ fn note(id: &str, number: u32, when: i64, by: Author, run: Process, event: &Even
 }
 
 fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A time for people.

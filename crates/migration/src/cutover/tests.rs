@@ -141,7 +141,9 @@ impl World for Outside {
         assert_eq!(course.step(step).map(|passed| &passed.intent), Some(intent), "it is on record first");
         self.done.borrow_mut().push((step, true));
         match (step, intent) {
-            (Step::Block, Intent::Acls { create, .. }) => self.rules.borrow_mut().extend(create.iter().cloned()),
+            (Step::Block, Intent::Acls { create, .. }) => {
+                self.rules.borrow_mut().extend(create.iter().cloned())
+            }
             (Step::Rights, _) => self.allowed.set(true),
             (Step::Clients, _) => self.moved.set(true),
             (Step::Stop, _) => self.stopped.set(true),

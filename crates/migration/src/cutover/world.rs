@@ -211,22 +211,34 @@ impl<'r> Acting<'r> {
     }
 
     /// What is waited for until nothing is missing; none if nothing is.
-    async fn not_drained(&self, lanes: &[Standing], ends: &BTreeMap<TopicPartition, Offset>) -> Option<String> {
+    async fn not_drained(
+        &self,
+        lanes: &[Standing],
+        ends: &BTreeMap<TopicPartition, Offset>,
+    ) -> Option<String> {
         if let Some(open) = lanes.iter().find(|lane| lane.stable != lane.source) {
             let client = self.clusters.client(Side::Source);
             let producers = client.describe_producers(&open.topic, open.partition).await.unwrap_or_default();
             let ids = producers.iter().filter(|producer| producer.transaction_start.is_some());
             let ids = few(ids.map(|producer| producer.id.to_string()));
             let whose = if ids.is_empty() { String::new() } else { format!(", of producer id {ids}") };
-            return Some(format!("a transaction is open in {}{whose}: its end is still to come", open.name()));
+            return Some(format!(
+                "a transaction is open in {}{whose}: its end is still to come",
+                open.name()
+            ));
         }
         // A record that not all replicas have yet.
-        let end = |lane: &Standing| ends.get(&TopicPartition::new(lane.topic.as_str(), lane.partition)).copied();
+        let end =
+            |lane: &Standing| ends.get(&TopicPartition::new(lane.topic.as_str(), lane.partition)).copied();
         if let Some(moving) = lanes.iter().find(|lane| end(lane) != Some(lane.source)) {
             return Some(format!("the source's end of {} still moves: somebody writes to it", moving.name()));
         }
         if let Some(behind) = lanes.iter().max_by_key(|lane| lane.lag()).filter(|lane| lane.lag() > 0) {
-            return Some(format!("{} records are missing on the target, most of {}", lag(lanes), behind.name()));
+            return Some(format!(
+                "{} records are missing on the target, most of {}",
+                lag(lanes),
+                behind.name()
+            ));
         }
         let uneven = lanes.iter().find(|lane| !lane.is_even())?;
         let due = uneven.counterpart.unwrap_or(uneven.source);
@@ -278,7 +290,8 @@ impl<'r> Acting<'r> {
         };
         match report.verdict {
             Verdict::Equal => {
-                let depth = sample.map_or_else(|| "full".to_owned(), |sample| format!("{}%", sample.part * 100.0));
+                let depth =
+                    sample.map_or_else(|| "full".to_owned(), |sample| format!("{}%", sample.part * 100.0));
                 let says = format!("{} lanes are equal: {} records", report.lanes.len(), report.totals.equal);
                 let (lanes, records) = (report.lanes.len(), report.totals.equal);
                 Ok(Facts { says, verified: Some(Verified { depth, lanes, records }), ..Facts::default() })
@@ -337,7 +350,9 @@ impl<'r> Acting<'r> {
         let written = self.written_on_target(course).await?;
         if written > 0 && !self.request.leave_behind {
             return Err(Trouble::refused(
-                format!("clients have written {written} records to the target since they were moved, which the source lacks"),
+                format!(
+                    "clients have written {written} records to the target since they were moved, which the source lacks"
+                ),
                 "carry them over, or leave them behind: --back --yes; either way the target's topics have to be begun \
                  anew (isomirror topics CONFIG redo) before they are mirrored again",
             ));
@@ -356,7 +371,8 @@ impl<'r> Acting<'r> {
         let Some(fixed) = course.facts(Step::Drain) else { return Ok(0) };
         let now = self.lanes.now(self.request, &self.clusters).await?;
         let of = |lane: &Standing| {
-            let before = fixed.ends.iter().find(|end| (&end.topic, end.partition) == (&lane.topic, lane.partition));
+            let before =
+                fixed.ends.iter().find(|end| (&end.topic, end.partition) == (&lane.topic, lane.partition));
             before.map_or(0, |before| u64::try_from(lane.target - before.target).unwrap_or(0))
         };
         Ok(now.iter().map(of).sum())

@@ -37,6 +37,7 @@ fn topic() -> TopicFacts {
         settings: TopicSettings {
             create: true,
             replication: -1,
+            begin: pipeline::Begin::AtOnce,
             start: Start::Earliest,
             offsets: Offsets::Identical,
             shared: false,

@@ -93,7 +93,9 @@ pub(crate) async fn stop_because(request: &Request, why: &str) -> Result<Done, E
         return Ok(report.done);
     }
     let scene = Scene::of(request).await?;
-    let (Some(control), Some(decided)) = (&scene.control, scene.journal().await?) else { return Ok(Done::Nothing) };
+    let (Some(control), Some(decided)) = (&scene.control, scene.journal().await?) else {
+        return Ok(Done::Nothing);
+    };
     let mut slots = scene.slots_of(&distinct(&request.topics)).await?;
     for (slot, from) in &mut slots {
         *from = control.start(*slot).await?;

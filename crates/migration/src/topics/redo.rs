@@ -287,7 +287,8 @@ async fn shape(
     let partitions = i32::try_from(scene.partitions(topic).len()).unwrap_or(i32::MAX);
     if settings.create {
         let configs = configs(source, topic).await?;
-        let NewTopic { configs, replication, .. } = NewTopic::of(partitions, Some(&configs), target_topic, &settings);
+        let NewTopic { configs, replication, .. } =
+            NewTopic::of(partitions, Some(&configs), target_topic, &settings);
         return Ok(Shape { partitions, replication, configs });
     }
     let Some(was) = target.topic(target_topic).await? else {

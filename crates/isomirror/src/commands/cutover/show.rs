@@ -34,7 +34,9 @@ pub fn report(report: &Report) -> String {
     let link = &report.link;
     out.push_str(&match report.ended {
         Some(Ending::Done) => format!("link {link} is cut over to {}.", plain(&report.target)),
-        Some(Ending::Back) => format!("link {link} is as it was: it mirrors on, and nobody is kept from writing by it."),
+        Some(Ending::Back) => {
+            format!("link {link} is as it was: it mirrors on, and nobody is kept from writing by it.")
+        }
         None => format!("The cutover of link {link} is NOT over."),
     });
     out
@@ -55,7 +57,8 @@ pub fn preview(preview: &Preview) -> String {
     for step in &preview.steps {
         if !step.acls.is_empty() {
             let more = step.acls.len().saturating_sub(SHOWN);
-            let mut shown: Vec<String> = step.acls.iter().take(SHOWN).map(|rule| plain(&rule.to_string())).collect();
+            let mut shown: Vec<String> =
+                step.acls.iter().take(SHOWN).map(|rule| plain(&rule.to_string())).collect();
             if more > 0 {
                 shown.push(format!("and {more} more"));
             }
@@ -69,7 +72,9 @@ pub fn preview(preview: &Preview) -> String {
     let not_now = preview.steps.iter().filter(|step| step.trouble.is_some()).count();
     out.push_str(&match not_now {
         0 => "Nothing was changed. Each step could be done now.".to_owned(),
-        some => format!("Nothing was changed. {} could NOT be done now.", human::plural(some, "step", "steps")),
+        some => {
+            format!("Nothing was changed. {} could NOT be done now.", human::plural(some, "step", "steps"))
+        }
     });
     out
 }

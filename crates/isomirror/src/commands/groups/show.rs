@@ -140,7 +140,11 @@ fn notes(out: &mut String, group: &GroupPlan) {
     }
     if !group.not_mirrored.is_empty() {
         let topics: Vec<_> = group.not_mirrored.iter().map(|topic| plain(topic)).collect();
-        let _ = writeln!(out, "\n{name}: also reads topics that this link does not mirror: {}", human::few(&topics));
+        let _ = writeln!(
+            out,
+            "\n{name}: also reads topics that this link does not mirror: {}",
+            human::few(&topics)
+        );
     }
 }
 

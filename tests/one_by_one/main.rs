@@ -5,12 +5,14 @@
 //! - `redo`: a topic is cleared and begun anew, or not, with the reason.
 //! - `names`: what is unknown, and what makes no sense; what `list` tells.
 //! - `reload`: SIGHUP: taken over, refused, broken.
+//! - `rights`: with those of docs/acls.md and no more; and what is said without them.
 
 mod asked;
 mod names;
 mod pause;
 mod redo;
 mod reload;
+mod rights;
 
 #[expect(dead_code, reason = "no lane is written by hand here")]
 #[path = "../support/ledgers.rs"]

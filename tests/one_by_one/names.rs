@@ -54,7 +54,7 @@ fn what_is_unknown_is_refused_with_the_nearest_names_and_nothing_is_changed() {
         line(&orders).contains("running") && line(&orders).contains(&format!("→ {orders}.copy")),
         "{table}"
     );
-    assert!(line(&payments).contains("stopped") && line(&payments).contains('@'), "{table}");
+    assert!(line(&payments).contains("stopped") && !line(&payments).contains('–'), "{table}");
     let (said, _) = ended(config.command("topics", &["start", &payments]), 0);
     assert!(said.contains("running (was stopped)") && said.contains("does not run"), "{said}");
     assert!(said.contains("source begins"), "{said}");

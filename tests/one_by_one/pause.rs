@@ -7,7 +7,7 @@ use std::{
 };
 
 use kafka_harness::{
-    Cluster, client,
+    Cluster, TestRecord, client,
     daemon::{Config, Daemon, eventually},
     shared::{pair, unique},
 };
@@ -19,12 +19,19 @@ use crate::{
     row, state_of, topics, wait_for_no_lanes, wait_for_state,
 };
 
-/// Writes to two partitions, 100 records at a time, until it is told to stop.
+/// Writes to all partitions, 500 records at a time, until it is told to stop.
 fn keep_writing(cluster: &Cluster, topic: &str, stop: &AtomicBool) {
+    let partitions = client::end_offsets(&cluster.props(), topic).unwrap().len() as i64;
+    let record = |n: i64| TestRecord {
+        partition: (n % partitions) as i32,
+        value: Some(format!("{n}").into_bytes()),
+        ..TestRecord::default()
+    };
     let mut next = 0;
     while !stop.load(Relaxed) {
-        (0..2).for_each(|partition| write(cluster, topic, partition, next..next + 100));
-        next += 100;
+        let records: Vec<_> = (next..next + 500).map(record).collect();
+        client::produce(&cluster.props(), topic, &records).unwrap();
+        next += 500;
     }
 }
 
@@ -127,13 +134,14 @@ fn a_paused_topic_stays_where_it_is_and_goes_on_exactly_there() {
 fn two_instances_pause_together_and_two_commands_at_once_are_both_heard() {
     let (source, target) = pair();
     let topic = unique("two");
-    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    // A lane for each slot: both have some.
+    source.create_topic(&topic, 16, 1, &[]).unwrap();
     let config = Config::new(source, target, &topic);
     let daemons = [config.run(), config.run()];
     daemons.iter().for_each(Daemon::wait_ready);
     eventually("they share the lanes", || {
-        let has = |daemon: &Daemon| daemon.status()["lanes"].as_array().is_some_and(|lanes| lanes.len() == 1);
-        daemons.iter().all(has).then_some(())
+        let lanes = |daemon: &Daemon| daemon.status()["lanes"].as_array().map_or(0, Vec::len);
+        (daemons.iter().map(lanes).sum::<usize>() == 16 && daemons.iter().all(|d| lanes(d) > 0)).then_some(())
     });
     paused_and_resumed(&config, &topic, &[&daemons[0], &daemons[1]]);
 
@@ -149,9 +157,9 @@ fn two_instances_pause_together_and_two_commands_at_once_are_both_heard() {
     let [first, second] = daemons;
     (0..2).for_each(|partition| write(source, &topic, partition, 0..5));
     first.kill();
-    eventually("the other has both lanes", || {
+    eventually("the other has all lanes", || {
         let lanes = second.status()["lanes"].as_array()?.clone();
-        (lanes.len() == 2 && lanes.iter().all(|lane| lane["state"] == "paused")).then_some(())
+        (lanes.len() == 16 && lanes.iter().all(|lane| lane["state"] == "paused")).then_some(())
     });
     assert!(is_still(target, &topic));
     topics(&config, &["resume", &topic], 0);

@@ -49,7 +49,8 @@ impl Reloader {
         while signal.recv().await.is_some() {
             info!("SIGHUP: reading the configuration again");
             systemd::reloading();
-            let done = self.reload(path);
+            // It reads files, and tries whether clients can be made of it: the data path goes on meanwhile.
+            let done = tokio::task::block_in_place(|| self.reload(path));
             self.last.set(i64::from(done.is_ok()));
             let result = if done.is_ok() { "applied" } else { "refused" };
             self.reloads.with_label_values(&[result]).inc();

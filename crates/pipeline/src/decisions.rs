@@ -1,7 +1,13 @@
 //! What operators have decided about the link, as far as this instance knows: it reads the link's journal, and follows it
 //! with one request that the broker holds until there is more.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use control_topic::{Error, journal_of};
 use kafka_wire::{Client, Code};
@@ -21,12 +27,20 @@ pub(crate) struct Decisions {
     /// The journal, once there is one, and what was read of it.
     read: Mutex<Option<(Journal, JournalState)>>,
     known: watch::Sender<Option<Arc<JournalState>>>,
+    /// The journal could not be followed: something may be decided that is not known.
+    lost: AtomicBool,
 }
 
 impl Decisions {
     pub(crate) fn new(client: &Client, link: &str) -> Self {
         let (client, link) = (client.clone(), link.to_owned());
-        Self { client, link, read: Mutex::default(), known: watch::Sender::new(None) }
+        Self {
+            client,
+            link,
+            read: Mutex::default(),
+            known: watch::Sender::new(None),
+            lost: AtomicBool::new(false),
+        }
     }
 
     /// The name of the journal.
@@ -40,6 +54,15 @@ impl Decisions {
         self.known.borrow().clone()
     }
 
+    /// Sees to it that the journal is read, and followed, if it is `there`.
+    pub(crate) async fn see(&self, there: bool) -> Result<(), Error> {
+        let known = self.read.lock().await.is_some();
+        match known && !self.lost.load(Relaxed) {
+            true => Ok(()),
+            false => self.refresh(Some(there)).await,
+        }
+    }
+
     /// Reads what was decided since. `there`: whether there is a journal, where that is known.
     pub(crate) async fn refresh(&self, there: Option<bool>) -> Result<(), Error> {
         let mut read = self.read.lock().await;
@@ -51,6 +74,7 @@ impl Decisions {
                 }
                 return Err(error);
             }
+            self.lost.store(false, Relaxed);
             if state.next() != before {
                 self.known.send_replace(Some(Arc::new(state.clone())));
             }
@@ -80,6 +104,7 @@ impl Decisions {
         let state = journal.read().await?;
         self.known.send_replace(Some(Arc::new(state.clone())));
         *read = Some((journal, state));
+        self.lost.store(false, Relaxed);
         Ok(())
     }
 
@@ -87,6 +112,8 @@ impl Decisions {
         match self.client.fresh_topic(&self.journal()).await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some(Code::UnknownTopicOrPartition) => Ok(false),
+            // Who may not see it can't tell; commands notice that what they have decided is not done.
+            Err(error) if error.is_not_authorized() => Ok(false),
             Err(cause) => Err(Error::Kafka { topic: self.journal(), cause }),
         }
     }
@@ -109,6 +136,7 @@ impl Decisions {
             match more {
                 Ok(()) => look.notify_one(),
                 Err(error) => {
+                    self.lost.store(true, Relaxed);
                     debug!(%error, "the journal can't be followed now");
                     tokio::time::sleep(AGAIN).await;
                 }

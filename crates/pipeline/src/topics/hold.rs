@@ -45,7 +45,7 @@ impl Topics {
     ) -> Result<Option<Trouble>, Trouble> {
         let control = self.control.clone();
         let there = targets.contains_key(&*control.decisions.journal());
-        control.decisions.refresh(Some(there)).await?;
+        control.decisions.see(there).await?;
         let decided = control.decisions.known();
         self.decided_to = decided.as_ref().map(|decided| decided.next());
         let waits = self.plans(routes, decided.as_deref()).await?;

@@ -83,7 +83,8 @@ pub(super) async fn gather(request: &Request) -> Result<Gathered, Error> {
         rules: link.rules.clone(),
         choice: request.choice.clone(),
         principals: link.acls.principals.clone(),
-        own: link.target_principal(),
+        own: link.target.principal(),
+        own_on_source: link.source.principal(),
         acls,
     };
     let (groups, prepared) = match looks(Part::Groups) && !request.choice.is_empty() {

@@ -116,7 +116,8 @@ impl InStep for Acls {
                 groups: &self.groups().await?,
                 target_topics: &targets.keys().map(ToString::to_string).collect(),
                 principals: &config.acls.principals,
-                own: config.target_principal().as_deref(),
+                own: config.target.principal().as_deref(),
+                own_on_source: config.source.principal().as_deref(),
             },
         );
         let mut trouble = Vec::new();

@@ -203,7 +203,11 @@ fn nothing_that_would_deny_the_mirror_is_carried_over() {
     }
     assert_becomes(&["Deny User:* Read Group reports"], &["Deny User:* Read Group reports"], &[]);
     let own = link().diff(&["Allow User:reader Read Topic orders"], &[]);
-    assert_eq!((own.create.len(), own.left_out.len()), (0, 1), "what the mirror may do on the source is not for others");
+    assert_eq!(
+        (own.create.len(), own.left_out.len()),
+        (0, 1),
+        "what the mirror may do on the source is not for others"
+    );
 }
 
 #[test]

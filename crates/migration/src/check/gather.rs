@@ -53,8 +53,7 @@ pub async fn gather(request: &Request) -> Result<Result<Facts, Vec<Error>>, Erro
     let source = connect(Side::Source, &request.link.source)?;
     let target = connect(Side::Target, &request.link.target)?;
     let wire = wire(request)?;
-    let asked =
-        join!(look(&source, &request.link.source), look(&target, &request.link.target));
+    let asked = join!(look(&source, &request.link.source), look(&target, &request.link.target));
     Ok(match asked {
         (Ok(of_source), Ok(of_target)) => {
             let trials = Trials::new(wire.clone(), target.name());

@@ -342,12 +342,9 @@ async fn acls_are_made_listed_and_deleted_one_by_one() {
 
     let writer = client(&plain.client_properties("someone"));
     let write = async || {
-        let outcome = support::produce_outcome(
-            &leader(&writer, &topic).await,
-            &topic,
-            batch_of(ProducerIdentity { id: -1, epoch: -1 }, 0, 1, 8),
-        );
-        support::only(outcome.await).map_err(|refused| refused.code).err()
+        let (connection, nobody) = (leader(&writer, &topic).await, ProducerIdentity { id: -1, epoch: -1 });
+        let outcome = support::produce_outcome(&connection, &topic, batch_of(nobody, 0, 1, 8)).await;
+        support::only(outcome).map_err(|refused| refused.code).err()
     };
     let until = async |expected: Option<Code>| {
         let began = Instant::now();

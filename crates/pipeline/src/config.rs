@@ -73,6 +73,19 @@ pub struct Endpoint {
     pub properties: Properties,
 }
 
+impl Endpoint {
+    /// The user that isomirror logs in as, where its properties tell it.
+    pub fn user(&self) -> Option<&str> {
+        let sasl = self.properties.get("security.protocol")?.to_ascii_lowercase().starts_with("sasl");
+        sasl.then(|| self.properties.get("sasl.username")).flatten()
+    }
+
+    /// The same as ACLs have it.
+    pub fn principal(&self) -> Option<String> {
+        self.user().map(|user| format!("User:{user}"))
+    }
+}
+
 /// Which consumer groups' offsets are kept in step on the target, and how often.
 #[derive(Debug, Clone)]
 pub struct GroupSync {
@@ -174,14 +187,6 @@ impl LinkConfig {
             properties: self.target.properties.clone(),
             refused: self.refused,
         }
-    }
-
-    /// Isomirror's principal on the target, where the configuration tells it.
-    pub fn target_principal(&self) -> Option<String> {
-        let properties = &self.target.properties;
-        let sasl = properties.get("security.protocol")?.to_ascii_lowercase().starts_with("sasl");
-        let user = sasl.then(|| properties.get("sasl.username")).flatten()?;
-        Some(format!("User:{user}"))
     }
 
     /// What the mirror may read, and so what counts as the source's end.

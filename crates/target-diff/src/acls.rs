@@ -46,6 +46,8 @@ pub struct AclScope<'a> {
     pub principals: &'a BTreeMap<String, String>,
     /// Isomirror's own principal on the target, where it is known.
     pub own: Option<&'a str>,
+    /// The same on the source.
+    pub own_on_source: Option<&'a str>,
 }
 
 /// A rule of the source that waits for the cutover, as it is to be on the target.
@@ -127,7 +129,7 @@ pub fn acl_diff(source: &BTreeSet<AclRule>, target: &BTreeSet<AclRule>, scope: A
             About::As(name, pattern) => (vec![(name, pattern)], false),
             About::Each(names) => (names.into_iter().map(|name| (name, AclPattern::Literal)).collect(), true),
         };
-        if let Some(reason) = scope.harm(rule) {
+        if let Some(reason) = scope.not_for_target(rule) {
             diff.left_out.push(LeftOut { rule: rule.clone(), reason });
             continue;
         }
@@ -249,8 +251,11 @@ impl<'a> AclScope<'a> {
         }
     }
 
-    /// Why a rule must not be on the target.
-    fn harm(&self, rule: &AclRule) -> Option<&'static str> {
+    /// Why a rule is not for the target.
+    fn not_for_target(&self, rule: &AclRule) -> Option<&'static str> {
+        if self.own_on_source == Some(&*rule.principal) {
+            return Some("isomirror's own, for what it does on the source");
+        }
         let principal = self.principal(rule);
         let denies_us = rule.permission == AclPermission::Deny
             && rule.resource == AclResource::Topic

@@ -75,6 +75,7 @@ impl Link {
             target_topics: &self.target_topics,
             principals: &self.principals,
             own: self.own.as_deref(),
+            own_on_source: Some("User:reader"),
         };
         acl_diff(&rules(source), &rules(target), scope)
     }
@@ -201,6 +202,12 @@ fn nothing_that_would_deny_the_mirror_is_carried_over() {
         assert!(diff.left_out[0].reason.contains("deny isomirror"));
     }
     assert_becomes(&["Deny User:* Read Group reports"], &["Deny User:* Read Group reports"], &[]);
+    let own = link().diff(&["Allow User:reader Read Topic orders"], &[]);
+    assert_eq!(
+        (own.create.len(), own.left_out.len()),
+        (0, 1),
+        "what the mirror may do on the source is not for others"
+    );
 }
 
 #[test]

@@ -103,7 +103,9 @@ pub fn config_diff(
     moment: &TopicChanges,
 ) -> ConfigDiff {
     let mut diff = ConfigDiff::default();
-    let in_a_moment = moment.iter().all(|(key, value)| target.text(key) == value.as_deref());
+    // Only what is compacted alone has to be changed for that.
+    let in_a_moment = source.cleanup_policy() == Some("compact")
+        && moment.iter().all(|(key, value)| is_set(target, key) && target.text(key) == value.as_deref());
     let fitting = if replicas.asked > 0 { replicas.there } else { -1 };
     let wanted: BTreeMap<String, String> = topic_configs_for_target(source, fitting).into_iter().collect();
     for (key, then) in &wanted {
@@ -336,6 +338,11 @@ mod tests {
         let (changes, kept) = diff(&source, &deleting);
         assert_eq!((changes.len(), kept.len()), (0, 2), "{kept:?}");
         assert!(kept.iter().all(|kept| kept.contains("gives it back")), "{kept:?}");
+        // The same by the brokers' defaults, or where the source deletes, is nobody's moment.
+        let by_default = set(&[("cleanup.policy", "compact,delete"), ("retention.ms", "-1")]);
+        assert_eq!(diff(&source, &by_default).0, ["cleanup.policy compact"]);
+        let shorter = set(&[("cleanup.policy", "compact,delete"), ("retention.ms", "1000")]);
+        assert_eq!(diff(&shorter, &deleting).0, ["retention.ms 1000"]);
         let (changes, kept) = diff_of(&source, &set(&[]), Replicas { asked: -1, there: 1 }, true);
         assert_eq!((changes.len(), kept.len()), (0, 1));
         assert!(kept[0].contains("others write the topic"), "{kept:?}");

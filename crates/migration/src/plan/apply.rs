@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Prepared {
     /// Does it.
     pub async fn apply(&mut self) {
-        let steps = self.report.totals.planned;
-        self.progress.of.store(steps, std::sync::atomic::Ordering::Relaxed);
+        self.progress.start(self.report.totals.planned);
+        self.report.unreachable = false;
         self.topics().await;
         if !self.report.unreachable {
             self.configs().await;
@@ -51,8 +51,7 @@ impl Prepared {
         for part in self.report.topics.chunks_mut(AT_ONCE) {
             let done = join_all(part.iter().map(|step| make(step.what.clone()))).await;
             for (step, done) in part.iter_mut().zip(done) {
-                self.report.unreachable |= matches!(done, Err(NotDone::Failed(_)));
-                step.note(done);
+                self.report.unreachable |= !step.note(done);
             }
             self.progress.add(part.len());
             if self.report.unreachable {
@@ -72,9 +71,9 @@ impl Prepared {
         for step in &mut self.report.configs {
             let topic = &step.what.target_topic;
             let fix = format!("grant ALTER_CONFIGS on topic {topic} on the target");
-            step.note(done[topic].clone().map_err(|error| not_done(&error, &fix)));
+            let done = done[topic].clone().map_err(|error| not_done(&error, &fix));
+            self.report.unreachable |= !step.note(done);
         }
-        self.report.unreachable |= any_failed(&self.report.configs);
         self.progress.add(self.report.configs.len());
         self.wait_for_configs().await;
     }
@@ -102,8 +101,7 @@ impl Prepared {
     async fn acls(&mut self) {
         let client = self.clusters.client(Side::Target);
         let Some(part) = &mut self.report.acls else { return };
-        make_acls(client, &mut part.create, &self.progress).await;
-        self.report.unreachable |= any_failed(&part.create);
+        self.report.unreachable |= !make_acls(client, &mut part.create, &self.progress).await;
     }
 }
 
@@ -130,6 +128,9 @@ async fn topic(target: &cluster_admin::Cluster, step: &TopicStep) -> Result<(), 
         }
     };
     done.map_err(|(error, right)| {
+        if error.is_unreachable() {
+            return NotDone::Unreachable(error.to_string());
+        }
         if error.is_retriable() {
             return NotDone::Failed(error.to_string());
         }
@@ -139,19 +140,20 @@ async fn topic(target: &cluster_admin::Cluster, step: &TopicStep) -> Result<(), 
     })
 }
 
-/// Makes the rules, and waits until they are there.
-async fn make_acls(client: &Client, steps: &mut [Step<AclRule>], progress: &Progress) {
+/// Makes the rules, and waits until they are there. Whether the cluster was reached.
+async fn make_acls(client: &Client, steps: &mut [Step<AclRule>], progress: &Progress) -> bool {
     const PART: usize = 500;
     for part in steps.chunks_mut(PART) {
         let rules: Vec<AclRule> = part.iter().map(|step| step.what.clone()).collect();
         let done = client.create_acls(&rules).await;
+        let fix = "grant ALTER on the cluster on the target; or leave ACLs out, by --only";
+        let mut reached = true;
         for (step, done) in part.iter_mut().zip(done) {
-            let fix = "grant ALTER on the cluster on the target; or leave ACLs out, by --only";
-            step.note(done.map_err(|error| not_done(&error, fix)));
+            reached &= step.note(done.map_err(|error| not_done(&error, fix)));
         }
         progress.add(part.len());
-        if any_failed(part) {
-            return;
+        if !reached {
+            return false;
         }
     }
     let made = || steps.iter().filter(|step| step.outcome == Outcome::Done).map(|step| &step.what);
@@ -159,21 +161,20 @@ async fn make_acls(client: &Client, steps: &mut [Step<AclRule>], progress: &Prog
     while made().next().is_some() && began.elapsed() < HEARD {
         match client.list_acls().await {
             Ok(there) if !made().all(|rule| there.contains(rule)) => tokio::time::sleep(LOOK).await,
-            _ => return,
+            _ => break,
         }
     }
+    true
 }
 
 fn not_done(error: &kafka_wire::Error, fix: &str) -> NotDone {
-    if error.is_unreachable() || error.is_authentication() || error.is_retriable() {
+    if error.is_unreachable() || error.is_authentication() {
+        NotDone::Unreachable(error.to_string())
+    } else if error.is_retriable() {
         NotDone::Failed(error.to_string())
     } else if error.is_not_authorized() {
         NotDone::Refused(format!("{error}\n  fix: {fix}"))
     } else {
         NotDone::Refused(error.to_string())
     }
-}
-
-fn any_failed<T>(steps: &[Step<T>]) -> bool {
-    steps.iter().any(|step| step.outcome == Outcome::Failed)
 }

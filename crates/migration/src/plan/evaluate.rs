@@ -168,6 +168,7 @@ fn compare_acls(
         target_topics: &facts.target_topics,
         principals: &facts.principals,
         own: facts.own.as_deref(),
+        own_on_source: facts.own_on_source.as_deref(),
     };
     let diff = acl_diff(source, target, scope);
     *part = AclPart {

@@ -42,6 +42,8 @@ pub struct Facts {
     pub principals: BTreeMap<String, String>,
     /// Isomirror's principal on the target, where it is known.
     pub own: Option<String>,
+    /// The same on the source.
+    pub own_on_source: Option<String>,
     /// The ACLs; none where they are not looked at.
     pub acls: Option<AclFacts>,
 }

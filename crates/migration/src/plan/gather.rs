@@ -83,7 +83,8 @@ pub(super) async fn gather(request: &Request) -> Result<Gathered, Error> {
         rules: link.rules.clone(),
         choice: request.choice.clone(),
         principals: link.acls.principals.clone(),
-        own: link.target_principal(),
+        own: link.target.principal(),
+        own_on_source: link.source.principal(),
         acls,
     };
     let (groups, prepared) = match looks(Part::Groups) && !request.choice.is_empty() {
@@ -151,7 +152,7 @@ async fn of_groups(
 ) -> Result<(Option<GroupPart>, Option<groups::Prepared>), Error> {
     if !begun {
         let totals = groups::Totals { groups: chosen(request, clusters).await?.len(), ..Default::default() };
-        let note = "no lane has begun yet; offsets are carried over as far as records are mirrored";
+        let note = "no lane has begun yet, and offsets are carried over as far as records are mirrored";
         return Ok((Some(GroupPart { totals, note: Some(note.to_owned()) }), None));
     }
     let asked = groups::Request {

@@ -85,6 +85,7 @@ pub async fn prepare(request: &Request) -> Result<Prepared, Error> {
     let gathered = gather::gather(request).await?;
     let mut report = evaluate(&gathered.facts);
     report.groups = gathered.groups;
+    report.unreachable = gathered.prepared.as_ref().is_some_and(|groups| groups.report().is_unreachable());
     Ok(Prepared {
         report,
         target: gathered.target,
@@ -114,6 +115,10 @@ impl Progress {
     /// Steps that are done, and all.
     pub fn now(&self) -> (usize, usize) {
         (self.done.load(Relaxed), self.of.load(Relaxed))
+    }
+
+    fn start(&self, steps: usize) {
+        self.of.store(steps, Relaxed);
     }
 
     fn add(&self, steps: usize) {

@@ -82,10 +82,12 @@ pub struct Step<T> {
 /// Why a step was not done.
 #[derive(Debug, Clone)]
 pub enum NotDone {
-    /// The cluster's answer, and what mends it.
+    /// The cluster does not do it: its answer, and what mends it.
     Refused(String),
-    /// There was no answer.
+    /// It may do it another time.
     Failed(String),
+    /// There was no answer.
+    Unreachable(String),
 }
 
 /// A topic to be made or grown.
@@ -191,13 +193,15 @@ impl<T> Step<T> {
         Self { what, outcome: Outcome::Planned, reason: None }
     }
 
-    /// Keeps what came of it.
-    pub(super) fn note(&mut self, done: Result<(), NotDone>) {
+    /// Keeps what came of it. Whether the cluster was reached.
+    pub(super) fn note(&mut self, done: Result<(), NotDone>) -> bool {
+        let reached = !matches!(done, Err(NotDone::Unreachable(_)));
         (self.outcome, self.reason) = match done {
             Ok(()) => (Outcome::Done, None),
             Err(NotDone::Refused(reason)) => (Outcome::Refused, Some(reason)),
-            Err(NotDone::Failed(reason)) => (Outcome::Failed, Some(reason)),
+            Err(NotDone::Failed(reason) | NotDone::Unreachable(reason)) => (Outcome::Failed, Some(reason)),
         };
+        reached
     }
 }
 

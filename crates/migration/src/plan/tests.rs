@@ -69,6 +69,7 @@ fn facts(topic: TopicFacts) -> Facts {
         choice: Choice::default(),
         principals: BTreeMap::new(),
         own: None,
+        own_on_source: None,
         acls: None,
     }
 }

@@ -12,7 +12,7 @@ use prometheus::{IntCounter, Registry};
 use target_diff::{AclScope, acl_diff};
 use tracing::{info, warn};
 
-use super::{InStep, PATIENCE, configs::first_of, counter, mirrored};
+use super::{InStep, PATIENCE, counter, first_of, mirrored, with_fix};
 use crate::{Error, control::Control};
 
 /// Keeps ACLs in step.
@@ -60,9 +60,8 @@ impl Acls {
                     return Ok(None);
                 }
                 Err(error) => {
-                    return Err(format!(
-                        "{side}: {error}\n  fix: grant DESCRIBE on the cluster on the {side}"
-                    ));
+                    let right = format!("DESCRIBE on the cluster on the {side}");
+                    return Err(format!("{side}: {}", with_fix(&error, error.is_not_authorized(), &right)));
                 }
             }
         }
@@ -116,7 +115,8 @@ impl InStep for Acls {
                 groups: &self.groups().await?,
                 target_topics: &targets.keys().map(ToString::to_string).collect(),
                 principals: &config.acls.principals,
-                own: config.target_principal().as_deref(),
+                own: config.target.principal().as_deref(),
+                own_on_source: config.source.principal().as_deref(),
             },
         );
         let mut trouble = Vec::new();
@@ -124,7 +124,7 @@ impl InStep for Acls {
             match made {
                 Ok(()) => info!("ACL made as on the source: {rule}"),
                 Err(error) => {
-                    trouble.push(format!("{error}\n  fix: grant ALTER on the cluster on the target"))
+                    trouble.push(with_fix(&error, error.is_not_authorized(), "ALTER on the cluster on the target"));
                 }
             }
         }

@@ -9,7 +9,7 @@ use prometheus::{IntCounter, Registry};
 use target_diff::{ConfigDiff, Replicas, config_diff};
 use tracing::info;
 
-use super::{InStep, PATIENCE, counter, mirrored};
+use super::{InStep, PATIENCE, counter, first_of, mirrored, with_fix};
 use crate::{Error, control::Control};
 
 /// Keeps configs in step.
@@ -57,7 +57,7 @@ impl Configs {
                     diffs.insert(target_topic, diff);
                 }
                 (Err(error), _) => {
-                    trouble.push(format!("{error}\n  fix: grant DESCRIBE_CONFIGS on the topic"))
+                    trouble.push(with_fix(error, error.is_not_authorized(), "DESCRIBE_CONFIGS on the topic"));
                 }
                 _ => {}
             }
@@ -92,19 +92,12 @@ impl InStep for Configs {
                         info!(topic, key = change.key, was, now = change.then, "config set as on the source");
                     }
                 }
-                Err(error) => trouble
-                    .push(format!("{error}\n  fix: grant ALTER_CONFIGS on topic {topic} on the target")),
+                Err(error) => {
+                    let right = format!("ALTER_CONFIGS on topic {topic} on the target");
+                    trouble.push(with_fix(&error, error.is_not_authorized(), &right));
+                }
             }
         }
         first_of(&trouble)
-    }
-}
-
-/// The first of several, and how many there are more.
-pub(super) fn first_of(trouble: &[String]) -> Result<(), String> {
-    match trouble {
-        [] => Ok(()),
-        [one] => Err(one.clone()),
-        [first, more @ ..] => Err(format!("{first} (and {} more)", more.len())),
     }
 }

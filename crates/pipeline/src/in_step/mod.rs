@@ -6,7 +6,7 @@
 mod acls;
 mod configs;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
 use cluster_admin::Topics;
 use prometheus::{IntCounter, Registry};
@@ -19,6 +19,9 @@ use crate::{Error, control::Control, trouble::Trouble};
 
 /// How long one question may be tried: the next round comes anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How soon an instance takes over that is to do it from now on.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Something that is kept in step.
 pub(crate) trait InStep: Send + Sync + 'static {
@@ -52,13 +55,10 @@ async fn rounds<T: InStep>(control: &Control, what: &T) {
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trouble = Trouble::at_once();
     loop {
-        // Before the first look it is not known that these are two clusters.
         turn.tick().await;
-        while !control.book().first_look_done {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        if !control.marks.acts_for_all() {
-            continue;
+        // Before the first look it is not known that these are two clusters.
+        while !(control.book().first_look_done && control.marks.acts_for_all()) {
+            tokio::time::sleep(LOOK).await;
         }
         let failed = what.round().await.err();
         if failed.is_some() {
@@ -66,11 +66,7 @@ async fn rounds<T: InStep>(control: &Control, what: &T) {
         }
         match trouble.news(failed) {
             Some(Some(trouble)) => {
-                warn!(
-                    "{} are not kept in step, trying again: {}",
-                    T::WHAT,
-                    trouble.replace("\n  fix: ", "; fix: ")
-                );
+                warn!("{} are not kept in step, trying again: {trouble}", T::WHAT);
             }
             Some(None) => info!("{} are in step again", T::WHAT),
             None => {}
@@ -89,6 +85,20 @@ fn mirrored(control: &Control, sources: &Topics, targets: &Topics) -> BTreeMap<S
         control.marks.has_begun(topic) && there(topic, sources) && there(target, targets)
     });
     routes
+}
+
+/// An error, and which right would mend it, if it is for want of one.
+fn with_fix(error: impl Display, not_authorized: bool, right: &str) -> String {
+    if not_authorized { format!("{error}; fix: grant {right}") } else { error.to_string() }
+}
+
+/// The first of several, and how many there are more.
+fn first_of(trouble: &[String]) -> Result<(), String> {
+    match trouble {
+        [] => Ok(()),
+        [one] => Err(one.clone()),
+        [first, more @ ..] => Err(format!("{first} (and {} more)", more.len())),
+    }
 }
 
 fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, Error> {

@@ -37,10 +37,11 @@ pub fn report(report: &Report) -> String {
         notes_on_acls(&mut out, acls, report);
     }
     if let Some(part) = &report.groups {
-        let note = part.note.as_deref().map(|note| format!("{note}.")).unwrap_or_default();
-        let of_them = human::plural(part.totals.groups, "group", "groups");
-        let said = if note.is_empty() { groups::sum(&part.totals) } else { format!("{of_them}: {note}") };
-        let _ = writeln!(out, "\nconsumer groups: {said} (isomirror groups CONFIG plan)");
+        let said = match &part.note {
+            Some(note) => format!("{}; {note}", human::plural(part.totals.groups, "group", "groups")),
+            None => format!("{} `isomirror groups CONFIG plan` has them one by one.", groups::sum(&part.totals)),
+        };
+        let _ = writeln!(out, "\nconsumer groups: {said}");
     }
     let _ = write!(out, "\n{}", sum(report));
     out.trim_start_matches('\n').to_owned()
@@ -82,7 +83,7 @@ fn topic(step: &TopicStep) -> (&'static str, String, String) {
             let partitions =
                 human::plural(usize::try_from(*partitions).unwrap_or(0), "partition", "partitions");
             let replicas = replication.map_or_else(
-                || "the brokers' default of replicas".to_owned(),
+                || "replicas by default".to_owned(),
                 |replicas| human::plural(usize::try_from(replicas).unwrap_or(0), "replica", "replicas"),
             );
             let configs: Vec<_> =
@@ -144,10 +145,17 @@ fn notes_on_acls(out: &mut String, acls: &AclPart, report: &Report) {
     several(out, "ACLs that are not carried over", left_out);
     let excess = acls.excess.iter().map(rule);
     several(out, "ACLs of the target that are not the source's, and stay", excess);
-    let sum = [(acls.same, "there already"), (acls.elsewhere, "about other things than what is mirrored")];
-    for (count, what) in sum.into_iter().filter(|(count, _)| *count > 0) {
-        let _ =
-            writeln!(out, "\n{} of {} {what}", human::plural(count, "ACL", "ACLs"), plain(&report.source));
+    let sum = [
+        (acls.same, "there already".to_owned()),
+        (acls.elsewhere, format!("of {} about other things than what is mirrored", plain(&report.source))),
+    ];
+    let sum: Vec<_> = sum
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} {what}", human::plural(count, "ACL", "ACLs")))
+        .collect();
+    if !sum.is_empty() {
+        let _ = writeln!(out, "\n{}", sum.join("; "));
     }
 }
 
@@ -187,5 +195,9 @@ fn sum(report: &Report) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{} {what}", human::count(count as u64)))
         .collect();
-    if counts.is_empty() { "Nothing to change.".to_owned() } else { format!("{}.", counts.join(", ")) }
+    match counts.is_empty() {
+        true => "Nothing to change.".to_owned(),
+        false if report.applied || report.planned() == 0 => format!("{}.", counts.join(", ")),
+        false => format!("{}: `isomirror apply CONFIG` does it.", counts.join(", ")),
+    }
 }

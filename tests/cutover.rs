@@ -322,7 +322,6 @@ fn a_live_producer_and_a_live_consumer_go_over_and_nothing_is_lost_repeated_or_m
     };
     let reading =
         reader(source.client_properties("reader"), group.clone(), topic.clone(), stop_reader.clone());
-    daemon.wait_for_log("isomirror");
     eventually("both live", || (daemon.status()["totals"]["records"].as_u64() > Some(200)).then_some(()));
 
     let before = acls(source, &topic);
@@ -379,6 +378,20 @@ fn a_live_producer_and_a_live_consumer_go_over_and_nothing_is_lost_repeated_or_m
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["topics"][0]["state"], "stopped", "{list}");
     assert!(list["topics"][0]["why"].as_str().unwrap().starts_with("cutover "), "{list}");
+
+    // All of it is told afterwards.
+    let page = folder.path().join("report.html");
+    ended(config.command("report", &["--html", &page.display().to_string()]), 0);
+    let page = fs::read_to_string(page).unwrap();
+    for words in [&*topic, &*copy, &*group, "Nobody could write for", ">done<", "stopped"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let (report, _) = ended(config.command("report", &["--output", "json"]), 0);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["topics"][0]["lanes"].as_array().unwrap().len(), 3, "{report}");
+    assert_eq!(report["cutovers"][0]["ended"], "done", "{report}");
+    assert_eq!(report["decisions"].as_array().unwrap().len(), 2, "paused, then stopped: {report}");
+    ended(config.command("report", &[]), 2);
 
     // Once more, it is done; and there is no way back.
     let (report, _) = cutover(&config, &["--yes"], 0);
@@ -525,7 +538,7 @@ fn a_super_user_who_writes_after_the_block_is_noticed_and_it_goes_back() {
 fn an_active_member_and_an_open_transaction_are_waited_for_and_named_and_then_it_goes_back() {
     let (source, target) = clusters();
     let (topic, group) = (topic("active", 1), unique("active-readers"));
-    let config = link(&topic, "step_limit = \"6s\"\nverify = \"none\"")
+    let config = link(&topic, "step_limit = \"12s\"\nverify = \"none\"")
         .section(&format!("[groups]\ninclude = [\"{group}\"]"));
     let _daemon = running(&config, 50);
     let before = acls(source, &topic);

@@ -72,6 +72,8 @@ pub enum Command {
     Groups(GroupsArgs),
     /// Read both sides and compare them, offset by offset; exit 0 only if they hold the same.
     Verify(VerifyArgs),
+    /// What a migration has been: topics, start marks, ends, counts, groups, and every decision; as a page or as JSON.
+    Report(ReportArgs),
     /// Finish a migration, step by step: block writers, drain, groups, verify, rights, clients, stop. Goes on where it was.
     Cutover(CutoverArgs),
 }
@@ -179,6 +181,20 @@ pub enum Only {
     Acls,
     /// Consumer groups' offsets, of those that [groups] names.
     Groups,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Only this topic, by its name on the source; may be repeated.
+    #[arg(long)]
+    pub topic: Vec<String>,
+    /// Write a page to this file: one file, that can be printed.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// Flags of `cutover`.

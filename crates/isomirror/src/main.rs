@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod html;
 mod human;
 mod link;
 mod logging;
@@ -52,6 +53,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Apply(args) => commands::plan::apply(&load(&args.what.config)?, &args, &common),
         Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
+        Command::Report(args) => commands::report::run(&load(&args.config)?, &args, &common),
         Command::Cutover(args) => commands::cutover::run(&load(&args.config)?, &args, &common),
     }
 }

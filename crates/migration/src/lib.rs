@@ -10,6 +10,7 @@
 pub mod check;
 pub mod cutover;
 pub mod groups;
+pub mod history;
 pub mod import;
 pub mod plan;
 mod sides;

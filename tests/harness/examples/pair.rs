@@ -6,7 +6,7 @@
 //! cargo run -p kafka-harness --example pair -- --secured
 //! ```
 //! Secured, both have an authorizer: `admin` is a super user, `app` may write the orders on the source, `billing` may read
-//! them there, as the group of that name; their passwords are `app-secret` and so on.
+//! them there, as the group of that name, which has read half of them; their passwords are `app-secret` and so on.
 
 use std::io::{Read, stdin};
 
@@ -14,6 +14,10 @@ use anyhow::Result;
 use kafka_harness::{
     Cluster, Security,
     client::{self, Load},
+};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer},
 };
 
 const TOPIC: &str = "orders";
@@ -39,6 +43,13 @@ fn main() -> Result<()> {
         source.acl_add("app", &["--operation", "Write", "--topic", TOPIC])?;
         source.acl_add("billing", &["--operation", "Read", "--topic", TOPIC])?;
         source.acl_add("billing", &["--operation", "Read", "--group", "billing"])?;
+        let mut read = TopicPartitionList::new();
+        for (partition, offset) in [(0, 25_000), (1, 24_310)] {
+            read.add_partition_offset(TOPIC, partition, Offset::Offset(offset))?;
+        }
+        let mut billing = client::config(&source.client_properties("billing"));
+        let billing: BaseConsumer = billing.set("group.id", "billing").create()?;
+        billing.commit(&read, CommitMode::Sync)?;
     }
     eprintln!("{RECORDS} records are in {TOPIC} on the source; as pair.toml:\n");
     println!("link = \"pair\"\n");

@@ -8,6 +8,7 @@ pub mod groups;
 pub mod import;
 pub mod marks;
 pub mod plan;
+pub mod report;
 pub mod run;
 mod status;
 pub mod topics;

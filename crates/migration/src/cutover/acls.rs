@@ -41,6 +41,21 @@ pub(super) fn denials(plan: &Plan, writers: &[String]) -> BTreeSet<AclRule> {
         .collect()
 }
 
+/// The topics of which there is no rule at all. A first one, whatever it says, may shut out their readers, too: where
+/// `allow.everyone.if.no.acl.found` lets everybody in as long as there is none.
+pub(super) fn without_any(plan: &Plan, known: &BTreeSet<AclRule>) -> Vec<String> {
+    let about = |rule: &AclRule, topic: &str| {
+        rule.resource == AclResource::Topic
+            && match rule.pattern {
+                AclPattern::Literal => rule.name == topic || rule.name == "*",
+                AclPattern::Prefixed => topic.starts_with(&rule.name),
+            }
+    };
+    let mut topics = plan.sources();
+    topics.retain(|topic| !known.iter().any(|rule| about(rule, topic)));
+    topics
+}
+
 /// To make these rules, as far as they are not there.
 pub(super) fn intent(wanted: BTreeSet<AclRule>, known: &BTreeSet<AclRule>) -> Intent {
     let (there, create) = wanted.into_iter().partition(|rule| known.contains(rule));
@@ -172,6 +187,22 @@ pub(super) async fn held(
 mod tests {
     use super::*;
     use crate::cutover::Route;
+
+    #[test]
+    fn a_topic_that_no_rule_is_about_is_none_to_make_the_first_for() {
+        let topics = ["a", "pay.eu", "b"];
+        let route = |topic: &str| Route { topic: topic.to_owned(), target_topic: topic.to_owned() };
+        let plan = Plan { topics: topics.map(route).into(), source_cluster: None, target_cluster: None };
+        let known = |name: &str, pattern| {
+            let rule = denials(&plan, &["User:x".to_owned()]).pop_first().unwrap();
+            BTreeSet::from([AclRule { name: name.to_owned(), pattern, ..rule }])
+        };
+        assert_eq!(without_any(&plan, &BTreeSet::new()), topics);
+        assert_eq!(without_any(&plan, &known("a", AclPattern::Literal)), ["pay.eu", "b"]);
+        assert_eq!(without_any(&plan, &known("pay.", AclPattern::Prefixed)), ["a", "b"]);
+        assert_eq!(without_any(&plan, &known("pay.", AclPattern::Literal)), topics);
+        assert!(without_any(&plan, &known("*", AclPattern::Literal)).is_empty());
+    }
 
     #[test]
     fn each_writer_is_denied_each_topic_and_what_was_there_before_is_not_made() {

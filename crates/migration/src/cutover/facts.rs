@@ -97,6 +97,22 @@ pub struct Verified {
     pub lanes: usize,
     /// Records that are the same.
     pub records: u64,
+    /// Each lane.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<LaneDigest>,
+}
+
+/// What was compared of a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneDigest {
+    /// The source topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Records that are the same.
+    pub records: u64,
+    /// Over all of them with their source offsets, in order: the same on both sides.
+    pub digest: String,
 }
 
 // === impl Plan ===

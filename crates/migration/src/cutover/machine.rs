@@ -30,7 +30,7 @@ pub enum Step {
     Groups,
     /// Both sides are compared.
     Verify,
-    /// Who may write on the source may do so on the target.
+    /// The topics rest, and who may write on the source may do so on the target.
     Rights,
     /// Clients go to the target.
     Clients,
@@ -223,6 +223,15 @@ impl fmt::Display for Step {
     }
 }
 
+// === impl Passed ===
+
+impl Passed {
+    /// Whether there is something to undo: from `rights` on the topics rest, whatever ACLs there are.
+    pub fn changes(&self) -> bool {
+        self.intent.changes() || self.step == Step::Rights
+    }
+}
+
 // === impl Course ===
 
 impl Course {
@@ -268,7 +277,7 @@ impl Course {
             return Next::Nothing;
         }
         if self.back.is_some() {
-            let open = |passed: &&Passed| passed.intent.changes() && passed.undone.is_none();
+            let open = |passed: &&Passed| passed.changes() && passed.undone.is_none();
             return match self.steps.iter().rev().find(open) {
                 Some(passed) => Next::Undo(passed.step),
                 None => Next::End(Ending::Back),

@@ -26,7 +26,7 @@ mod world;
 
 use std::{sync::Arc, time::Duration};
 
-use link_journal::{Author, Journal, Process};
+use link_journal::{Author, Journal, JournalState, Process};
 use mirror_types::Side;
 use pipeline::{LinkConfig, TopicPlan, status::LinkStatus};
 use tokio::sync::mpsc::UnboundedSender;
@@ -37,7 +37,7 @@ use self::{
     world::Acting,
 };
 pub use self::{
-    facts::{Facts, GroupMoved, Intent, LaneEnd, Plan, Route, Verified},
+    facts::{Facts, GroupMoved, Intent, LaneDigest, LaneEnd, Plan, Route, Verified},
     machine::{Cause, Ending, Event, Step, Why},
     preview::{Preview, StepPreview, preview},
     process::this_process,
@@ -151,7 +151,7 @@ pub async fn cutover(request: &Request, watcher: &Watcher) -> Result<Report, Err
         Some(story) => Notes::resume(journal, story, request, watcher).await?,
         None => match choose(request, &scene, &journal).await? {
             Chosen::Plan(plan) => Notes::begin(journal, plan, request, watcher).await?,
-            Chosen::Done(story) => return Ok(Report::new(request, &story, None)),
+            Chosen::Done(story) => return Ok(Report::new(&request.link, &story, None)),
         },
     };
     run(request, notes, watcher).await
@@ -170,7 +170,7 @@ pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error>
     let Some(story) = open(&journal).await? else {
         let last = Story::all(&journal.read().await?)?.pop().ok_or_else(nothing)?;
         return match last.course.ended {
-            Some((_, Ending::Back)) => Ok(Report::new(request, &last, None)),
+            Some((_, Ending::Back)) => Ok(Report::new(&request.link, &last, None)),
             _ => Err(Error::Refused {
                 what: format!(
                     "the last cutover of link {link} is done: behind its last step there is no way back"
@@ -194,6 +194,11 @@ pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error>
     run(request, notes, watcher).await
 }
 
+/// What a journal tells of all cutovers, in their order.
+pub(crate) fn reports(link: &LinkConfig, decided: &JournalState) -> Result<Vec<Report>, Error> {
+    Ok(Story::all(decided)?.iter().map(|story| Report::new(link, story, None)).collect())
+}
+
 async fn run(request: &Request, mut notes: Notes, watcher: &Watcher) -> Result<Report, Error> {
     let world = Acting::new(request, watcher, &notes.story)?;
     let halted = match drive(&mut notes, &world, request.settings.step_limit).await {
@@ -202,7 +207,7 @@ async fn run(request: &Request, mut notes: Notes, watcher: &Watcher) -> Result<R
         Err(Halt::NotAgreed) => Some(Halted::not_agreed()),
         Err(Halt::Trouble(step, trouble)) => Some(Halted::of(step, trouble, &notes.story)),
     };
-    Ok(Report::new(request, &notes.story, halted))
+    Ok(Report::new(&request.link, &notes.story, halted))
 }
 
 /// The cutover that is under way.
@@ -238,7 +243,7 @@ async fn choose(request: &Request, scene: &Scene, journal: &Journal) -> Result<C
 async fn chosen(
     request: &Request,
     scene: &Scene,
-    decided: Option<&link_journal::JournalState>,
+    decided: Option<&JournalState>,
     mut done: Vec<Story>,
 ) -> Result<Chosen, Error> {
     let link = &request.link;

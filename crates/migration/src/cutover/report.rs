@@ -1,9 +1,10 @@
 //! What came of a cutover, from what is on record: plain data, as JSON or for a person.
 
+use pipeline::LinkConfig;
 use serde::Serialize;
 
 use super::{
-    Facts, Plan, Request,
+    Facts, Plan,
     drive::Trouble,
     machine::{Cause, Ending, Step, Why},
     story::Story,
@@ -83,7 +84,7 @@ pub enum StepState {
 // === impl Report ===
 
 impl Report {
-    pub(super) fn new(request: &Request, story: &Story, halted: Option<Halted>) -> Self {
+    pub(super) fn new(link: &LinkConfig, story: &Story, halted: Option<Halted>) -> Self {
         let course = &story.course;
         let step = |step: Step| {
             let Some(passed) = course.step(step) else {
@@ -109,9 +110,9 @@ impl Report {
             StepReport { step, state, entered: Some(passed.entered), took_ms: took, facts }
         };
         Self {
-            link: request.link.link.clone(),
-            source: request.link.source.name.clone(),
-            target: request.link.target.name.clone(),
+            link: link.link.clone(),
+            source: link.source.name.clone(),
+            target: link.target.name.clone(),
             cutover: story.id.clone(),
             by: story.by.to_string(),
             plan: course.plan.clone(),

@@ -8,7 +8,7 @@ use pipeline::status::LinkStatus;
 use tokio::time::Instant;
 
 use super::{
-    Block, Depth, Error, Facts, Hook, Intent, Request, Told, Verified, Watcher, acls,
+    Block, Depth, Error, Facts, Hook, Intent, LaneDigest, Request, Told, Verified, Watcher, acls,
     drive::{Trouble, World},
     groups, hook,
     lanes::{self, Lanes, Standing, few},
@@ -18,8 +18,8 @@ use super::{
 use crate::{
     check::{self, Kind, Severity},
     sides::Clusters,
-    topics::{Done, stop_because},
-    verify::{self, Progress, Sample, Verdict},
+    topics::{self, Change, Done},
+    verify::{self, LaneReport, Progress, Sample, Verdict},
 };
 
 /// Between two looks at what is waited for.
@@ -99,9 +99,7 @@ impl<'r> Acting<'r> {
     /// Whether what later steps do to ACLs would be let through.
     async fn may_act(&self, course: &Course) -> Result<(), Trouble> {
         if let Block::Acl(_) = self.request.settings.block {
-            if acls::rules(&self.clusters, Side::Source).await?.is_none() {
-                return Err(no_authorizer());
-            }
+            self.block_intent(course).await?;
             acls::may_change(&self.clusters, Side::Source).await?;
         }
         if let Some((held, known)) = acls::held(self.request, &self.clusters, course).await?
@@ -148,6 +146,17 @@ impl<'r> Acting<'r> {
         Ok(match &self.request.settings.block {
             Block::Acl(writers) => {
                 let known = acls::rules(&self.clusters, Side::Source).await?.ok_or_else(no_authorizer)?;
+                let bare = acls::without_any(&course.plan, &known);
+                if !bare.is_empty() {
+                    return Err(Trouble::refused(
+                        format!(
+                            "there is no ACL about {} on the source: the first one may shut out everybody who reads \
+                             there, isomirror too",
+                            few(bare)
+                        ),
+                        "make one that lets its readers read; or block = \"hook\" or \"quiet\" in [cutover]",
+                    ));
+                }
                 acls::intent(acls::denials(&course.plan, writers), &known)
             }
             Block::Hook(hook) => run(hook),
@@ -293,8 +302,19 @@ impl<'r> Acting<'r> {
                 let depth =
                     sample.map_or_else(|| "full".to_owned(), |sample| format!("{}%", sample.part * 100.0));
                 let says = format!("{} lanes are equal: {} records", report.lanes.len(), report.totals.equal);
-                let (lanes, records) = (report.lanes.len(), report.totals.equal);
-                Ok(Facts { says, verified: Some(Verified { depth, lanes, records }), ..Facts::default() })
+                let digest = |lane: &LaneReport| LaneDigest {
+                    topic: lane.topic.clone(),
+                    partition: lane.partition,
+                    records: lane.found.counts.equal,
+                    digest: format!("{:016x}", lane.found.source_digest),
+                };
+                let verified = Verified {
+                    depth,
+                    lanes: report.lanes.len(),
+                    records: report.totals.equal,
+                    digests: report.lanes.iter().map(digest).collect(),
+                };
+                Ok(Facts { says, verified: Some(verified), ..Facts::default() })
             }
             Verdict::Different => Err(Trouble {
                 cause: Cause::Different,
@@ -330,12 +350,47 @@ impl<'r> Acting<'r> {
         })
     }
 
-    async fn rights(&self, intent: &Intent) -> Result<Facts, Trouble> {
-        let Intent::Acls { create, there } = intent else {
-            return Ok(Facts::says("one of the clusters has no authorizer: there are none to carry over"));
+    /// Before others may write to the target, the link writes there no more: it would take them for strangers.
+    async fn rights(&self, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
+        self.settle(Change::Pause, course).await?;
+        match intent {
+            Intent::Acls { create, there } => {
+                acls::make(&self.clusters, Side::Target, create, there).await?;
+                Ok(Facts::says(acls_say(create, there)))
+            }
+            _ => Ok(Facts::says("no ACLs: one of the clusters has no authorizer")),
+        }
+    }
+
+    async fn rights_back(&self, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
+        let deleted = match intent {
+            Intent::Acls { create, .. } => {
+                acls::unmake(&self.clusters, Side::Target, create).await?;
+                create.len()
+            }
+            _ => 0,
         };
-        acls::make(&self.clusters, Side::Target, create, there).await?;
-        Ok(Facts::says(acls_say(create, there)))
+        self.settle(Change::Resume, course).await?;
+        Ok(Facts::says(format!("{deleted} ACLs deleted; the topics are mirrored on")))
+    }
+
+    /// Has the topics rest, go on, or be given up, and waits until the link does so.
+    async fn settle(&self, change: Change, course: &Course) -> Result<(), Trouble> {
+        let asked = topics::Request {
+            link: self.request.link.clone(),
+            timeout: self.request.timeout,
+            topics: course.plan.sources(),
+            by: self.request.by.clone(),
+            wait: FOLLOWS,
+        };
+        self.waits_because("until the link does it".to_owned());
+        match topics::settle(&asked, change, &format!("cutover {}", self.id)).await.map_err(Trouble::of)? {
+            Done::NotYet(slots) => Err(Trouble::failed(format!(
+                "the link has not done it yet (lanes in slots {slots:?})\n  fix: see the logs of its instances"
+            ))
+            .passing()),
+            _ => Ok(()),
+        }
     }
 
     async fn clients(&self, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
@@ -395,22 +450,8 @@ impl<'r> Acting<'r> {
     }
 
     async fn stop(&self, course: &Course) -> Result<Facts, Trouble> {
-        let sources = course.plan.sources();
-        let asked = crate::topics::Request {
-            link: self.request.link.clone(),
-            timeout: self.request.timeout,
-            topics: sources.clone(),
-            by: self.request.by.clone(),
-            wait: FOLLOWS,
-        };
-        self.waits_because("until the link has given the topics up".to_owned());
-        match stop_because(&asked, &format!("cutover {}", self.id)).await.map_err(Trouble::of)? {
-            Done::NotYet(slots) => Err(Trouble::failed(format!(
-                "the link has not given the topics up yet (lanes in slots {slots:?})\n  fix: see the logs of its instances"
-            ))
-            .passing()),
-            _ => Ok(Facts::says(format!("{} topics are stopped", sources.len()))),
-        }
+        self.settle(Change::Stop, course).await?;
+        Ok(Facts::says(format!("{} topics are given up", course.plan.topics.len())))
     }
 }
 
@@ -433,7 +474,7 @@ impl World for Acting<'_> {
             Step::Drain => self.drain(course).await,
             Step::Groups => self.groups(course).await,
             Step::Verify => self.verify(course).await,
-            Step::Rights => self.rights(intent).await,
+            Step::Rights => self.rights(intent, course).await,
             Step::Clients => self.clients(intent, course).await,
             Step::Stop => self.stop(course).await,
         }
@@ -441,10 +482,10 @@ impl World for Acting<'_> {
 
     async fn undo(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
         self.waits.borrow_mut().clear();
-        let side = if step == Step::Block { Side::Source } else { Side::Target };
         match (step, intent) {
+            (Step::Rights, intent) => self.rights_back(intent, course).await,
             (_, Intent::Acls { create, .. }) => {
-                acls::unmake(&self.clusters, side, create).await?;
+                acls::unmake(&self.clusters, Side::Source, create).await?;
                 Ok(Facts::says(format!("{} ACLs deleted", create.len())))
             }
             (Step::Clients, Intent::Run { back, .. }) => self.clients_back(back.as_deref(), course).await,

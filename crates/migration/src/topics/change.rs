@@ -86,9 +86,9 @@ pub async fn change(request: &Request, change: Change) -> Result<Report, Error> 
     change_because(request, change, None).await
 }
 
-/// Stops topics for a reason, and waits until the link has given them up, whoever has stopped them first.
-pub(crate) async fn stop_because(request: &Request, why: &str) -> Result<Done, Error> {
-    let report = change_because(request, Change::Stop, Some(why)).await?;
+/// Changes it for a reason, and waits until the link does so, whoever has changed it first.
+pub(crate) async fn settle(request: &Request, change: Change, why: &str) -> Result<Done, Error> {
+    let report = change_because(request, change, Some(why)).await?;
     if report.done != Done::Nothing {
         return Ok(report.done);
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use link_journal::Author;
 use pipeline::LinkConfig;
 
-pub(crate) use self::{change::stop_because, scene::Scene};
+pub(crate) use self::{change::settle, scene::Scene};
 pub use self::{
     change::{Change, Changed, Done, Offsets, Report, change},
     list::{Listing, TopicRow, list},

@@ -126,7 +126,10 @@ fn what_is_planned_is_applied_and_then_there_is_nothing_to_change() {
     assert_eq!(plan, expected);
     assert_eq!(target.partitions(&copy).unwrap(), None, "a plan changes nothing");
     let shown = table(&config, "plan", &[], 0);
-    assert!(shown.contains(&format!("{copy} (from {renamed})")) && shown.contains("2 to do: `isomirror apply"), "{shown}");
+    assert!(
+        shown.contains(&format!("{copy} (from {renamed})")) && shown.contains("2 to do: `isomirror apply"),
+        "{shown}"
+    );
 
     let done = said(&config, "apply", &[], 0);
     assert_eq!(
@@ -586,10 +589,17 @@ fn zz_readme() {
         .section("[groups]\ninclude = [\"billing\"]")
         .section("[acls]\nprincipals = { \"User:CN=billing\" = \"User:billing\" }");
     let dir = tempfile::tempdir().unwrap();
-    let text = config.text().replace("name = \"source\"", "name = \"dc1\"").replace("name = \"target\"", "name = \"dc2\"");
+    let text = config
+        .text()
+        .replace("name = \"source\"", "name = \"dc1\"")
+        .replace("name = \"target\"", "name = \"dc2\"");
     fs::write(dir.path().join("dc1-dc2.toml"), text).unwrap();
     for command in ["plan", "apply", "plan"] {
-        let out = kafka_harness::daemon::isomirror().current_dir(dir.path()).args([command, "dc1-dc2.toml"]).output().unwrap();
+        let out = kafka_harness::daemon::isomirror()
+            .current_dir(dir.path())
+            .args([command, "dc1-dc2.toml"])
+            .output()
+            .unwrap();
         println!("$ isomirror {command} dc1-dc2.toml\n{}", String::from_utf8_lossy(&out.stdout));
     }
     config.run_until_caught_up().expect(0);

@@ -80,7 +80,8 @@ pub async fn history(request: &Request) -> Result<History, Error> {
             }),
         }
     }
-    let mut cutovers = decided.as_ref().map(|state| cutover::reports(link, state)).transpose()?.unwrap_or_default();
+    let mut cutovers =
+        decided.as_ref().map(|state| cutover::reports(link, state)).transpose()?.unwrap_or_default();
     cutovers.retain(|report| report.plan.topics.iter().any(|route| asked(&route.topic)));
     let mut decisions = decided.map(|state| state.decisions().to_vec()).unwrap_or_default();
     decisions.retain(|decision| asked(&decision.topic));

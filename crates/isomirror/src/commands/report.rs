@@ -39,8 +39,9 @@ pub fn run(config: &Config, args: &ReportArgs, common: &Common) -> anyhow::Resul
     runtime.shutdown_background();
     let found = found.map_err(failure)?;
     if let Some(path) = &args.html {
-        fs::write(path, page::render(&found))
-            .map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))?;
+        fs::write(path, page::render(&found)).map_err(|error| {
+            Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
+        })?;
     }
     match common.output {
         Output::Json => super::print(&serde_json::to_string_pretty(&found)?)?,

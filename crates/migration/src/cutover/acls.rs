@@ -177,7 +177,8 @@ pub(super) async fn held(
             groups: &groups,
             target_topics: &target_topics,
             principals: &link.acls.principals,
-            own: link.target_principal().as_deref(),
+            own: link.target.principal().as_deref(),
+            own_on_source: link.source.principal().as_deref(),
         },
     );
     Ok(Some((diff.held.into_iter().map(|held| held.rule).collect(), target)))

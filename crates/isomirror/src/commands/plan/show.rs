@@ -39,7 +39,9 @@ pub fn report(report: &Report) -> String {
     if let Some(part) = &report.groups {
         let said = match &part.note {
             Some(note) => format!("{}; {note}", human::plural(part.totals.groups, "group", "groups")),
-            None => format!("{} `isomirror groups CONFIG plan` has them one by one.", groups::sum(&part.totals)),
+            None => {
+                format!("{} `isomirror groups CONFIG plan` has them one by one.", groups::sum(&part.totals))
+            }
         };
         let _ = writeln!(out, "\nconsumer groups: {said}");
     }

@@ -13,7 +13,8 @@ use crate::{
     human,
 };
 
-const PRINTED: &str = "@media print { body { max-width: none; font-size: 11px; } tr, .card { break-inside: avoid; } }\n";
+const PRINTED: &str =
+    "@media print { body { max-width: none; font-size: 11px; } tr, .card { break-inside: avoid; } }\n";
 
 /// The whole page.
 pub fn render(history: &History) -> String {
@@ -85,9 +86,12 @@ fn cutover(out: &mut String, report: &Report) -> fmt::Result {
     if let Some(why) = &report.back {
         write!(out, " <span class=\"bad\">It went back at {}: {}</span>", why.step, Text(&why.what))?;
     }
-    out.push_str("</p>\n<table><tr><th>step</th><th>began</th><th class=\"n\">took</th><th>found</th></tr>\n");
+    out.push_str(
+        "</p>\n<table><tr><th>step</th><th>began</th><th class=\"n\">took</th><th>found</th></tr>\n",
+    );
     for step in report.steps.iter().filter(|step| step.state != StepState::Waiting) {
-        let took = step.took_ms.map_or_else(|| human::NONE.to_owned(), |ms| human::duration(ms as f64 / 1000.0));
+        let took =
+            step.took_ms.map_or_else(|| human::NONE.to_owned(), |ms| human::duration(ms as f64 / 1000.0));
         writeln!(
             out,
             "<tr><td>{}</td><td>{}</td><td class=\"n\">{took}</td><td>{}</td></tr>",
@@ -129,7 +133,8 @@ fn topic(out: &mut String, topic: &TopicHistory, history: &History) -> fmt::Resu
         let partition = lane.start.partition;
         let end = steps.iter().flat_map(|step| &step.facts.ends);
         let end = end.into_iter().find(|end| end.topic == route.topic && end.partition == partition);
-        let digests = steps.iter().filter_map(|step| step.facts.verified.as_ref()).flat_map(|found| &found.digests);
+        let digests =
+            steps.iter().filter_map(|step| step.facts.verified.as_ref()).flat_map(|found| &found.digests);
         let digest = digests.into_iter().find(|one| one.topic == route.topic && one.partition == partition);
         writeln!(
             out,

@@ -102,6 +102,18 @@ fn it_goes_on_where_it_was_left_and_works_while_nothing_runs() {
     topics(&config, &["redo", &topic, "--yes"], 0);
     config.run_until_caught_up().expect(0);
     assert_identical(source, target, &topic);
+
+    // By a daemon that has known its marks since it began, and never ran a lane of it.
+    topics(&config, &["stop", &topic], 0);
+    let daemon = config.run();
+    daemon.wait_ready();
+    assert_eq!(topics(&config, &["redo", &topic, "--yes"], 0)["done"], "yes");
+    eventually(&format!("it is filled again; the log:\n{}", daemon.log()), || {
+        (count(target, &topic) == 20).then_some(())
+    });
+    assert_identical(source, target, &topic);
+    assert_eq!(daemon.get("/readyz").0, 200, "{}", daemon.get("/readyz").1);
+    daemon.stop().expect(0);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! SIGHUP: what may change is taken over, all or nothing; a broken file changes nothing.
 
+use std::{os::unix::net::UnixDatagram, process::Command, time::Duration};
+
 use kafka_harness::{
-    daemon::{Config, Daemon, eventually},
+    daemon::{Config, Daemon, PATIENCE, eventually, isomirror},
     shared::{pair, unique},
 };
 use serde_json::json;
@@ -96,7 +98,7 @@ fn topics_come_and_go_by_a_reload_and_what_can_not_change_is_refused_by_its_name
     write(source, &second, 0, 25..525);
     eventually("the first of it", || (count(target, &second) == 505).then_some(()));
     write(source, &second, 0, 525..1025);
-    std::thread::sleep(std::time::Duration::from_millis(800));
+    std::thread::sleep(Duration::from_millis(800));
     assert_eq!(count(target, &second), 505);
     reload(&daemon, &both.text(), [6.0, 7.0, 1.0]);
     eventually("and taken away again", || (count(target, &second) == 1005).then_some(()));
@@ -142,4 +144,37 @@ fn a_run_with_an_end_ends_at_a_hangup() {
     daemon.wait_for_log("lanes started");
     daemon.signal("HUP");
     assert_eq!(daemon.wait().code(), None, "by the signal");
+}
+
+#[test]
+fn systemd_is_told_that_it_reloads_and_when_it_has() {
+    let (source, target) = pair();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let wait_for = |wanted: &str| {
+        let mut bytes = [0; 4096];
+        loop {
+            let length = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
+            let told = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if told.lines().any(|line| line == wanted) {
+                return told;
+            }
+        }
+    };
+    let (_dir, mut command) = Config::new(source, target, &unique("systemd")).run_by(isomirror());
+    let mut daemon = command.env("NOTIFY_SOCKET", &path).spawn().unwrap();
+    let signal = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &daemon.id().to_string()]).status().unwrap().success());
+    };
+    wait_for("READY=1");
+    signal("-HUP");
+    let told = wait_for("RELOADING=1");
+    // Without the time it does not count (systemd 253).
+    assert!(told.lines().any(|line| line.starts_with("MONOTONIC_USEC=")), "{told}");
+    wait_for("READY=1");
+    signal("-TERM");
+    wait_for("STOPPING=1");
+    assert!(daemon.wait().unwrap().success());
 }

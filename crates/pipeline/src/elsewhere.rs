@@ -55,6 +55,7 @@ impl Elsewhere {
             let is_there = |at: &TopicPartition, goal: &Offset| {
                 // One that is ours has to be started first; one that is refused is refused by all.
                 book.lanes.get(at).is_some_and(LaneEntry::has_arrived)
+                    || book.held.contains_key(&*at.topic)
                     || recorded.get(at).is_some_and(|position| position >= goal)
             };
             let waits = goals.iter().filter(|(at, goal)| !is_there(at, goal));

@@ -212,10 +212,15 @@ impl MarkBooks {
 
     /// A lane is given up: what is on record of it counts when it begins again, whoever has written that.
     pub(crate) fn give_up(&self, lane: &TopicPartition) {
-        lock(&self.begun).remove(&*lane.topic);
+        self.forget_begun(&lane.topic);
         if let Some(slot) = self.slot(lane) {
             lock(&slot.books).remove(lane);
         }
+    }
+
+    /// Whether a topic has begun has to be learnt again.
+    pub(crate) fn forget_begun(&self, topic: &str) {
+        lock(&self.begun).remove(topic);
     }
 
     /// Puts on record that in this instance's slots, but for those with `unfinished` lanes, all is done that the journal

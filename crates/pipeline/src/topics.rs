@@ -212,7 +212,7 @@ impl Topics {
                 return Err(Error::NoTopics);
             }
         }
-        let trouble = match self.hold(&mut routes, &sources, &targets).await {
+        let trouble = match self.hold(&live, &mut routes, &sources, &targets).await {
             Ok(trouble) => trouble,
             Err(trouble) => return Ok(Err(trouble)),
         };

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use migration::cutover::{
-    Block, Cause, Depth, Ending, Error, Hook, Preview, Report, Request, Settings, back, cutover, preview,
+    Block, Cause, Depth, Ending, Hook, Preview, Report, Request, Settings, back, cutover, preview,
     this_process,
 };
 use tokio::sync::mpsc::unbounded_channel;
@@ -63,7 +63,7 @@ async fn perform(
     output: Output,
 ) -> anyhow::Result<Exit> {
     if args.dry_run {
-        let found = preview(request).await.map_err(failure)?;
+        let found = preview(request).await.map_err(super::failure)?;
         super::print(&match output {
             Output::Json => serde_json::to_string_pretty(&found)?,
             Output::Table => show::preview(&found),
@@ -86,7 +86,7 @@ async fn perform(
     drop(watcher);
     watching.await?;
     board.end();
-    let report = done.map_err(failure)?;
+    let report = done.map_err(super::failure)?;
     super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&report)?,
         Output::Table => show::report(&report),
@@ -156,14 +156,4 @@ fn ended(report: &Report) -> Exit {
         Cause::Unreachable => Exit::Unreachable,
         Cause::Failed => Exit::Failed,
     }
-}
-
-fn failure(error: Error) -> Failure {
-    let exit = match &error {
-        error if error.is_unreachable() => Exit::Unreachable,
-        error if error.is_usage() => Exit::Usage,
-        error if error.is_refused() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.to_string())
 }

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context;
 use group_offsets::Rule;
-use migration::groups::{Error, Prepared, Report, Request, Reset, To, list, prepare, reset};
+use migration::groups::{Prepared, Report, Request, Reset, To, list, prepare, reset};
 use topic_rename::Pattern;
 
 use crate::{
@@ -29,19 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for, and says by the exit code whether all of it was done.
 pub fn run(config: &Config, what: &Groups, common: &Common) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = perform(config, what, common.output) => done,
-            _ = tokio::signal::ctrl_c() => {
-                Err(Failure::new(Exit::Interrupted, "interrupted; what was committed before stays").into())
-            }
-        }
-    });
-    // Whatever is still being asked is of no use any more.
-    runtime.shutdown_background();
-    done
+    super::interruptible(perform(config, what, common.output), "interrupted; what was committed before stays")
 }
 
 async fn perform(config: &Config, what: &Groups, output: Output) -> anyhow::Result<Exit> {
@@ -51,7 +39,7 @@ async fn perform(config: &Config, what: &Groups, output: Output) -> anyhow::Resu
             if request.choice.is_empty() {
                 request.choice.include = vec![Pattern::new(".*").context("a pattern")?];
             }
-            let listing = list(&request).await.map_err(failure)?;
+            let listing = list(&request).await.map_err(super::failure)?;
             super::print(&match output {
                 Output::Json => serde_json::to_string_pretty(&listing)?,
                 Output::Table => show::listing(&listing),
@@ -93,7 +81,7 @@ async fn planned(config: &Config, args: &SyncArgs) -> Result<Prepared, Failure> 
         let message = "no groups are named\n  fix: --group PATTERN, or include = [\"…\"] in [groups]";
         return Err(Failure::new(Exit::Usage, message));
     }
-    prepare(&request).await.map_err(failure)
+    prepare(&request).await.map_err(super::failure)
 }
 
 async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Result<Exit> {
@@ -116,7 +104,7 @@ async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Resul
             "there is no terminal to ask on\n  fix: --yes sets it without a question, --dry-run shows it";
         return Err(Failure::new(Exit::Usage, message).into());
     }
-    let mut planned = reset(&request).await.map_err(failure)?;
+    let mut planned = reset(&request).await.map_err(super::failure)?;
     if args.dry_run {
         return said(&planned.report(), output);
     }
@@ -151,14 +139,4 @@ fn said(report: &Report, output: Output) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
-}
-
-pub(super) fn failure(error: Error) -> Failure {
-    let exit = match &error {
-        error if error.is_unreachable() => Exit::Unreachable,
-        error if error.is_usage() => Exit::Usage,
-        error if error.is_refused() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.to_string())
 }

@@ -16,8 +16,41 @@ pub mod verify;
 
 use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 
+use anyhow::Context;
+
 pub use status::status;
 use status::status_at;
+
+use crate::exit::{Exit, Failure};
+
+/// Does what can be interrupted with Ctrl-C, which then says this.
+fn interruptible(
+    done: impl Future<Output = anyhow::Result<Exit>>,
+    interrupted: &str,
+) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("failed to start the runtime")?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = done => done,
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, interrupted).into()),
+        }
+    });
+    // Whatever is still being asked is of no use any more.
+    runtime.shutdown_background();
+    done
+}
+
+/// How a command ends that could not do what it looked at both clusters for.
+fn failure(error: migration::groups::Error) -> Failure {
+    let exit = match &error {
+        error if error.is_unreachable() => Exit::Unreachable,
+        error if error.is_usage() => Exit::Usage,
+        error if error.is_refused() => Exit::Refused,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
+}
 
 /// Whether there is a terminal to ask a question on.
 fn may_ask() -> bool {

@@ -107,7 +107,7 @@ fn failure(error: Error) -> Failure {
         Error::Admin(answered) if answered.is_not_authorized() => {
             Failure::new(Exit::Refused, error.to_string())
         }
-        _ => groups::failure(error),
+        _ => super::failure(error),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn run(config: &Config, args: &ReportArgs, common: &Common) -> anyhow::Resul
     let runtime = runtime.context("failed to start the runtime")?;
     let found = runtime.block_on(history::history(&request));
     runtime.shutdown_background();
-    let found = found.map_err(failure)?;
+    let found = found.map_err(super::failure)?;
     if let Some(path) = &args.html {
         fs::write(path, page::render(&found)).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
@@ -51,14 +51,4 @@ pub fn run(config: &Config, args: &ReportArgs, common: &Common) -> anyhow::Resul
         }
     }
     Ok(Exit::Done)
-}
-
-fn failure(error: history::Error) -> Failure {
-    let exit = match &error {
-        error if error.is_unreachable() => Exit::Unreachable,
-        error if error.is_usage() => Exit::Usage,
-        error if error.is_refused() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.to_string())
 }

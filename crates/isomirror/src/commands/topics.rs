@@ -10,9 +10,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use link_journal::Author;
-use migration::topics::{Change, Done, Error, Report, Request, change, list, redo};
+use migration::topics::{Change, Done, Report, Request, change, list, redo};
 
 use crate::{
     cli::{Common, NamedArgs, Output, RedoArgs, Topics},
@@ -26,26 +25,16 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for, and says by the exit code whether all of it is done.
 pub fn run(config: &Config, what: &Topics, common: &Common) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = perform(config, what, common.output) => done,
-            _ = tokio::signal::ctrl_c() => {
-                let message = "interrupted; what is decided stays: isomirror topics CONFIG list";
-                Err(Failure::new(Exit::Interrupted, message).into())
-            }
-        }
-    });
-    // Whatever is still being asked is of no use any more.
-    runtime.shutdown_background();
-    done
+    super::interruptible(
+        perform(config, what, common.output),
+        "interrupted; what is decided stays: isomirror topics CONFIG list",
+    )
 }
 
 async fn perform(config: &Config, what: &Topics, output: Output) -> anyhow::Result<Exit> {
     let (named, change_to) = match what {
         Topics::List => {
-            let listing = list(&request(config, &[], Duration::ZERO)).await.map_err(failure)?;
+            let listing = list(&request(config, &[], Duration::ZERO)).await.map_err(super::failure)?;
             super::print(&match output {
                 Output::Json => serde_json::to_string_pretty(&listing)?,
                 Output::Table => show::listing(&listing),
@@ -58,7 +47,7 @@ async fn perform(config: &Config, what: &Topics, output: Output) -> anyhow::Resu
         Topics::Resume(named) => (named, Change::Resume),
         Topics::Stop(named) => (named, Change::Stop),
     };
-    let report = change(&of(config, named), change_to).await.map_err(failure)?;
+    let report = change(&of(config, named), change_to).await.map_err(super::failure)?;
     said(&report, output)
 }
 
@@ -82,7 +71,7 @@ async fn begin_anew(config: &Config, args: &RedoArgs, output: Output) -> anyhow:
             "there is no terminal to ask on\n  fix: --yes does it without a question, --dry-run shows what";
         return Err(Failure::new(Exit::Usage, message).into());
     }
-    let planned = redo(&of(config, &args.named)).await.map_err(failure)?;
+    let planned = redo(&of(config, &args.named)).await.map_err(super::failure)?;
     if args.dry_run {
         super::print(&match output {
             Output::Json => serde_json::to_string_pretty(planned.clearings())?,
@@ -101,7 +90,7 @@ async fn begin_anew(config: &Config, args: &RedoArgs, output: Output) -> anyhow:
         // Nobody may be left to read it.
         let _ = writeln!(stderr(), "{}", human::plain(step));
     };
-    let report = planned.apply(tell).await.map_err(failure)?;
+    let report = planned.apply(tell).await.map_err(super::failure)?;
     said(&report, output)
 }
 
@@ -115,14 +104,4 @@ fn said(report: &Report, output: Output) -> anyhow::Result<Exit> {
         Done::Yes | Done::Nothing | Done::NotRunning => Exit::Done,
         Done::NotYet(_) => Exit::Failed,
     })
-}
-
-fn failure(error: Error) -> Failure {
-    let exit = match &error {
-        error if error.is_unreachable() => Exit::Unreachable,
-        error if error.is_usage() => Exit::Usage,
-        error if error.is_refused() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.to_string())
 }

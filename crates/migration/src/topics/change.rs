@@ -15,6 +15,8 @@ use serde::Serialize;
 
 use super::{Error, Request, scene::Scene};
 
+/// Why a topic is stopped that is being cleared.
+pub(super) const REDO: &str = "redo";
 /// Between two looks whether the link's instances have done it.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -120,7 +122,7 @@ async fn change_because(request: &Request, change: Change, why: Option<&str>) ->
             for topic in &topics {
                 let plan = scene.plan(topic, Some(decided));
                 was.insert(topic.clone(), plan);
-                if let Some(state) = next(topic, change, plan)? {
+                if let Some(state) = next(topic, change, plan, is_redone(topic, decided))? {
                     decisions.push(decision(topic, state, why, &request.by, decided));
                 }
             }
@@ -140,8 +142,14 @@ async fn change_because(request: &Request, change: Change, why: Option<&str>) ->
     Ok(Report { link: scene.link.link.clone(), topics: topics.into_iter().map(row).collect(), done })
 }
 
-/// What a topic is to be, if that is another than it is.
-fn next(topic: &str, change: Change, plan: TopicPlan) -> Result<Option<TopicState>, Error> {
+/// Whether somebody is clearing it, or has been and was interrupted.
+fn is_redone(topic: &str, decided: &JournalState) -> bool {
+    let last = decided.topic(topic);
+    last.is_some_and(|last| last.state == TopicState::Stopped && last.why.as_deref() == Some(REDO))
+}
+
+/// What a topic is to be, if that is another than it is. `redone`: it is being cleared.
+fn next(topic: &str, change: Change, plan: TopicPlan, redone: bool) -> Result<Option<TopicState>, Error> {
     let refused = |what: &str, fix: &str| {
         Err(Error::Refused {
             what: format!("{topic} {what}; nothing was changed"),
@@ -149,6 +157,10 @@ fn next(topic: &str, change: Change, plan: TopicPlan) -> Result<Option<TopicStat
         })
     };
     match (change, plan) {
+        (Change::Start, TopicPlan::Stop) if redone => {
+            refused("is being cleared, or was left so", &format!("redo {topic}, or stop it first"))
+        }
+        (Change::Stop, TopicPlan::Stop) if redone => Ok(Some(TopicState::Stopped)),
         (Change::Start, TopicPlan::Wait | TopicPlan::Stop) => Ok(Some(TopicState::Running)),
         (Change::Start, TopicPlan::Pause) => refused("is paused", &format!("resume {topic}")),
         (Change::Resume, TopicPlan::Pause) => Ok(Some(TopicState::Running)),
@@ -252,7 +264,8 @@ mod tests {
     #[test]
     fn what_is_so_already_is_no_change_and_what_makes_no_sense_is_refused() {
         use Change::{Pause, Resume, Start, Stop};
-        let outcome = |change, plan| next("t", change, plan).ok().map(|state| state.map(TopicState::as_str));
+        let outcome =
+            |change, plan| next("t", change, plan, false).ok().map(|state| state.map(TopicState::as_str));
         let plans = [TopicPlan::Run, TopicPlan::Wait, TopicPlan::Pause, TopicPlan::Stop];
         let row = |change| plans.map(|plan| outcome(change, plan));
         let (same, no) = (Some(None), None);
@@ -261,7 +274,13 @@ mod tests {
         assert_eq!(row(Resume), [same, no, to("running"), no]);
         assert_eq!(row(Pause), [to("paused"), no, same, no]);
         assert_eq!(row(Stop), [to("stopped"), to("stopped"), to("stopped"), same]);
-        let error = next("t", Start, TopicPlan::Pause).unwrap_err().to_string();
+        let error = next("t", Start, TopicPlan::Pause, false).unwrap_err().to_string();
+        let redone = |change| next("t", change, TopicPlan::Stop, true).ok();
+        assert_eq!(
+            (redone(Start), redone(Stop)),
+            (None, Some(Some(TopicState::Stopped))),
+            "it is given up first"
+        );
         assert!(error.contains("t is paused") && error.contains("topics CONFIG resume t"), "{error}");
     }
 }

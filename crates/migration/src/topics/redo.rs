@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     Error, Report, Request,
-    change::{Changed, Done, decision, distinct, followed},
+    change::{Changed, Done, REDO, decision, distinct, followed},
     scene::Scene,
 };
 use crate::sides::topics;
@@ -212,7 +212,7 @@ impl Redo {
                 let stop = |topic: &String| -> Result<Decision, Error> {
                     at_rest(&scene, topic, Some(decided))?;
                     was.insert(topic.clone(), scene.plan(topic, Some(decided)));
-                    Ok(decision(topic, TopicState::Stopped, Some("redo"), &request.by, decided))
+                    Ok(decision(topic, TopicState::Stopped, Some(REDO), &request.by, decided))
                 };
                 topics.iter().map(stop).collect()
             })
@@ -227,6 +227,8 @@ impl Redo {
                 "see their logs: an instance has to be allowed to READ the link's journal; then do this again",
             );
         }
+
+        still_ours(&topics, &stopped.decisions, &journal.read().await?)?;
 
         for clearing in &clearings {
             let Clearing { topic, target_topic, id, .. } = clearing;
@@ -251,8 +253,9 @@ impl Redo {
         let ends = scene.slots_of(&topics).await?;
         let started = journal
             .append::<Error>(|decided| {
+                still_ours(&topics, &stopped.decisions, decided)?;
                 let start =
-                    |topic: &String| decision(topic, TopicState::Running, Some("redo"), &request.by, decided);
+                    |topic: &String| decision(topic, TopicState::Running, Some(REDO), &request.by, decided);
                 Ok(topics.iter().map(start).collect())
             })
             .await?;
@@ -264,6 +267,21 @@ impl Redo {
             topic,
         };
         Ok(Report { link: link.link.clone(), topics: topics.into_iter().map(row).collect(), done })
+    }
+}
+
+/// Whether nobody has decided something else meanwhile.
+fn still_ours(topics: &[String], stopped: &[Decision], decided: &JournalState) -> Result<(), Error> {
+    let is_ours = |topic: &&String| decided.topic(topic).is_some_and(|last| stopped.contains(last));
+    match topics.iter().find(|topic| !is_ours(topic)) {
+        None => Ok(()),
+        Some(topic) => {
+            let by = decided.topic(topic).map_or_else(String::new, |last| last.by.to_string());
+            refused(
+                format!("{by} has decided something else about {topic} meanwhile"),
+                "isomirror topics CONFIG list",
+            )
+        }
     }
 }
 

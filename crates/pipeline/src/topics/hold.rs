@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{Routes, Topics, Trouble};
 use crate::{
-    Begin, TopicPlan,
+    Begin, LinkConfig, TopicPlan,
     book::{LaneEntry, LaneState},
     control::Control,
     plan,
@@ -25,6 +25,9 @@ use crate::{
 const TO_END: Duration = Duration::from_secs(2);
 /// Between two looks whether it is through.
 const AGAIN: Duration = Duration::from_millis(10);
+
+/// Topics that are named in one line of the log.
+const NAMED: usize = 20;
 
 /// A lane that is to end.
 struct Ending {
@@ -39,6 +42,7 @@ impl Topics {
     /// why that is not so, or a journal can't be had, keeps no other topic waiting, and is given.
     pub(super) async fn hold(
         &mut self,
+        live: &LinkConfig,
         routes: &mut Routes,
         sources: &cluster_admin::Topics,
         targets: &cluster_admin::Topics,
@@ -48,9 +52,9 @@ impl Topics {
         control.decisions.see(there).await?;
         let decided = control.decisions.known();
         self.decided_to = decided.as_ref().map(|decided| decided.next());
-        let waits = self.plans(routes, decided.as_deref()).await?;
-        let unfinished = self.end_lanes(routes).await;
-        self.show_paused(routes, sources);
+        let waits = self.plans(live, routes, decided.as_deref()).await?;
+        let unfinished = self.end_lanes(live, routes).await;
+        self.show_paused(live, routes, sources);
         if !unfinished.is_empty() {
             control.look.notify_one();
         }
@@ -73,9 +77,13 @@ impl Topics {
     }
 
     /// Sorts the topics by what is planned; says whether some wait to be asked for.
-    async fn plans(&mut self, routes: &mut Routes, decided: Option<&JournalState>) -> Result<bool, Trouble> {
+    async fn plans(
+        &mut self,
+        live: &LinkConfig,
+        routes: &mut Routes,
+        decided: Option<&JournalState>,
+    ) -> Result<bool, Trouble> {
         let control = self.control.clone();
-        let live = control.live();
         let of = |topic: &str| decided.and_then(|decided| Some(decided.topic(topic)?.state));
         let asked = |topic: &str| (live.settings)(topic).begin == Begin::Asked && of(topic).is_none();
         if !self.begun_known && routes.ready.keys().any(|topic| asked(topic)) {
@@ -84,7 +92,7 @@ impl Topics {
         }
         let mut held = BTreeMap::new();
         for topic in routes.ready.keys() {
-            let begun = self.has_run(topic) || control.marks.has_begun(topic);
+            let begun = !asked(topic) || self.has_run(topic) || control.marks.has_begun(topic);
             match plan(of(topic), (live.settings)(topic).begin, begun) {
                 TopicPlan::Run => {}
                 plan => drop(held.insert(topic.clone(), plan)),
@@ -94,8 +102,13 @@ impl Topics {
             let Some(target) = routes.ready.remove(topic) else { continue };
             if *plan == TopicPlan::Pause {
                 routes.paused.insert(topic.clone(), target);
-            } else {
-                routes.resting.insert(topic.clone());
+                continue;
+            }
+            routes.resting.insert(topic.clone());
+            if *plan == TopicPlan::Stop {
+                // Somebody may clear it as long as it is so.
+                self.given_up.insert(topic.as_str().into());
+                control.marks.forget_begun(topic);
             }
         }
         let waits = held.values().any(|plan| *plan == TopicPlan::Wait);
@@ -108,9 +121,9 @@ impl Topics {
     }
 
     /// Has the lanes end that are not to run; gives those that are not through yet.
-    async fn end_lanes(&mut self, routes: &Routes) -> Vec<TopicPartition> {
+    async fn end_lanes(&mut self, live: &LinkConfig, routes: &Routes) -> Vec<TopicPartition> {
         let control = self.control.clone();
-        let endings = self.endings(routes);
+        let endings = self.endings(live, routes);
         if endings.is_empty() {
             return Vec::new();
         }
@@ -139,9 +152,8 @@ impl Topics {
     }
 
     /// The lanes that are not to run; nothing more of them is read.
-    fn endings(&self, routes: &Routes) -> Vec<Ending> {
+    fn endings(&self, live: &LinkConfig, routes: &Routes) -> Vec<Ending> {
         let control = &self.control;
-        let live = control.live();
         let mut book = control.book();
         let mut endings = Vec::new();
         for (at, lane) in &mut book.lanes {
@@ -170,7 +182,9 @@ impl Topics {
             let Some(lane) = book.lanes.get_mut(at).filter(|lane| lane.id == *id) else { return };
             control.board.remove(*id);
             if *stays {
-                (lane.state, lane.ending, lane.change) = (LaneState::Paused, None, None);
+                (lane.state, lane.ending) = (LaneState::Paused, None);
+                // It has no part in the buffer any more.
+                (lane.source, lane.change) = (None, None);
                 return;
             }
         }
@@ -180,9 +194,8 @@ impl Topics {
     }
 
     /// Lanes of paused topics that have not run in this process: where they stand by their marks.
-    fn show_paused(&self, routes: &Routes, sources: &cluster_admin::Topics) {
+    fn show_paused(&self, live: &LinkConfig, routes: &Routes, sources: &cluster_admin::Topics) {
         let control = &self.control;
-        let live = control.live();
         for (topic, target) in &routes.paused {
             let Some(Ok(source)) = sources.get(topic.as_str()) else { continue };
             let shared = (live.settings)(topic).shared;
@@ -235,18 +248,16 @@ impl Control {
 
 /// Tells which topics are not mirrored now.
 fn tell(held: &BTreeMap<String, TopicPlan>) {
-    let named = |wanted: TopicPlan| -> Vec<&str> {
-        held.iter().filter(|(_, plan)| **plan == wanted).map(|(topic, _)| topic.as_str()).collect()
-    };
-    let waiting = named(TopicPlan::Wait);
-    if !waiting.is_empty() {
-        let topics = waiting.join(", ");
-        warn!("topics that wait to be asked for (isomirror topics CONFIG start NAME): {topics}");
-    }
-    for (plan, what) in [(TopicPlan::Pause, "paused"), (TopicPlan::Stop, "stopped")] {
-        let topics = named(plan);
-        if !topics.is_empty() {
-            warn!("topics that somebody has {what}: {}", topics.join(", "));
+    let kinds = [
+        (TopicPlan::Wait, "wait to be asked for (isomirror topics CONFIG start NAME)"),
+        (TopicPlan::Pause, "somebody has paused"),
+        (TopicPlan::Stop, "somebody has stopped"),
+    ];
+    for (wanted, what) in kinds {
+        let of_kind = || held.iter().filter(|(_, plan)| **plan == wanted).map(|(topic, _)| topic.as_str());
+        let first: Vec<&str> = of_kind().take(NAMED).collect();
+        if !first.is_empty() {
+            warn!(topics = of_kind().count(), "topics that {what}: {}", first.join(", "));
         }
     }
     if held.is_empty() {

@@ -126,7 +126,10 @@ fn what_is_planned_is_applied_and_then_there_is_nothing_to_change() {
     assert_eq!(plan, expected);
     assert_eq!(target.partitions(&copy).unwrap(), None, "a plan changes nothing");
     let shown = table(&config, "plan", &[], 0);
-    assert!(shown.contains(&format!("{copy} (from {renamed})")) && shown.contains("2 to do: `isomirror apply"), "{shown}");
+    assert!(
+        shown.contains(&format!("{copy} (from {renamed})")) && shown.contains("2 to do: `isomirror apply"),
+        "{shown}"
+    );
 
     let done = said(&config, "apply", &[], 0);
     assert_eq!(
@@ -560,38 +563,4 @@ async fn commit_all(cluster: &Cluster, groups: &[String], topics: &[String]) {
         let done = client.commit_offsets(group, &all).await.unwrap();
         assert!(done.iter().all(Result::is_ok));
     }
-}
-
-#[test]
-#[ignore = "shows what a plan looks like"]
-fn zz_readme() {
-    let (source, target) = pair();
-    source.create_topic("orders", 4, 1, &[("cleanup.policy", "compact")]).unwrap();
-    source.create_topic("payments.eu", 2, 1, &[("retention.ms", "2592000000")]).unwrap();
-    target.create_topic("payments.eu", 2, 1, &[("segment.bytes", "268435456")]).unwrap();
-    allow(
-        source,
-        &[
-            "Allow User:CN=billing Read Topic orders",
-            "Allow User:CN=shop Write Topic orders",
-            "Allow User:CN=billing Read Topic payments.…",
-            "Allow User:CN=billing Read Group billing",
-        ],
-    );
-    produce(source, "payments.eu", 2);
-    commit(source, "billing", &[("payments.eu", 0, 1)]);
-    let config = Config::new(source, target, "orders")
-        .topics("include = [\"orders\", \"payments\\\\..*\"]")
-        .topics("rename = { \"orders\" = \"orders_v2\" }")
-        .section("[groups]\ninclude = [\"billing\"]")
-        .section("[acls]\nprincipals = { \"User:CN=billing\" = \"User:billing\" }");
-    let dir = tempfile::tempdir().unwrap();
-    let text = config.text().replace("name = \"source\"", "name = \"dc1\"").replace("name = \"target\"", "name = \"dc2\"");
-    fs::write(dir.path().join("dc1-dc2.toml"), text).unwrap();
-    for command in ["plan", "apply", "plan"] {
-        let out = kafka_harness::daemon::isomirror().current_dir(dir.path()).args([command, "dc1-dc2.toml"]).output().unwrap();
-        println!("$ isomirror {command} dc1-dc2.toml\n{}", String::from_utf8_lossy(&out.stdout));
-    }
-    config.run_until_caught_up().expect(0);
-    println!("{}", table(&config, "plan", &[], 0));
 }

@@ -124,7 +124,11 @@ impl InStep for Acls {
             match made {
                 Ok(()) => info!("ACL made as on the source: {rule}"),
                 Err(error) => {
-                    trouble.push(with_fix(&error, error.is_not_authorized(), "ALTER on the cluster on the target"));
+                    trouble.push(with_fix(
+                        &error,
+                        error.is_not_authorized(),
+                        "ALTER on the cluster on the target",
+                    ));
                 }
             }
         }

@@ -636,7 +636,7 @@ fn every_bad_configuration_is_refused_with_its_place_and_a_fix() {
 #[test]
 fn every_command_refuses_a_bad_configuration_alike() {
     let folder = folder(&with("crate = true\n"));
-    for command in ["run", "check", "config"] {
+    for command in ["run", "check", "config", "plan", "apply"] {
         let output = isomirror(folder.path(), &[command, "link.toml"], &[]);
         assert_eq!(output.status.code(), Some(2), "{command}: {}", text(&output));
         assert!(text(&output).contains("link.toml:8:1: unknown key `crate`"), "{command}: {}", text(&output));

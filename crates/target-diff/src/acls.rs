@@ -101,74 +101,109 @@ pub struct AclDiff {
 
 /// Compares. Nothing is ever taken away from the target: whose rule it is can't be told from it.
 pub fn acl_diff(source: &BTreeSet<AclRule>, target: &BTreeSet<AclRule>, scope: AclScope<'_>) -> AclDiff {
-    let mut diff = AclDiff::default();
-    let (mut wanted, mut held) = (BTreeSet::new(), BTreeSet::new());
-    let topics = Names::new(scope.routes.iter().map(|(from, to)| (from.as_str(), to.as_str())));
-    let groups = Names::new(scope.groups.iter().map(|group| (group.as_str(), group.as_str())));
-    let mut writers = BTreeSet::new();
-    let mut of_writers = Vec::new();
-    for rule in source {
-        let names = match rule.resource {
-            AclResource::Topic => scope.topics(rule, &topics),
-            AclResource::Group => scope.groups(rule, &groups),
-            AclResource::TransactionalId => {
-                of_writers.push(rule);
-                continue;
-            }
-            AclResource::Cluster if rule.operation == AclOperation::IdempotentWrite => {
-                of_writers.push(rule);
-                continue;
+    let mut sorted = Sorted::new(scope);
+    source.iter().for_each(|rule| sorted.take(rule));
+    sorted.take_those_of_writers();
+    sorted.against(target)
+}
+
+/// The source's rules, by what becomes of them.
+struct Sorted<'a> {
+    scope: AclScope<'a>,
+    topics: Names<'a>,
+    groups: Names<'a>,
+    /// As they are to be on the target.
+    wanted: BTreeSet<AclRule>,
+    /// The same at the cutover.
+    held: BTreeSet<AclRule>,
+    /// Who may write a mirrored topic.
+    writers: BTreeSet<&'a str>,
+    /// Rules that are the link's if they are those of such.
+    of_writers: Vec<&'a AclRule>,
+    diff: AclDiff,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(scope: AclScope<'a>) -> Self {
+        let topics = scope.routes.iter().map(|(from, to)| (from.as_str(), to.as_str()));
+        let groups = scope.groups.iter().map(|group| (group.as_str(), group.as_str()));
+        Self {
+            scope,
+            topics: Names::new(topics),
+            groups: Names::new(groups),
+            wanted: BTreeSet::new(),
+            held: BTreeSet::new(),
+            writers: BTreeSet::new(),
+            of_writers: Vec::new(),
+            diff: AclDiff::default(),
+        }
+    }
+
+    fn take(&mut self, rule: &'a AclRule) {
+        let about = match (rule.resource, rule.operation) {
+            (AclResource::Topic, _) => self.scope.topics(rule, &self.topics),
+            (AclResource::Group, _) => self.scope.groups(rule, &self.groups),
+            (AclResource::TransactionalId, _) | (AclResource::Cluster, AclOperation::IdempotentWrite) => {
+                return self.of_writers.push(rule);
             }
             _ => About::None,
         };
-        let (names, narrowed) = match names {
-            About::None => {
-                diff.elsewhere += 1;
-                continue;
+        let reason = self.scope.not_for_target(rule);
+        match (about, reason) {
+            (About::None, _) => self.diff.elsewhere += 1,
+            (_, Some(reason)) => self.diff.left_out.push(LeftOut { rule: rule.clone(), reason }),
+            (About::As(name, pattern), None) => self.carry(rule, name, pattern),
+            (About::Each(names), None) => {
+                self.diff.narrowed.push(Narrowed { rule: rule.clone(), to: names.len() });
+                names.into_iter().for_each(|name| self.carry(rule, name, AclPattern::Literal));
             }
-            About::As(name, pattern) => (vec![(name, pattern)], false),
-            About::Each(names) => (names.into_iter().map(|name| (name, AclPattern::Literal)).collect(), true),
-        };
-        if let Some(reason) = scope.not_for_target(rule) {
-            diff.left_out.push(LeftOut { rule: rule.clone(), reason });
-            continue;
         }
-        if narrowed {
-            diff.narrowed.push(Narrowed { rule: rule.clone(), to: names.len() });
-        }
+    }
+
+    /// Puts a rule under its name on the target, by its parts.
+    fn carry(&mut self, rule: &'a AclRule, name: &str, pattern: AclPattern) {
         let (reading, writing) = parts(rule);
         if rule.permission == AclPermission::Allow && writing.contains(&AclOperation::Write) {
-            writers.insert(rule.principal.as_str());
+            self.writers.insert(rule.principal.as_str());
         }
-        for (name, pattern) in names {
-            let become_one = |operation: &AclOperation| AclRule {
-                name: name.to_owned(),
-                pattern,
-                operation: *operation,
-                principal: scope.principal(rule),
-                ..rule.clone()
-            };
-            wanted.extend(reading.iter().map(become_one));
-            held.extend(writing.iter().map(become_one));
+        let principal = self.scope.principal(rule);
+        let part = |operation: AclOperation| AclRule {
+            name: name.to_owned(),
+            pattern,
+            operation,
+            principal: principal.clone(),
+            ..rule.clone()
+        };
+        self.wanted.extend(reading.into_iter().map(part));
+        self.held.extend(writing.into_iter().map(part));
+    }
+
+    fn take_those_of_writers(&mut self) {
+        for rule in std::mem::take(&mut self.of_writers) {
+            let everybody = rule.principal == EVERYBODY && !self.writers.is_empty();
+            if everybody || self.writers.contains(rule.principal.as_str()) {
+                let principal = self.scope.principal(rule);
+                self.held.insert(AclRule { principal, ..rule.clone() });
+            } else {
+                self.diff.elsewhere += 1;
+            }
         }
     }
-    for rule in of_writers {
-        if rule.principal == EVERYBODY && !writers.is_empty() || writers.contains(rule.principal.as_str()) {
-            held.insert(AclRule { principal: scope.principal(rule), ..rule.clone() });
-        } else {
-            diff.elsewhere += 1;
-        }
+
+    fn against(self, target: &BTreeSet<AclRule>) -> AclDiff {
+        let Self { scope, topics, wanted, held, mut diff, .. } = self;
+        let is_excess = |rule: &&AclRule| {
+            let ours = scope.own == Some(&*rule.principal) || wanted.contains(*rule) || held.contains(*rule);
+            !ours && scope.concerns(rule, &topics)
+        };
+        diff.excess = target.iter().filter(is_excess).cloned().collect();
+        diff.same = wanted.intersection(target).count();
+        diff.create = wanted.difference(target).cloned().collect();
+        // Nobody is to be let in for a moment whom another rule denies.
+        diff.create.sort_by_key(|rule| rule.permission);
+        diff.held = held.into_iter().map(|rule| Held { there: target.contains(&rule), rule }).collect();
+        diff
     }
-    let concerned = |rule: &&AclRule| scope.concerns(rule, &topics) && scope.own != Some(&*rule.principal);
-    let excess =
-        target.iter().filter(concerned).filter(|rule| !wanted.contains(*rule) && !held.contains(*rule));
-    diff.excess = excess.cloned().collect();
-    diff.same = wanted.intersection(target).count();
-    diff.create = wanted.difference(target).cloned().collect();
-    // Nobody is to be let in for a moment whom another rule denies.
-    diff.create.sort_by_key(|rule| rule.permission);
-    diff.held = held.into_iter().map(|rule| Held { there: target.contains(&rule), rule }).collect();
-    diff
 }
 
 /// What a rule is made of: what is carried over now, and what waits.

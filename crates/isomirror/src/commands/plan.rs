@@ -10,7 +10,6 @@ use anyhow::Context;
 use migration::plan::{Error, Part, Prepared, Progress, Report, Request, prepare};
 use serde_json::Value;
 
-use super::groups;
 use crate::{
     cli::{ApplyArgs, Common, Only, Output, PlanArgs},
     config::Config,

@@ -1,6 +1,6 @@
 //! A plan as a table for a person. Owns wording and order.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use kafka_wire::AclRule;
 use migration::plan::{AclPart, ConfigKept, Outcome, Report, Step, TopicStep};
@@ -116,12 +116,8 @@ fn reasons(out: &mut String, report: &Report) {
         steps.iter().filter_map(|step| step.reason.as_deref())
     }
     let acls = report.acls.iter().flat_map(|acls| of(&acls.create));
-    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
-    of(&report.topics)
-        .chain(of(&report.configs))
-        .chain(acls)
-        .for_each(|reason| *found.entry(reason).or_default() += 1);
-    for reason in found.keys().take(NAMED) {
+    let found: BTreeSet<&str> = of(&report.topics).chain(of(&report.configs)).chain(acls).collect();
+    for reason in found.iter().take(NAMED) {
         let _ = writeln!(out, "\n{}", lines(reason));
     }
     more(out, found.len());

@@ -251,6 +251,26 @@ fn values() -> Vec<Bad> {
             &["link.toml:9:17: include pattern \"b(\": not a regular expression", "whole names"],
         ),
         bad(
+            "an unknown key of configs",
+            with("[configs]\nevery = \"5m\"\n"),
+            &["link.toml:9:1: unknown key `every` in [configs]", "known keys here are sync"],
+        ),
+        bad(
+            "ACLs without a pause",
+            with("[acls]\nsync = \"10ms\"\n"),
+            &["link.toml:9:8: `sync`: the clusters would be asked without a pause", "1s or more"],
+        ),
+        bad(
+            "a principal without its type",
+            with("[acls]\nprincipals = { \"CN=old\" = \"User:new\" }\n"),
+            &["link.toml:9:16: \"CN=old\" is no principal: it has no type", "\"User:CN=old\" = \"User:new\""],
+        ),
+        bad(
+            "a principal that leads nowhere",
+            with("[acls.principals]\n\"User:a\" = 5\n"),
+            &["link.toml:9:12: principal \"User:a\" must lead to a string, not a whole number"],
+        ),
+        bad(
             "an unknown key of groups",
             with("[groups]\nincludes = [\"a\"]\n"),
             &["link.toml:9:1: unknown key `includes` in [groups]", "did you mean `include`?"],
@@ -616,7 +636,7 @@ fn every_bad_configuration_is_refused_with_its_place_and_a_fix() {
 #[test]
 fn every_command_refuses_a_bad_configuration_alike() {
     let folder = folder(&with("crate = true\n"));
-    for command in ["run", "check", "config"] {
+    for command in ["run", "check", "config", "plan", "apply"] {
         let output = isomirror(folder.path(), &[command, "link.toml"], &[]);
         assert_eq!(output.status.code(), Some(2), "{command}: {}", text(&output));
         assert!(text(&output).contains("link.toml:8:1: unknown key `crate`"), "{command}: {}", text(&output));

@@ -46,30 +46,45 @@ impl ControlTopic {
     /// The control topic of a link, made if it is not there: with `slots` partitions and `replication` replicas (-1:
     /// the brokers' default). One that is there must be compacted, and has the number of partitions that it has.
     pub async fn ensure(client: &Client, link: &str, slots: i32, replication: i16) -> Result<Self, Error> {
-        let (client, name) = (own(client), name_of(link));
+        Self::ensure_named(client, &name_of(link), slots, replication).await
+    }
+
+    /// The same by the topic's name, with [as many replicas](REPLICATION) as there are brokers for.
+    pub async fn ensure_replicated(client: &Client, name: &str, partitions: i32) -> Result<Self, Error> {
+        for replication in REPLICATION {
+            match Self::ensure_named(client, name, partitions, replication).await {
+                Err(Error::Kafka { cause, .. }) if cause.code() == Some(Code::InvalidReplicationFactor) => {}
+                ensured => return ensured,
+            }
+        }
+        Self::ensure_named(client, name, partitions, -1).await
+    }
+
+    async fn ensure_named(client: &Client, name: &str, slots: i32, replication: i16) -> Result<Self, Error> {
+        let client = own(client);
         let mut attempts = client.attempts();
         let mut created = false;
         loop {
-            let error = match find(&client, &name, created.then_some(slots)).await {
+            let error = match find(&client, name, created.then_some(slots)).await {
                 Ok(topic) => {
-                    check(&client, &name).await?;
+                    check(&client, name).await?;
                     return Ok(Self::of(client, &topic));
                 }
                 Err(error) if error.code() == Some(Code::UnknownTopicOrPartition) && !created => {
-                    match create(&client, &name, slots, replication).await {
+                    match create(&client, name, slots, replication).await {
                         Ok(()) => {
                             created = true;
                             attempts = client.attempts();
                             continue;
                         }
                         Err(error) if attempts.again(To::Controller, &error).await => continue,
-                        Err(error) => return Err(Error::of(error, &name, Right::Create)),
+                        Err(error) => return Err(Error::of(error, name, Right::Create)),
                     }
                 }
                 Err(error) => error,
             };
-            if !attempts.again(To::Leader(&name, 0), &error).await {
-                return Err(Error::of(error, &name, Right::Read));
+            if !attempts.again(To::Leader(name, 0), &error).await {
+                return Err(Error::of(error, name, Right::Read));
             }
         }
     }

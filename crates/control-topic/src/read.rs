@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use kafka_wire::{Fetched, Isolation, OffsetSpec, Visible, records::Batches};
+use kafka_wire::{
+    Fetched, Isolation, OffsetSpec, Visible,
+    records::{Batch, Batches},
+};
 use mirror_types::Offset;
-use offset_marks::control::{ControlState, Keep, decode};
+use offset_marks::control::{ControlError, ControlState, Keep, decode};
 
 use crate::{ControlTopic, Error, Right};
 
@@ -75,18 +78,83 @@ impl ControlTopic {
         keep: Keep,
         scope: Scope,
     ) -> Result<ControlState, Error> {
-        let mut position = self.offset(partition, OffsetSpec::Earliest, Isolation::ReadUncommitted).await?;
+        let from = self.start(partition).await?;
+        self.read_from(partition, from, keep, scope).await
+    }
+
+    /// What was written to a partition from this offset on, and committed.
+    pub async fn read_since(&self, partition: i32, from: Offset, keep: Keep) -> Result<ControlState, Error> {
+        self.read_from(partition, from, keep, Scope::COMMITTED).await
+    }
+
+    async fn read_from(
+        &self,
+        partition: i32,
+        from: Offset,
+        keep: Keep,
+        scope: Scope,
+    ) -> Result<ControlState, Error> {
+        let (mut position, mut state) = (from, ControlState::new(keep));
+        self.batches(partition, &mut position, scope, &mut |batch, from| {
+            self.records(partition, batch, from, |key, value| {
+                state.take(decode(key, value)?);
+                Ok(())
+            })
+        })
+        .await?;
+        Ok(state)
+    }
+
+    /// The batches of a partition that has no transactions, from this offset on and up to where it ends now; and moves on
+    /// behind them. They are given with the offset from which on their records are meant.
+    pub async fn read_on(
+        &self,
+        partition: i32,
+        position: &mut Offset,
+        each: &mut (dyn FnMut(&Batch, Offset) -> Result<(), Error> + Send),
+    ) -> Result<(), Error> {
+        self.batches(partition, position, Scope::ALL, each).await
+    }
+
+    /// Reads the records of a batch from this offset on.
+    pub fn records(
+        &self,
+        partition: i32,
+        batch: &Batch,
+        from: Offset,
+        mut each: impl FnMut(Option<&[u8]>, Option<&[u8]>) -> Result<(), ControlError>,
+    ) -> Result<(), Error> {
+        let log = |error| Error::Log { topic: self.topic.to_string(), partition, error };
+        for record in batch.records(BATCH_LIMIT).map_err(log)? {
+            let record = record.map_err(log)?;
+            // The first batch may begin before what was asked for.
+            if record.offset < from {
+                continue;
+            }
+            let (topic, offset) = (&self.topic, record.offset);
+            let wrong = |error| Error::Record { topic: topic.to_string(), partition, offset, error };
+            each(record.key.as_deref(), record.value.as_deref()).map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    async fn batches(
+        &self,
+        partition: i32,
+        position: &mut Offset,
+        scope: Scope,
+        each: &mut (dyn FnMut(&Batch, Offset) -> Result<(), Error> + Send),
+    ) -> Result<(), Error> {
         let end = self.offset(partition, OffsetSpec::Latest, scope.end).await?;
-        let mut state = ControlState::new(keep);
         let (mut max_bytes, mut moved) = (FETCH, Instant::now());
-        while position < end {
+        while *position < end {
             let fetched =
-                self.client.fetch_raw(&self.topic, partition, position, max_bytes, scope.records).await;
+                self.client.fetch_raw(&self.topic, partition, *position, max_bytes, scope.records).await;
             let fetched = fetched.map_err(|error| self.error(error, Right::Read))?;
             let stable = fetched.last_stable_offset;
-            let before = position;
-            max_bytes = self.take(partition, fetched, &mut position, &mut state)?.unwrap_or(FETCH);
-            if position > before {
+            let before = *position;
+            max_bytes = self.take(partition, fetched, position, each)?.unwrap_or(FETCH);
+            if *position > before {
                 moved = Instant::now();
             } else if moved.elapsed() < self.client.patience() {
                 tokio::time::sleep(PAUSE).await;
@@ -99,7 +167,17 @@ impl ControlTopic {
                 return Err(Error::Unsettled { topic: self.topic.to_string(), partition, end, reason });
             }
         }
-        Ok(state)
+        Ok(())
+    }
+
+    /// Where a partition begins.
+    pub async fn start(&self, partition: i32) -> Result<Offset, Error> {
+        self.offset(partition, OffsetSpec::Earliest, Isolation::ReadUncommitted).await
+    }
+
+    /// Where a partition ends now.
+    pub async fn end(&self, partition: i32) -> Result<Offset, Error> {
+        self.offset(partition, OffsetSpec::Latest, Isolation::ReadUncommitted).await
     }
 
     pub(crate) async fn offset(
@@ -119,7 +197,7 @@ impl ControlTopic {
         partition: i32,
         fetched: Fetched,
         position: &mut Offset,
-        state: &mut ControlState,
+        each: &mut (dyn FnMut(&Batch, Offset) -> Result<(), Error> + Send),
     ) -> Result<Option<i32>, Error> {
         let log = |error| Error::Log { topic: self.topic.to_string(), partition, error };
         let mut visible = Visible::new(fetched.aborted);
@@ -129,21 +207,10 @@ impl ControlTopic {
         for batch in &mut batches {
             let batch = batch.map_err(log)?;
             batch.check_crc().map_err(log)?;
-            let next = batch.header.next_offset();
             if visible.sees(&batch).map_err(log)? {
-                for record in batch.records(BATCH_LIMIT).map_err(log)? {
-                    let record = record.map_err(log)?;
-                    // The first batch may begin before what was asked for.
-                    if record.offset < before {
-                        continue;
-                    }
-                    let decoded = decode(record.key.as_deref(), record.value.as_deref());
-                    let (topic, offset) = (&self.topic, record.offset);
-                    let wrong = |error| Error::Record { topic: topic.to_string(), partition, offset, error };
-                    state.take(decoded.map_err(wrong)?);
-                }
+                each(&batch, before)?;
             }
-            *position = next.max(*position);
+            *position = batch.header.next_offset().max(*position);
         }
         Ok(if *position > before { None } else { needed })
     }

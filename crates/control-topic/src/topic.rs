@@ -15,10 +15,19 @@ pub fn name_of(link: &str) -> String {
     format!("isomirror.{link}")
 }
 
-/// Whether a link may be named so: its name becomes a part of topics' names, which have at most 249 characters.
+/// The end of the name of a link's journal.
+const JOURNAL: &str = ".journal";
+
+/// The name of a link's journal: what operators have decided about it.
+pub fn journal_of(link: &str) -> String {
+    name_of(link) + JOURNAL
+}
+
+/// Whether a link may be named so: its name becomes a part of topics' names, which have at most 249 characters, and no
+/// link's control topic may be another's journal.
 pub fn is_link(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !name.is_empty() && name.len() <= 200 && name.chars().all(legal)
+    !name.is_empty() && name.len() <= 200 && name.chars().all(legal) && !name.ends_with(JOURNAL)
 }
 
 /// A control topic that is there. Clones share connections.
@@ -32,11 +41,16 @@ pub struct ControlTopic {
 impl ControlTopic {
     /// The control topic of a link; none if there is none. `client` is the target's.
     pub async fn open(client: &Client, link: &str) -> Result<Option<Self>, Error> {
-        let (client, topic) = (own(client), name_of(link));
+        Self::open_named(client, &name_of(link)).await
+    }
+
+    /// The same by the topic's name.
+    pub async fn open_named(client: &Client, topic: &str) -> Result<Option<Self>, Error> {
+        let client = own(client);
         let mut attempts = client.attempts();
         let mut absent = 0;
         loop {
-            match client.fresh_topic(&topic).await {
+            match client.fresh_topic(topic).await {
                 Ok(found) => return Ok(Some(Self::of(client, &found))),
                 Err(error) if error.code() == Some(Code::UnknownTopicOrPartition) => {
                     absent += 1;
@@ -46,7 +60,7 @@ impl ControlTopic {
                     tokio::time::sleep(BETWEEN_LOOKS).await;
                 }
                 Err(error) if attempts.again(kafka_wire::To::Any, &error).await => {}
-                Err(error) => return Err(Error::of(error, &topic, Right::Read)),
+                Err(error) => return Err(Error::of(error, topic, Right::Read)),
             }
         }
     }
@@ -69,16 +83,32 @@ impl ControlTopic {
 
     /// For writing to a partition again and again, under a producer id of its own.
     pub fn writer(&self, partition: i32) -> SlotWriter {
-        SlotWriter::new(self.client.clone(), self.topic.clone(), partition, None)
+        SlotWriter::new(self.client.clone(), self.topic.clone(), partition, None, 0)
     }
 
     /// For writing to a partition under this producer id, which must not have been used there. If it comes with a
     /// transactional id, the first write shuts out whoever wrote with an earlier epoch of it.
     pub fn writer_as(&self, partition: i32, producer: kafka_wire::ProducerIdentity) -> SlotWriter {
-        SlotWriter::new(self.client.clone(), self.topic.clone(), partition, Some(producer))
+        self.writer_at(partition, producer, 0)
     }
 
-    pub(crate) fn error(&self, cause: kafka_wire::Error, right: Right) -> Error {
+    /// For going on under a producer id with the number that follows its last record there.
+    pub fn writer_at(
+        &self,
+        partition: i32,
+        producer: kafka_wire::ProducerIdentity,
+        sequence: i32,
+    ) -> SlotWriter {
+        SlotWriter::new(self.client.clone(), self.topic.clone(), partition, Some(producer), sequence)
+    }
+
+    /// The client that it is asked by.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What an error of the client means for somebody who needs this right.
+    pub fn error(&self, cause: kafka_wire::Error, right: Right) -> Error {
         Error::of(cause, &self.topic, right)
     }
 }

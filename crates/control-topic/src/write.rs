@@ -66,9 +66,10 @@ impl SlotWriter {
         topic: Arc<str>,
         partition: i32,
         producer: Option<ProducerIdentity>,
+        sequence: i32,
     ) -> Self {
         let given = producer.is_some();
-        Self { client, topic, partition, producer, given, sequence: 0, pending: VecDeque::new(), sent: false }
+        Self { client, topic, partition, producer, given, sequence, pending: VecDeque::new(), sent: false }
     }
 
     /// Writes the records, in their order, and gives the offset behind the last. Tries for as long as the client is

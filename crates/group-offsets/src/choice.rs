@@ -34,18 +34,34 @@ impl Choice {
         self.include.is_empty()
     }
 
+    /// Whether a group of this name is, whatever its kind.
+    pub fn has(&self, name: &str) -> bool {
+        any(&self.include, name) && !self.is_ours(name) && !any(&self.exclude, name)
+    }
+
+    /// Whether every group whose name begins so, whenever it comes, is: as far as the patterns plainly say it.
+    pub fn has_all_from(&self, prefix: &str) -> bool {
+        let may_be_ours =
+            [OURS, &self.own].iter().any(|own| own.starts_with(prefix) || prefix.starts_with(OURS));
+        let taken = self.include.iter().any(|pattern| pattern.takes_all_from(prefix));
+        taken && self.exclude.is_empty() && !may_be_ours
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        name == self.own || name.starts_with(OURS)
+    }
+
     /// Whether this group of the source is.
     pub fn of(&self, group: &ListedGroup) -> Chosen {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&group.name));
-        if !any(&self.include) {
+        if !any(&self.include, &group.name) {
             return Chosen::No;
         }
-        if group.name == self.own || group.name.starts_with(OURS) {
+        if self.is_ours(&group.name) {
             return Chosen::LeftOut(
                 "isomirror's own, which shares out lanes to instances and commits nothing",
             );
         }
-        if any(&self.exclude) {
+        if any(&self.exclude, &group.name) {
             return Chosen::LeftOut("groups.exclude names it");
         }
         match (group.kind.as_deref(), &*group.protocol_type) {
@@ -62,4 +78,8 @@ impl Choice {
             _ => Chosen::LeftOut("of a kind that this version does not know"),
         }
     }
+}
+
+fn any(patterns: &[Pattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
 }

@@ -5,6 +5,8 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use topic_rename::Pattern;
 
+use crate::config::{Block, Verify, Words};
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 checked and refused; 4 cluster unreachable; \
 5 diverged or data lost; 130 interrupted.
@@ -51,6 +53,11 @@ pub enum Command {
     Demo,
     /// Check every precondition; exit 0 only if the link would run as asked.
     Check(CheckArgs),
+    /// Say what would be made or changed on the target: topics, their configs, ACLs, consumer groups' offsets. Changes
+    /// nothing. Exit code 0, whether there is something to change or not; 3 if something of it can't be done.
+    Plan(PlanArgs),
+    /// Do what `plan` says. Exit code 0 if all of it is done; 3 if something was refused.
+    Apply(ApplyArgs),
     /// Show the effective configuration, secrets hidden.
     Config(ConfigArg),
     /// Show a running daemon's lanes, lag and rates.
@@ -59,10 +66,16 @@ pub enum Command {
     Marks(MarksArgs),
     /// Turn MirrorMaker 1 or 2 configuration into a link's; exit 0 only if it can be used as it stands.
     Import(Box<ImportArgs>),
+    /// Topics one by one: start, pause, resume and stop them, or begin them anew.
+    Topics(TopicsArgs),
     /// Consumer groups' offsets, carried over from the source to the target.
     Groups(GroupsArgs),
     /// Read both sides and compare them, offset by offset; exit 0 only if they hold the same.
     Verify(VerifyArgs),
+    /// What a migration has been: topics, start marks, ends, counts, groups, and every decision; as a page or as JSON.
+    Report(ReportArgs),
+    /// Finish a migration, step by step: block writers, drain, groups, verify, rights, clients, stop. Goes on where it was.
+    Cutover(CutoverArgs),
 }
 
 /// Which configuration.
@@ -132,6 +145,96 @@ fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
     let part = number.map(|percent: f64| percent / 100.0).filter(|part| *part > 0.0 && *part <= 1.0);
     part.ok_or_else(|| format!("{text:?} is no part of a lane: write a percentage over 0% and up to 100%"))
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Look at this only; may be repeated. At all of it unless one is given.
+    #[arg(long, value_enum)]
+    pub only: Vec<Only>,
+}
+
+/// Flags of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// What.
+    #[command(flatten)]
+    pub what: PlanArgs,
+    /// Do it only if it is still what this file says, which `plan --output json` has written: the same topics, configs and
+    /// ACLs. (Consumer groups' offsets go on all the time.)
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+}
+
+/// A part of what there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// Topics to be made, and partitions to be added.
+    Topics,
+    /// Configs of topics that are there.
+    Configs,
+    /// ACLs.
+    Acls,
+    /// Consumer groups' offsets, of those that [groups] names.
+    Groups,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Only this topic, by its name on the source; may be repeated.
+    #[arg(long)]
+    pub topic: Vec<String>,
+    /// Write a page to this file: one file, that can be printed.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Flags of `cutover`.
+#[derive(Debug, Clone, Args)]
+pub struct CutoverArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// Only this topic, by its name on the source; may be repeated. All that the link mirrors unless one is given.
+    #[arg(long)]
+    pub topic: Vec<String>,
+    /// Show for each step what it would do, and whether it could do that now; change nothing.
+    #[arg(long, conflicts_with_all = ["back", "yes"])]
+    pub dry_run: bool,
+    /// Undo what is done, in reverse; possible until the last step.
+    #[arg(long)]
+    pub back: bool,
+    /// Go on with what another process has begun that is certainly gone.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Don't ask before the last step; with --back: leave behind what clients have written to the target.
+    #[arg(long)]
+    pub yes: bool,
+    /// How many records the target may lack when writers are blocked. cutover.max_lag unless given.
+    #[arg(long, value_name = "N")]
+    pub max_lag: Option<u64>,
+    /// How writers are blocked: acl, hook or quiet. cutover.block unless given.
+    #[arg(long, value_name = "HOW", value_parser = block)]
+    pub block: Option<Block>,
+    /// How much is compared: none, full, or a part, as 5%. cutover.verify unless given.
+    #[arg(long, value_name = "HOW MUCH")]
+    pub verify: Option<Verify>,
+    /// How long a step may take. cutover.step_limit unless given.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub step_limit: Option<Duration>,
+}
+
+fn block(text: &str) -> Result<Block, String> {
+    let known = Block::WORDS.iter().find(|(word, _)| *word == text).map(|(_, block)| *block);
+    known.ok_or_else(|| format!("{text:?} is none of acl, hook and quiet"))
 }
 
 /// Flags of `status`.
@@ -211,6 +314,59 @@ fn asked(text: &str) -> Result<Asked, String> {
 /// Reads an offset.
 pub fn offset(text: &str) -> Result<i64, String> {
     text.parse().ok().filter(|offset| *offset >= 0).ok_or_else(|| format!("{text:?} is not an offset"))
+}
+
+/// Flags of `topics`.
+#[derive(Debug, Clone, Args)]
+pub struct TopicsArgs {
+    /// The link's configuration.
+    #[command(flatten)]
+    pub config: ConfigArg,
+    /// What to do with them.
+    #[command(subcommand)]
+    pub what: Topics,
+}
+
+/// What to do with topics. It holds whether the link runs now or not.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Topics {
+    /// All topics of the link: what is wanted of each, since when, and by whom.
+    List,
+    /// Mirror topics that wait to be asked for, or that were stopped; shows where their source begins and ends.
+    Start(NamedArgs),
+    /// Let topics stay where they are: nothing more is read, what is in flight is written. Their lag is still measured.
+    Pause(NamedArgs),
+    /// Go on with paused topics, exactly where they are.
+    Resume(NamedArgs),
+    /// Give topics up: their lanes are let go. Their marks stay, and `start` goes on by them.
+    Stop(NamedArgs),
+    /// Delete the target topics of paused or stopped topics, make them again, and begin anew.
+    Redo(RedoArgs),
+}
+
+/// Which topics.
+#[derive(Debug, Clone, Args)]
+pub struct NamedArgs {
+    /// The topics, by their names on the source.
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// How long to wait until the instances of the link have done it.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub wait: Duration,
+}
+
+/// Flags of `topics redo`.
+#[derive(Debug, Clone, Args)]
+pub struct RedoArgs {
+    /// Which.
+    #[command(flatten)]
+    pub named: NamedArgs,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Show what would be deleted, and delete nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
 }
 
 /// Flags of `groups`.
@@ -430,6 +586,25 @@ mod tests {
         assert!(parse(&format!("{line} --all")).is_ok());
         for wrong in ["", " --offset -1", " --offset x", " --all --offset 1"] {
             assert!(parse(&format!("{line}{wrong}")).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn topics_are_named_behind_what_is_done_with_them() {
+        let parse = |line: &str| {
+            let cli = Cli::try_parse_from(line.split(' ')).map_err(|error| error.to_string())?;
+            let Command::Topics(TopicsArgs { config, what }) = cli.command else { panic!("{line}") };
+            Ok::<_, String>((config.config.is_some(), what))
+        };
+        let Ok((true, Topics::Pause(args))) = parse("isomirror topics a.toml pause x y") else { panic!() };
+        assert_eq!(args.names, ["x", "y"]);
+        assert!(matches!(parse("isomirror topics list"), Ok((false, Topics::List))));
+        assert!(matches!(
+            parse("isomirror topics a.toml redo x --yes"),
+            Ok((_, Topics::Redo(RedoArgs { yes: true, .. })))
+        ));
+        for wrong in ["pause", "redo x --yes --dry-run", "unheard-of x"] {
+            assert!(parse(&format!("isomirror topics a.toml {wrong}")).is_err(), "{wrong}");
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Owns wording only. Never used where a machine reads: JSON and metrics carry plain numbers in base units.
 
+use std::collections::BTreeMap;
+
 use bytesize::ByteSize;
 
 /// What stands where there is no value.
@@ -45,6 +47,18 @@ pub fn no_estimate(stopped: usize) -> String {
     format!("no estimate: {} stopped", plural(stopped, "lane is", "lanes are"))
 }
 
+/// Topics that are not to be mirrored now: `audit (waiting), orders (paused)`; so many by name.
+pub fn held(topics: &BTreeMap<String, String>) -> String {
+    const NAMED: usize = 10;
+    let named: Vec<_> =
+        topics.iter().take(NAMED).map(|(topic, state)| format!("{topic} ({state})")).collect();
+    let named = named.join(", ");
+    match topics.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
 /// `86012.4` as `86,012 records/s`; small rates keep one decimal, so that a trickle is not shown as zero.
 pub fn records_rate(per_second: f64) -> String {
     let rate = at_least_zero(per_second);
@@ -58,6 +72,12 @@ pub fn records_rate(per_second: f64) -> String {
 /// `2097152.0` as `2.0 MiB/s`.
 pub fn bytes_rate(per_second: f64) -> String {
     format!("{}/s", bytes(whole(at_least_zero(per_second))))
+}
+
+/// A time in milliseconds since the epoch as `2026-01-31 08:00:00Z`.
+pub fn time(millis: i64) -> String {
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| NONE.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// Seconds as their two largest units: `0.4 s`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
@@ -85,6 +105,15 @@ pub fn duration(seconds: f64) -> String {
 /// A duration that may not be known, or never end: a dash then.
 pub fn eta(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| NONE.to_owned(), duration)
+}
+
+/// Some names, and how many there are more.
+pub fn few(names: &[String]) -> String {
+    const NAMED: usize = 5;
+    match names.len().checked_sub(NAMED) {
+        None | Some(0) => names.join(", "),
+        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
+    }
 }
 
 /// `1 lane`, `2 lanes`.

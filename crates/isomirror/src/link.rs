@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use group_offsets::Choice;
-use pipeline::{Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
+use pipeline::{AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
-use crate::config::{self, Cluster, Config, Offsets, OnTrouble, Start, Writers};
+use crate::config::{self, Begin, Cluster, Config, Offsets, OnTrouble, Start, Writers};
 
 /// What the pipeline is to run.
 pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig {
@@ -15,6 +15,10 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         TopicSettings {
             create: settings.create,
             replication: settings.replication_factor.map_or(-1, i32::from),
+            begin: match settings.begin {
+                Begin::AtOnce => pipeline::Begin::AtOnce,
+                Begin::Asked => pipeline::Begin::Asked,
+            },
             start: match settings.start {
                 Start::Earliest => pipeline::Start::Earliest,
                 Start::Latest => pipeline::Start::Latest,
@@ -39,6 +43,8 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
         groups: GroupSync { choice: groups(config), every: config.groups.sync },
+        configs_every: config.configs.sync,
+        acls: AclSync { principals: config.acls.principals.clone(), every: config.acls.sync },
         refresh: config.topics.refresh,
         buffer: config.limits.buffer.as_u64(),
         throttle: config.limits.throttle.map(|rate| rate.bytes_per_second()),
@@ -81,9 +87,13 @@ pub fn engine(config: &Config) -> (Engine, Option<String>) {
 /// A name that is this daemon's and no other's, and the same after a restart: no two listen at one port of one host.
 fn instance(config: &Config) -> Option<String> {
     let port = config.admin.listen.map(|listen| listen.port()).filter(|port| *port != 0)?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
-    Some(host.chars().map(legal).take(200).chain(format!("-{port}").chars()).collect())
+    Some(host().chars().map(legal).take(200).chain(format!("-{port}").chars()).collect())
+}
+
+/// This machine's name.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn endpoint(cluster: &Cluster) -> Endpoint {

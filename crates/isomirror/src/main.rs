@@ -7,11 +7,14 @@ mod cli;
 mod commands;
 mod config;
 mod exit;
+mod html;
 mod human;
 mod link;
 mod logging;
 mod progress;
+mod reload;
 mod systemd;
+mod table;
 
 use std::{io::Write, process::ExitCode};
 
@@ -45,8 +48,13 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Status(args) => commands::status(&args, &common),
         Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
+        Command::Topics(args) => commands::topics::run(&load(&args.config)?, &args.what, &common),
+        Command::Plan(args) => commands::plan::plan(&load(&args.config)?, &args, &common),
+        Command::Apply(args) => commands::plan::apply(&load(&args.what.config)?, &args, &common),
         Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
+        Command::Report(args) => commands::report::run(&load(&args.config)?, &args, &common),
+        Command::Cutover(args) => commands::cutover::run(&load(&args.config)?, &args, &common),
     }
 }
 

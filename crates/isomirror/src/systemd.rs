@@ -1,4 +1,4 @@
-//! What systemd is told (Type=notify): ready, stopping, still alive. Does nothing under anything else.
+//! What systemd is told (Type=notify): ready, reloading, stopping, still alive. Does nothing under anything else.
 
 use std::time::Duration;
 
@@ -17,6 +17,14 @@ fn tell(state: &[NotifyState<'_>]) {
 /// The daemon runs: a cluster that is down now is waited for, and shows in its readiness.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
+}
+
+/// The daemon reads its configuration again; [`ready`] says that it has.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => debug!(%error, "systemd was not told"),
+    }
 }
 
 /// The daemon drains.

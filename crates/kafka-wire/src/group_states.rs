@@ -15,8 +15,8 @@ use crate::{
 /// v4 tells states (KIP-518), v5 types (KIP-848).
 const LIST_VERSION: i16 = 5;
 /// v6 has another word for a group that there is not.
-const DESCRIBE_VERSION: i16 = 5;
-const DESCRIBE_CONSUMER_VERSION: i16 = 0;
+pub(crate) const DESCRIBE_VERSION: i16 = 5;
+pub(crate) const DESCRIBE_CONSUMER_VERSION: i16 = 0;
 /// What a coordinator of the classic protocol says of a group that there is not.
 const DEAD: &str = "Dead";
 

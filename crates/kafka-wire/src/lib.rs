@@ -10,13 +10,16 @@
 //! promises. The exception is an answer of a trusted broker in a version from before KIP-482 (2.4): the
 //! protocol library makes room for as many elements as an array's length promises.
 
+mod acls;
 mod base64;
 mod client;
 mod committed;
+mod configs;
 mod connection;
 mod error;
 mod fetch;
 mod fields;
+mod group_members;
 mod group_states;
 mod groups;
 mod names;
@@ -34,11 +37,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use kafka_protocol;
 
 pub use crate::{
+    acls::{AclOperation, AclPattern, AclPermission, AclResource, AclRule},
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
     committed::{Commit, Committed, GroupOffsets},
+    configs::TopicChanges,
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent, words},
     fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation, Visible},
+    group_members::GroupMember,
     group_states::{DescribedGroup, ListedGroup},
     groups::{Joined, Member, Membership},
     offsets::{Listed, LogEnd, OffsetSpec},

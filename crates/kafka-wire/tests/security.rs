@@ -3,13 +3,17 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
 use kafka_harness::{Cluster, Props, Security, daemon::eventually, shared::unique};
-use kafka_wire::{Cause, Client, Code, Error, ProducerIdentity, Purpose, Sent, To, TxnMarker};
+use kafka_wire::{
+    AclOperation, AclPattern, AclPermission, AclResource, AclRule, Cause, Client, Code, Error,
+    ProducerIdentity, Purpose, Sent, To, TxnMarker,
+};
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain};
 use rdkafka::{
     ClientConfig,
@@ -297,4 +301,77 @@ async fn missing_rights_are_an_answer() {
     let error = client.init_producer_id(Some("guarded"), Duration::from_secs(60)).await.unwrap_err();
     assert_eq!(error.code(), Some(Code::TransactionalIdAuthorizationFailed));
     assert!(client.connection(To::Any).await.is_ok());
+}
+
+/// Rules are made once however often they are asked for, listed as they were made, and of those that are alike only the
+/// very one is deleted; a DENY rule stops a writer, and its end lets it go on.
+#[tokio::test]
+async fn acls_are_made_listed_and_deleted_one_by_one() {
+    let plain = &clusters().plain;
+    let (admin, topic) = (client(&plain.client_properties("admin")), unique("acls"));
+    plain.create_topic(&topic, 1, 1, &[]).unwrap();
+    let rule = |permission, operation| AclRule {
+        resource: AclResource::Topic,
+        name: topic.clone(),
+        pattern: AclPattern::Literal,
+        principal: "User:someone".to_owned(),
+        permission,
+        operation,
+        host: "*".to_owned(),
+    };
+    let prefixed =
+        AclRule { pattern: AclPattern::Prefixed, ..rule(AclPermission::Allow, AclOperation::Read) };
+    let here = AclRule { host: "127.0.0.1".to_owned(), ..rule(AclPermission::Allow, AclOperation::Write) };
+    let group = AclRule { resource: AclResource::Group, ..rule(AclPermission::Allow, AclOperation::All) };
+    let rules = [rule(AclPermission::Allow, AclOperation::Write), prefixed, here, group];
+    let listed = async || {
+        let all = admin.list_acls().await.unwrap();
+        all.into_iter().filter(|rule| rule.name == topic).collect::<BTreeSet<_>>()
+    };
+    let settled = async |expected: BTreeSet<AclRule>| {
+        let began = Instant::now();
+        while listed().await != expected {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", listed().await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    for _ in 0..2 {
+        assert!(admin.create_acls(&rules).await.iter().all(Result::is_ok));
+        settled(rules.iter().cloned().collect()).await;
+    }
+
+    let writer = client(&plain.client_properties("someone"));
+    let write = async || {
+        let (connection, nobody) = (leader(&writer, &topic).await, ProducerIdentity { id: -1, epoch: -1 });
+        let outcome = support::produce_outcome(&connection, &topic, batch_of(nobody, 0, 1, 8)).await;
+        support::only(outcome).map_err(|refused| refused.code).err()
+    };
+    let until = async |expected: Option<Code>| {
+        let began = Instant::now();
+        while write().await != expected {
+            assert!(began.elapsed() < Duration::from_secs(20), "{expected:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    until(None).await;
+    let deny = [rule(AclPermission::Deny, AclOperation::Write)];
+    assert!(admin.create_acls(&deny).await.iter().all(Result::is_ok));
+    until(Some(Code::TopicAuthorizationFailed)).await;
+    let deleted: Vec<bool> = admin.delete_acls(&deny).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(deleted, [true]);
+    until(None).await;
+    settled(rules.iter().cloned().collect()).await;
+    assert!(matches!(admin.delete_acls(&deny).await[..], [Ok(false)]), "it is gone");
+
+    // Who may not is told so, and of a rule that can't be the others know nothing.
+    let error = writer.list_acls().await.unwrap_err();
+    assert_eq!(error.code(), Some(Code::ClusterAuthorizationFailed), "{error}");
+    let outcome = writer.create_acls(&rules).await;
+    assert!(outcome.iter().all(|made| made.as_ref().is_err_and(Error::is_not_authorized)), "{outcome:?}");
+    let bad = AclRule { principal: "someone".to_owned(), ..rules[0].clone() };
+    let outcome = admin.create_acls(&[bad, rules[0].clone()]).await;
+    assert!(matches!(&outcome[..], [Err(error), Ok(())] if error.code().is_some()), "{outcome:?}");
+    let nowhere = Cluster::builder().start().unwrap();
+    let error = client(&nowhere.client_properties("anyone")).list_acls().await.unwrap_err();
+    assert_eq!(error.code(), Some(Code::SecurityDisabled), "{error}");
 }

@@ -1,11 +1,18 @@
 //! What a migration needs beside the data path: looking before leaping.
 //!
-//! Owns [`check`]: every precondition of a link, looked at and explained; [`verify`]: whether both sides hold the same;
-//! [`groups`]: consumer groups' offsets from the source to the target; and [`import`]: MirrorMaker's configuration as a
-//! link's. Never moves a record; only `groups` changes anything on a cluster, and of that only groups' offsets on the target.
+//! Owns [`check`]: every precondition of a link, looked at and explained; [`plan`]: what the target lacks, and making it;
+//! [`verify`]: whether both sides hold the same; [`groups`]: consumer groups' offsets from the source to the target;
+//! [`topics`]: topics one by one, and begun anew; [`cutover`]: the end of a migration, step by step; and [`import`]:
+//! MirrorMaker's configuration as a link's. Never moves a record. `check` and `verify` change nothing on a cluster; the others
+//! change topics, configs, ACLs and groups' offsets on the target, and the link's journal; on the source only `cutover` does:
+//! the ACLs that block its writers.
 
 pub mod check;
+pub mod cutover;
 pub mod groups;
+pub mod history;
 pub mod import;
+pub mod plan;
 mod sides;
+pub mod topics;
 pub mod verify;

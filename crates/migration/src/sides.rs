@@ -40,6 +40,9 @@ pub enum Error {
         /// What was asked, and what came of it.
         error: kafka_wire::Error,
     },
+    /// The same, asked by the administration's client.
+    #[error(transparent)]
+    Admin(#[from] cluster_admin::Error),
     /// What was asked for can't be done with what is there.
     #[error("{what}\n  fix: {fix}")]
     Refused {
@@ -62,16 +65,25 @@ pub(crate) struct Clusters(BySide<(Client, String)>);
 
 /// All lanes that have begun, by their names.
 pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
-    let link = &link.link;
-    let topic =
-        ControlTopic::open(clusters.client(Side::Target), link).await?.ok_or_else(|| Error::Refused {
-            what: format!(
-                "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
-                name_of(link),
-                clusters.name(Side::Target)
-            ),
-            fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
-        })?;
+    let link_name = &link.link;
+    ledgers_if_any(link, clusters).await?.ok_or_else(|| Error::Refused {
+        what: format!(
+            "link {link_name} has not run yet: there is no topic {} on {}, where its marks would be",
+            name_of(link_name),
+            clusters.name(Side::Target)
+        ),
+        fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
+    })
+}
+
+/// The same; none where the link has not run yet.
+pub(crate) async fn ledgers_if_any(
+    link: &LinkConfig,
+    clusters: &Clusters,
+) -> Result<Option<Vec<Ledger>>, Error> {
+    let Some(topic) = ControlTopic::open(clusters.client(Side::Target), &link.link).await? else {
+        return Ok(None);
+    };
     let mut ledgers = Vec::new();
     for partition in 0..topic.partitions() {
         // One at a time: what is kept of each is much smaller than what is read.
@@ -89,7 +101,7 @@ pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Ve
         }
     }
     ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
-    Ok(ledgers)
+    Ok(Some(ledgers))
 }
 
 /// Whether these are the clusters that the lanes began between.
@@ -98,15 +110,21 @@ pub(crate) async fn check_clusters(
     clusters: &Clusters,
     ledgers: &[Ledger],
 ) -> Result<(), Error> {
-    let id = async |side| {
-        let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
-        Ok::<_, Error>(id.map(|id| id.to_string()))
-    };
-    let (source, target) = (id(Side::Source).await?, id(Side::Target).await?);
+    let starts = ledgers.iter().map(Ledger::start);
+    check_ids(link, clusters, starts.map(|start| (&start.source_cluster, &start.target_cluster))).await
+}
+
+/// The same, by the ids that are on record: of the source cluster, and of the target cluster.
+pub(crate) async fn check_ids<'a>(
+    link: &LinkConfig,
+    clusters: &Clusters,
+    recorded: impl Iterator<Item = (&'a Option<String>, &'a Option<String>)>,
+) -> Result<(), Error> {
+    let (source, target) =
+        (cluster_id(clusters, Side::Source).await?, cluster_id(clusters, Side::Target).await?);
     let other = |then: &Option<String>, now: &Option<String>| then.is_some() && now.is_some() && then != now;
-    for start in ledgers.iter().map(Ledger::start) {
-        let wrong =
-            [(Side::Source, &start.source_cluster, &source), (Side::Target, &start.target_cluster, &target)];
+    for (source_then, target_then) in recorded {
+        let wrong = [(Side::Source, source_then, &source), (Side::Target, target_then, &target)];
         if let Some((side, then, now)) = wrong.into_iter().find(|(_, then, now)| other(then, now)) {
             let id = |id: &Option<String>| id.clone().unwrap_or_default();
             return Err(Error::Refused {
@@ -122,6 +140,12 @@ pub(crate) async fn check_clusters(
         }
     }
     Ok(())
+}
+
+/// The id of a side's cluster, where it tells one.
+pub(crate) async fn cluster_id(clusters: &Clusters, side: Side) -> Result<Option<String>, Error> {
+    let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
+    Ok(id.map(|id| id.to_string()))
 }
 
 /// All topics of a side that may be described, by their names.
@@ -221,6 +245,7 @@ impl Error {
         match self {
             Self::Marks(error) => error.is_unreachable(),
             Self::Cluster { error, .. } => error.is_unreachable() || error.is_authentication(),
+            Self::Admin(error) => error.is_unreachable(),
             _ => false,
         }
     }

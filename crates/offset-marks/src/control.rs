@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `link/<producer id>` | [`Link`] | once by whoever uses the partition first; the first in a partition counts |
 //! | `owner/<slot>` | [`Owner`] | by each owner of the slot when it takes over |
+//! | `followed/<slot>` | [`Followed`] | by the slot's owner when it has done what the link's journal says |
 //! | `lane/<topic>/<partition>` | [`LaneStart`] | when a lane begins, or begins anew |
 //! | `chunk/<topic>/<partition>/<incarnation>/<number>` | [`Chunk`] | as the lane's marks come in |
 //! | `event/<topic>/<partition>/<ms since the epoch>/<kind>/<from>` | [`Event`] | once, and never deleted |
@@ -20,9 +21,9 @@ mod key;
 mod state;
 mod value;
 
-pub use key::{EventKind, Key};
+pub use key::{EventKind, Key, shown};
 pub use state::{ControlState, Keep};
-pub use value::{Decoded, Event, Link, Owner, Record, decode};
+pub use value::{Decoded, Event, Followed, Link, Owner, Record, decode, from_json, json};
 
 #[cfg(doc)]
 use crate::{Chunk, LaneStart};

@@ -119,6 +119,13 @@ impl ProgressBoard {
         self.0.write().expect("nothing panics under this lock").remove(&lane);
     }
 
+    /// Whether something of a lane's ledger is not recorded yet.
+    pub fn is_due(&self, lane: LaneId) -> bool {
+        let takes =
+            |entry: &Entry| entry.book.takes_acks && !entry.book.ledger().unwritten().records.is_empty();
+        self.get(lane).is_some_and(|entry| takes(&entry))
+    }
+
     pub(crate) fn get(&self, lane: LaneId) -> Option<Entry> {
         self.0.read().expect("nothing panics under this lock").get(&lane).cloned()
     }

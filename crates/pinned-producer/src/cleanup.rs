@@ -17,11 +17,7 @@ use std::{
 use kafka_wire::{
     Client, Code, Error, To,
     kafka_protocol::{
-        messages::{
-            DescribeConfigsRequest, IncrementalAlterConfigsRequest,
-            describe_configs_request::DescribeConfigsResource,
-            incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
-        },
+        messages::{DescribeConfigsRequest, describe_configs_request::DescribeConfigsResource},
         protocol::StrBytes,
     },
 };
@@ -176,26 +172,13 @@ impl Cleanups {
     }
 
     async fn set(&self, topic: &str, configs: &Configs) -> Result<(), Error> {
-        let config = |(key, value): (&String, &Option<String>)| {
-            const SET: i8 = 0;
-            const DELETE: i8 = 1;
-            AlterableConfig::default()
-                .with_name(StrBytes::from_string(key.clone()))
-                .with_config_operation(if value.is_some() { SET } else { DELETE })
-                .with_value(value.clone().map(StrBytes::from_string))
-        };
-        let resource = AlterConfigsResource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(StrBytes::from_string(topic.to_owned()))
-            .with_configs(configs.iter().map(config).collect());
-        let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
-        let answer = self.client.call(To::Any, &request, 1).await?;
-        let code = answer.responses.iter().find_map(|response| Code::try_from_code(response.error_code));
-        let doing = || format!("set {configs:?} of {topic}");
-        code.map_or(Ok(()), |code| Err(Error::answered(&"target".into(), doing(), code)))
+        // Not again and again: by then it may not be ours to change.
+        let done = self.client.set_topic_configs_once(&[(&topic.to_owned(), configs)]).await?;
+        done.into_values().collect()
     }
 }
 
-fn deleting() -> Configs {
+/// What a topic has while padding is deleted from it.
+pub fn deleting() -> Configs {
     DELETING.iter().map(|(key, value)| ((*key).to_owned(), Some((*value).to_owned()))).collect()
 }

@@ -46,6 +46,7 @@ mod standing;
 mod transaction;
 mod unopened;
 
+pub use cleanup::deleting;
 pub use error::Error;
 pub use limits::{Limits, Takes};
 pub use metrics::Metrics;

@@ -9,9 +9,11 @@ use std::{
 use mirror_types::{Budget, LaneId, Offset, Side, SourceChange, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::LaneProgress;
 use pinned_producer::Offsets;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
+    TopicPlan,
     config::LinkConfig,
     marks::ClusterIds,
     status::{ClusterStatus, LaneStatus, LinkStatus, Totals},
@@ -29,17 +31,20 @@ pub(crate) enum LaneState {
     Starting,
     /// Being mirrored.
     Running,
+    /// At rest, as somebody has asked for.
+    Paused,
     /// In trouble.
     Stopped { stop: Stop, at: Instant },
 }
 
 impl LaneState {
-    pub(crate) const ALL: [&'static str; 3] = ["starting", "running", "stopped"];
+    pub(crate) const ALL: [&'static str; 4] = ["starting", "running", "paused", "stopped"];
 
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
             LaneState::Starting => "starting",
             LaneState::Running => "running",
+            LaneState::Paused => "paused",
             LaneState::Stopped { .. } => "stopped",
         }
     }
@@ -56,6 +61,8 @@ pub(crate) struct LaneEntry {
     /// The run, and how the source has changed under it, if that ended it.
     pub(crate) source: Option<Arc<SourceLane>>,
     pub(crate) change: Option<SourceChange>,
+    /// It is to end; cancelled once nothing more of it is read.
+    pub(crate) ending: Option<CancellationToken>,
     /// Where the source ended when the topic was last seen to be that one.
     pub(crate) seen_end: Option<Offset>,
     pub(crate) progress: Option<Arc<LaneProgress>>,
@@ -86,6 +93,7 @@ impl LaneEntry {
             topic_id: None,
             source: None,
             change: None,
+            ending: None,
             seen_end: None,
             progress: None,
             last_stop: None,
@@ -188,6 +196,8 @@ impl LaneEntry {
         match &self.state {
             LaneState::Stopped { stop, .. } => stop.kind != StopKind::Interrupted,
             LaneState::Starting => false,
+            // It is left out.
+            LaneState::Paused => true,
             // A lane without a goal was not there at the start.
             LaneState::Running => self.goal.zip(self.position()).is_none_or(|(goal, at)| at >= goal),
         }
@@ -241,6 +251,8 @@ pub(crate) struct Book {
     pub(crate) slots_trouble: Option<String>,
     /// Topics that the configuration names and that are not on the source.
     pub(crate) missing: BTreeMap<String, Stop>,
+    /// Topics that the rules name, and that are not to be mirrored now.
+    pub(crate) held: BTreeMap<String, TopicPlan>,
     /// How many times source records were lost and skipped.
     pub(crate) lost: u64,
     phase: &'static str,
@@ -262,6 +274,7 @@ impl Book {
             look_trouble: None,
             slots_trouble: None,
             missing: BTreeMap::new(),
+            held: BTreeMap::new(),
             lost: 0,
             phase: "starting",
             started: Instant::now(),
@@ -372,11 +385,13 @@ impl Book {
         let count = |state| lanes.iter().filter(|l| l.state == state).count();
         let (records, bytes) = self.moved();
         let (records_per_second, bytes_per_second) = self.rates();
-        let lag_records = lanes.iter().map(|l| l.lag_records).sum();
+        let lag_records: u64 = lanes.iter().map(|l| l.lag_records).sum();
+        let lag_paused: u64 = lanes.iter().filter(|l| l.state == "paused").map(|l| l.lag_records).sum();
         let held_back = lanes.iter().any(LaneStatus::is_held_back);
         let totals = Totals {
             lanes: lanes.len(),
             running: count("running"),
+            paused: count("paused"),
             stopped: count("stopped"),
             records,
             bytes,
@@ -385,7 +400,7 @@ impl Book {
             lag_seconds: lanes.iter().map(|l| l.lag_seconds).fold(0.0, f64::max),
             records_per_second,
             bytes_per_second,
-            eta_seconds: eta(lag_records, records_per_second).filter(|_| !held_back),
+            eta_seconds: eta(lag_records - lag_paused, records_per_second).filter(|_| !held_back),
             buffer_bytes: budget.used(),
             buffer_limit_bytes: config.buffer,
         };
@@ -401,6 +416,7 @@ impl Book {
             source: cluster_status(&config.source.name, &self.source),
             target: cluster_status(&config.target.name, &self.target),
             totals,
+            held: self.held.iter().map(|(topic, plan)| (topic.clone(), plan.as_str().to_owned())).collect(),
             lanes,
         }
     }
@@ -426,7 +442,7 @@ impl Book {
         reasons.extend(self.look_trouble.clone());
         reasons.extend(self.slots_trouble.clone());
         reasons.extend(trouble.map(|trouble| format!("marks can't be recorded: {trouble}")));
-        for lane in lanes.iter().filter(|l| l.state != "running") {
+        for lane in lanes.iter().filter(|l| !["running", "paused"].contains(&&*l.state)) {
             let why = lane.why().unwrap_or("its position is not known yet");
             reasons.push(format!("{}[{}] is {}: {why}", lane.topic, lane.partition, lane.state));
         }

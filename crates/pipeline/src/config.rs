@@ -1,6 +1,6 @@
 //! Everything a link needs to know: plain data, from whatever the user's configuration file looks like.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use cluster_admin::Isolation;
 use group_offsets::Choice;
@@ -38,6 +38,15 @@ impl fmt::Display for Engine {
     }
 }
 
+/// When a topic begins that the link has not mirrored yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As soon as it is there.
+    AtOnce,
+    /// Once somebody has asked for it.
+    Asked,
+}
+
 /// What is set topic by topic.
 #[derive(Debug, Clone)]
 pub struct TopicSettings {
@@ -45,6 +54,8 @@ pub struct TopicSettings {
     pub create: bool,
     /// Replicas of a created topic; −1 for the target brokers' default.
     pub replication: i32,
+    /// When it begins.
+    pub begin: Begin,
     /// Where its lanes start.
     pub start: Start,
     /// How its target offsets follow from its source offsets.
@@ -62,6 +73,19 @@ pub struct Endpoint {
     pub properties: Properties,
 }
 
+impl Endpoint {
+    /// The user that isomirror logs in as, where its properties tell it.
+    pub fn user(&self) -> Option<&str> {
+        let sasl = self.properties.get("security.protocol")?.to_ascii_lowercase().starts_with("sasl");
+        sasl.then(|| self.properties.get("sasl.username")).flatten()
+    }
+
+    /// The same as ACLs have it.
+    pub fn principal(&self) -> Option<String> {
+        self.user().map(|user| format!("User:{user}"))
+    }
+}
+
 /// Which consumer groups' offsets are kept in step on the target, and how often.
 #[derive(Debug, Clone)]
 pub struct GroupSync {
@@ -69,6 +93,15 @@ pub struct GroupSync {
     pub choice: Choice,
     /// Time between two looks at what they have committed.
     pub every: Duration,
+}
+
+/// How the source's ACLs come to the target.
+#[derive(Debug, Clone, Default)]
+pub struct AclSync {
+    /// Principals that are called otherwise on the target.
+    pub principals: BTreeMap<String, String>,
+    /// Time between two looks, where the daemon is to keep them in step.
+    pub every: Option<Duration>,
 }
 
 /// Settings of a source topic, by its name.
@@ -100,6 +133,10 @@ pub struct LinkConfig {
     pub settings: SettingsOf,
     /// Whose consumer groups' offsets are kept in step.
     pub groups: GroupSync,
+    /// Time between two looks at topics' configs, where the daemon is to keep them in step.
+    pub configs_every: Option<Duration>,
+    /// The ACLs.
+    pub acls: AclSync,
     /// Time between two looks at the topics there are.
     pub refresh: Duration,
     /// Bytes of records the link may hold.

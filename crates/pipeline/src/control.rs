@@ -1,26 +1,44 @@
 //! What the link's tasks share: both clusters, the book, the way to the consumers, and the bell for the next look.
 
-use std::sync::{Arc, Mutex, MutexGuard, atomic::AtomicU64};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, RwLock, atomic::AtomicU64},
+};
 
 use cluster_admin::Cluster;
-use mirror_types::{Budget, TopicPartition};
+use mirror_types::{Acked, Budget, TopicPartition};
 use offset_marks::ProgressBoard;
 use pinned_producer::{Limits, Order};
-use source_consumer::Command;
+use source_consumer::{Command, Throttle};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use topic_rename::Rules;
 
 use crate::{
     book::Book,
     config::LinkConfig,
+    decisions::Decisions,
     marks::{MarkBooks, NotOpened},
     metrics::Metrics,
     status::LinkStatus,
-    wire::StageMetrics,
+    wire::{StageMetrics, Wired},
 };
 
 /// What the link's tasks share.
 pub(crate) struct Control {
+    /// As it was when the link began: for what does not change while it runs.
     pub(crate) config: LinkConfig,
+    live: RwLock<Arc<LinkConfig>>,
+    /// How often the configuration was taken over anew.
+    pub(crate) reloads: AtomicU64,
+    /// The rules as the data path knows them.
+    pub(crate) rules: watch::Sender<Arc<Rules>>,
+    pub(crate) throttle: Arc<Throttle>,
+    /// What operators have decided.
+    pub(crate) decisions: Decisions,
+    /// Acknowledgements on their way into the books.
+    pub(crate) acks: mpsc::WeakSender<Acked>,
+    /// Where topics lead whose lanes run, or have run.
+    pub(crate) targets: Mutex<HashMap<Arc<str>, Arc<str>>>,
     pub(crate) source: Cluster,
     pub(crate) target: Cluster,
     pub(crate) budget: Arc<Budget>,
@@ -40,7 +58,56 @@ pub(crate) struct Control {
     pub(crate) positions_trouble: watch::Receiver<Option<String>>,
 }
 
+/// What a [`Control`] is made of.
+pub(crate) struct Parts {
+    pub(crate) source: Cluster,
+    pub(crate) target: Cluster,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) board: ProgressBoard,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) positions_trouble: watch::Receiver<Option<String>>,
+}
+
 impl Control {
+    pub(crate) fn new(config: LinkConfig, wired: &mut Wired, parts: Parts) -> Self {
+        let Parts { source, target, budget, board, limits, metrics, positions_trouble } = parts;
+        Self {
+            wire: wired.target.for_purpose(kafka_wire::Purpose::new("look")),
+            openings: wired.openings.clone(),
+            marks: wired.books.clone(),
+            commands: std::mem::take(&mut wired.commands),
+            stage_metrics: wired.metrics.clone(),
+            acks: wired.acks.clone(),
+            rules: wired.rules.clone(),
+            throttle: wired.throttle.clone(),
+            decisions: Decisions::new(&wired.target, &config.link),
+            metrics,
+            source,
+            target,
+            budget,
+            board,
+            limits,
+            targets: Mutex::default(),
+            reloads: AtomicU64::new(0),
+            next_id: AtomicU64::new(1),
+            book: Mutex::new(Book::new()),
+            look: Notify::new(),
+            positions_trouble,
+            live: RwLock::new(Arc::new(config.clone())),
+            config,
+        }
+    }
+
+    /// The configuration as it is now: for topics, groups, `limits.drain`.
+    pub(crate) fn live(&self) -> Arc<LinkConfig> {
+        self.live.read().expect("nothing panics under this lock").clone()
+    }
+
+    pub(crate) fn set_live(&self, config: LinkConfig) {
+        *self.live.write().expect("nothing panics under this lock") = Arc::new(config);
+    }
+
     /// The book, for as short a time as possible, and never across an await.
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect("nothing panics under this lock")

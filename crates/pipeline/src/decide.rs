@@ -1,9 +1,48 @@
-//! What to do about a topic, from what both clusters show of it. Pure.
+//! What to do about a topic, from what both clusters show of it; and how a target topic is made.
 
-use cluster_admin::{ConfigSource, TopicConfigs, TopicInfo};
+use cluster_admin::{Cluster, Error, TopicConfigs, TopicInfo};
+use link_journal::TopicState;
 use mirror_types::{Stop, StopKind};
+use target_diff::topic_configs_for_target;
 
-use crate::TopicSettings;
+use crate::{Begin, TopicSettings};
+
+/// Whether a topic that the rules name is mirrored now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TopicPlan {
+    /// It is.
+    Run,
+    /// It has not begun, and waits until somebody asks for it.
+    Wait,
+    /// Its lanes stay where they are, and their lag is measured.
+    Pause,
+    /// The link has given it up.
+    Stop,
+}
+
+/// Says it, by what operators have decided about the topic, if anything, and by its settings. `begun`: the link has begun
+/// to mirror it.
+pub fn plan(decided: Option<TopicState>, begin: Begin, begun: bool) -> TopicPlan {
+    match (decided, begin) {
+        (Some(TopicState::Running), _) => TopicPlan::Run,
+        (Some(TopicState::Paused), _) => TopicPlan::Pause,
+        (Some(TopicState::Stopped), _) => TopicPlan::Stop,
+        (None, Begin::Asked) if !begun => TopicPlan::Wait,
+        (None, _) => TopicPlan::Run,
+    }
+}
+
+impl TopicPlan {
+    /// Its name in `/status` and in `topics list`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "running",
+            Self::Wait => "waiting",
+            Self::Pause => "paused",
+            Self::Stop => "stopped",
+        }
+    }
+}
 
 /// What has to be done before a topic's lanes can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,42 +101,46 @@ pub fn decide(
     }
 }
 
-/// Topic configs that a target topic does not take over from its source, and why.
-pub const TARGET_IGNORES: [(&str, &str); 11] = [
-    ("message.timestamp.type", "always CreateTime, so that timestamps arrive as they were"),
-    ("message.timestamp.difference.max.ms", "would refuse old records"),
-    ("message.timestamp.before.max.ms", "would refuse old records"),
-    ("message.timestamp.after.max.ms", "would refuse records from clocks that run ahead"),
-    ("message.format.version", "obsolete"),
-    ("unclean.leader.election.enable", "the target cluster's own choice between availability and loss"),
-    ("leader.replication.throttled.replicas", "names brokers of the source"),
-    ("follower.replication.throttled.replicas", "names brokers of the source"),
-    ("remote.storage.enable", "the target may have no tiered storage"),
-    ("local.retention.ms", "of tiered storage"),
-    ("local.retention.bytes", "of tiered storage"),
-];
+/// A target topic as it is made: by the daemon and by `apply` alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// As many as its source topic has.
+    pub partitions: i32,
+    /// −1 for the brokers' default.
+    pub replication: i32,
+    /// What is set on it.
+    pub configs: Vec<(String, String)>,
+}
 
-/// The configs to create a target topic with: what was set on the source topic, less what makes no sense
-/// there (`min.insync.replicas` goes over where there are at least so many replicas).
-pub fn topic_configs_for_target(source: &TopicConfigs, replication: i32) -> Vec<(String, String)> {
-    let fits = |key: &str, value: &str| match key {
-        "min.insync.replicas" => replication > 0 && value.parse().is_ok_and(|min: i32| min <= replication),
-        _ => TARGET_IGNORES.iter().all(|(ignored, _)| *ignored != key),
-    };
-    let mut configs: Vec<(String, String)> = source
-        .set_on_topic()
-        .filter(|(key, value)| fits(key, value))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect();
-    configs.push(("message.timestamp.type".to_owned(), "CreateTime".to_owned()));
-    // Whatever the source takes must fit, also where its brokers' default says so and not the topic.
-    if let Some(max) = source.get("max.message.bytes")
-        && max.source == ConfigSource::Broker
-        && let Some(value) = &max.value
-    {
-        configs.push(("max.message.bytes".to_owned(), value.clone()));
+impl NewTopic {
+    /// For a source topic of so many partitions; where its configs are not known, with the target brokers' defaults.
+    pub fn of(
+        partitions: i32,
+        configs: Option<&TopicConfigs>,
+        target_topic: &str,
+        settings: &TopicSettings,
+    ) -> Self {
+        let replication = settings.replication;
+        let unknown = TopicConfigs::default();
+        Self {
+            name: target_topic.to_owned(),
+            partitions,
+            replication,
+            configs: topic_configs_for_target(configs.unwrap_or(&unknown), replication),
+        }
     }
-    configs
+
+    /// Makes it, and waits until it has its leaders. False where there is one already.
+    pub async fn make(&self, target: &Cluster) -> Result<bool, Error> {
+        target.create_topic(&self.name, self.partitions, self.replication, &self.configs).await
+    }
+
+    /// Asks the cluster whether it could be made; makes nothing.
+    pub async fn validate(&self, target: &Cluster) -> Result<(), Error> {
+        target.validate_topic(&self.name, self.partitions, self.replication, &self.configs).await
+    }
 }
 
 #[cfg(test)]
@@ -113,11 +156,24 @@ mod tests {
         let settings = TopicSettings {
             create,
             replication: -1,
+            begin: Begin::AtOnce,
             start: Start::Earliest,
             offsets: Offsets::Identical,
             shared: false,
         };
         decide("a", &info(source), "b", target.map(info).as_ref(), &settings, mirrored)
+    }
+
+    #[test]
+    fn what_somebody_decided_counts_before_what_is_configured() {
+        for (begin, begun) in [(Begin::AtOnce, false), (Begin::Asked, false), (Begin::Asked, true)] {
+            assert_eq!(plan(Some(TopicState::Running), begin, begun), TopicPlan::Run);
+            assert_eq!(plan(Some(TopicState::Paused), begin, begun), TopicPlan::Pause);
+            assert_eq!(plan(Some(TopicState::Stopped), begin, begun), TopicPlan::Stop);
+        }
+        assert_eq!(plan(None, Begin::AtOnce, false), TopicPlan::Run);
+        assert_eq!(plan(None, Begin::Asked, false), TopicPlan::Wait);
+        assert_eq!(plan(None, Begin::Asked, true), TopicPlan::Run, "it has begun, and goes on");
     }
 
     #[test]

@@ -55,6 +55,7 @@ impl Elsewhere {
             let is_there = |at: &TopicPartition, goal: &Offset| {
                 // One that is ours has to be started first; one that is refused is refused by all.
                 book.lanes.get(at).is_some_and(LaneEntry::has_arrived)
+                    || book.held.contains_key(&*at.topic)
                     || recorded.get(at).is_some_and(|position| position >= goal)
             };
             let waits = goals.iter().filter(|(at, goal)| !is_there(at, goal));
@@ -72,13 +73,14 @@ impl Elsewhere {
 /// The source's ends now; none while one of them can't be told.
 async fn goals(control: &Control) -> Result<Option<HashMap<TopicPartition, Offset>>, Error> {
     let topics = control.source.topics().await?;
-    let routed = match control.config.rules.route(topics.keys().map(|topic| &**topic)) {
+    let routed = match control.live().rules.route(topics.keys().map(|topic| &**topic)) {
         Ok(ready) => ready,
         // Those that can't be routed have no lanes.
         Err(refused) => refused.rest,
     };
     let mut all = Vec::new();
-    for topic in routed.keys() {
+    let held = control.book().held.clone();
+    for topic in routed.keys().filter(|topic| !held.contains_key(*topic)) {
         let Ok(found) = &topics[topic.as_str()] else { return Ok(None) };
         all.extend((0..found.partitions).map(|partition| TopicPartition::new(topic.as_str(), partition)));
     }

@@ -22,6 +22,9 @@ pub enum Error {
     /// The source can't be asked about consumer groups.
     #[error("[source.kafka] can't be used to ask about consumer groups ([groups]): {0}")]
     Groups(String),
+    /// The source can't be asked about ACLs.
+    #[error("[source.kafka] can't be used to ask about ACLs ([acls]): {0}")]
+    Acls(String),
     /// Metrics of one name were registered twice.
     #[error("failed to register metrics: {0}")]
     Metrics(#[from] prometheus::Error),

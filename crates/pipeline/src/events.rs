@@ -113,6 +113,10 @@ fn shown(at: Option<TopicPartition>) -> String {
 impl Control {
     /// Stops a lane that runs, whoever found the reason, and tells the operator.
     pub(crate) fn stop(&self, at: &TopicPartition, lane: &mut LaneEntry, stop: Stop) {
+        // Of a lane that is at rest only old news can come.
+        if lane.state == LaneState::Paused {
+            return;
+        }
         // Whichever stage stopped it, the consumer is to read it no more.
         let _ = self.consumer_of(at).send(Command::Stop(lane.id));
         if stop.kind == StopKind::Interrupted {

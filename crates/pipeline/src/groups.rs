@@ -19,7 +19,7 @@ use group_offsets::{Choice, Chosen, GroupPlan, Outcome, Rule, commit, plan};
 use kafka_wire::{Client, GroupOffsets, Purpose, Settings};
 use mirror_types::TopicPartition;
 use prometheus::Registry;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -54,14 +54,14 @@ struct Found {
 }
 
 impl Groups {
-    /// None where no groups are named.
+    /// None where no groups are named, nor can be.
     pub(crate) fn new(control: &Arc<Control>, registry: &Registry) -> Result<Option<Self>, Error> {
         let config = &control.config;
-        if config.groups.choice.is_empty() {
-            return Ok(None);
-        }
-        let settings = Settings::new(config.source.properties.iter());
-        let source = Client::new(settings.map_err(|error| Error::Groups(error.to_string()))?);
+        let source = match Settings::new(config.source.properties.iter()) {
+            Ok(settings) => Client::new(settings),
+            Err(_) if config.groups.choice.is_empty() => return Ok(None),
+            Err(error) => return Err(Error::Groups(error.to_string())),
+        };
         let purpose = Purpose::new("groups");
         Ok(Some(Self {
             control: control.clone(),
@@ -83,15 +83,25 @@ impl Groups {
     }
 
     async fn keep_in_step(&self) {
-        let mut round = interval(self.control.config.groups.every);
-        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut groups = self.control.live().groups.clone();
+        let mut round = round_of(groups.every);
         loop {
             round.tick().await;
+            // They may have changed.
+            let now = self.control.live().groups.clone();
+            if now.every != groups.every {
+                round = round_of(now.every);
+            }
+            groups = now;
+            if groups.choice.is_empty() {
+                self.seen().keep(&BTreeSet::new());
+                continue;
+            }
             // Before that it is not known which lanes there are, nor that these are two clusters.
             if !self.control.book().first_look_done {
                 continue;
             }
-            let failed = self.round().await.err();
+            let failed = self.round(&groups.choice).await.err();
             if failed.is_some() {
                 self.metrics.failed();
             }
@@ -121,10 +131,9 @@ impl Groups {
     }
 
     /// Looks at all groups once. An error is a cluster's, and no group's own: what is left of the round is given up.
-    async fn round(&self) -> Result<(), String> {
+    async fn round(&self, choice: &Choice) -> Result<(), String> {
         let began = Instant::now();
         let listed = self.source.list_groups().await.map_err(|error| format!("source: {error}"))?;
-        let choice: &Choice = &self.control.config.groups.choice;
         let mut chosen = BTreeSet::new();
         for group in listed.values() {
             match choice.of(group) {
@@ -218,6 +227,12 @@ impl Groups {
             None => info!("group {} is in step again", plan.group),
         }
     }
+}
+
+fn round_of(every: Duration) -> Interval {
+    let mut round = interval(every);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    round
 }
 
 /// The offsets that have to be found in each lane's marks.

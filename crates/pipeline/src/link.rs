@@ -1,31 +1,24 @@
 //! The link: its life from start to drain, and how it ended.
 
-use std::{
-    sync::{Arc, Mutex, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cluster_admin::Cluster;
 use mirror_types::{Budget, Side, Stop};
 use offset_marks::ProgressBoard;
 use pinned_producer::Limits;
 use prometheus::Registry;
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Error,
-    book::Book,
+    Error, ReloadHandle, TopicPlan,
     config::LinkConfig,
-    control::{Control, StatusHandle},
+    control::{Control, Parts, StatusHandle},
     ends::Ends,
     events::Events,
     groups::Groups,
+    in_step::{Acls, Configs, keep_in_step},
     metrics::Metrics,
     slots::{Slots, membership},
     topics::Topics,
@@ -42,6 +35,8 @@ pub struct Outcome {
     pub stopped: Vec<(String, Stop)>,
     /// How many times source records were lost, and skipped as the policy says.
     pub lost: u64,
+    /// Topics that the rules name, and that are not to be mirrored now.
+    pub held: BTreeMap<String, TopicPlan>,
     /// Whether all that was in flight got to the target before the deadline.
     pub drained: bool,
     /// Whether `until_caught_up` was reached by every lane that did not stop.
@@ -53,6 +48,8 @@ pub struct Link {
     control: Arc<Control>,
     wired: Wired,
     groups: Option<Groups>,
+    configs: Option<Configs>,
+    acls: Option<Acls>,
 }
 
 impl Link {
@@ -75,32 +72,31 @@ impl Link {
             positions_trouble: trouble,
         };
         let mut wired = wire(&config, shared, registry)?;
-        let control = Control {
-            wire: wired.target.for_purpose(kafka_wire::Purpose::new("look")),
-            openings: wired.openings.clone(),
-            marks: wired.books.clone(),
-            metrics: Metrics::new(registry, &config)?,
+        let parts = Parts {
             source,
             target,
             budget,
             board,
             limits,
-            commands: std::mem::take(&mut wired.commands),
-            stage_metrics: wired.metrics.clone(),
-            next_id: AtomicU64::new(1),
-            book: Mutex::new(Book::new()),
-            look: Notify::new(),
+            metrics: Metrics::new(registry, &config)?,
             positions_trouble,
-            config,
         };
+        let control = Control::new(config, &mut wired, parts);
         let control = Arc::new(control);
         let groups = Groups::new(&control, registry)?;
-        Ok(Self { control, wired, groups })
+        let configs = Configs::new(&control, registry)?;
+        let acls = Acls::new(&control, registry)?;
+        Ok(Self { control, wired, groups, configs, acls })
     }
 
     /// Where to ask what it is doing.
     pub fn status(&self) -> StatusHandle {
         StatusHandle(self.control.clone())
+    }
+
+    /// What gives it another configuration.
+    pub fn reload(&self) -> ReloadHandle {
+        ReloadHandle(self.control.clone())
     }
 
     /// Runs until `shutdown` (or, with `until_caught_up`, until that), then drains.
@@ -112,9 +108,16 @@ impl Link {
 
         let mut keepers: JoinSet<Result<(), Error>> = JoinSet::new();
         keepers.spawn(Topics::new(control.clone()).run(stop.clone()));
+        keepers.spawn(follow(control.clone(), stop.clone()));
         keepers.spawn(Ends::new(control.clone()).run(stop.clone()));
         if let Some(groups) = self.groups {
             keepers.spawn(groups.run(stop.clone()));
+        }
+        if let Some(configs) = self.configs {
+            keepers.spawn(keep_in_step(control.clone(), configs, stop.clone()));
+        }
+        if let Some(acls) = self.acls {
+            keepers.spawn(keep_in_step(control.clone(), acls, stop.clone()));
         }
         let events = tokio::spawn(Events::new(control.clone(), events).run());
         // The lanes are this instance's until the last of it is through.
@@ -138,14 +141,16 @@ impl Link {
         let caught_up = !stop.is_cancelled() && failure.is_none();
         stop.cancel();
         control.book().set_phase("draining");
-        info!(deadline = ?control.config.drain, "stopping: waiting for the target to acknowledge what is in flight");
-        let drained = drain(&mut stages, control.config.drain, &give_up, &mut failure).await;
+        let deadline = control.live().drain;
+        info!(?deadline, "stopping: waiting for the target to acknowledge what is in flight");
+        let drained = drain(&mut stages, deadline, &give_up, &mut failure).await;
         keepers.shutdown().await;
         let _ = events.await;
         let outcome = {
             let book = control.book();
             let drained = drained && !book.is_interrupted();
-            Outcome { stopped: book.stops(), lost: book.lost, drained, caught_up }
+            let held = book.held.clone();
+            Outcome { stopped: book.stops(), lost: book.lost, held, drained, caught_up }
         };
         leave.cancel();
         if !slots.is_finished() && timeout(LEAVE, slots).await.is_err() {
@@ -157,6 +162,15 @@ impl Link {
             None => Ok(outcome),
         }
     }
+}
+
+/// Notices what operators decide, until `shutdown`.
+async fn follow(control: Arc<Control>, shutdown: CancellationToken) -> Result<(), Error> {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = control.decisions.keep_following(&control.look) => {}
+    }
+    std::future::pending().await
 }
 
 type Ended = Result<Result<(), Error>, tokio::task::JoinError>;

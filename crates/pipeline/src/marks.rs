@@ -11,18 +11,18 @@ use std::{
     ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use control_topic::{Claim, ControlTopic, Error, REPLICATION, SlotWriter};
+use control_topic::{Claim, ControlTopic, Error, SlotWriter, name_of};
 use futures::future::join_all;
 use kafka_wire::{Client, Code};
 use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
     LaneBook, LaneStart, Ledger, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
-    control::{ControlRecord, ControlState, Decoded, Event, EventKind, Keep, Link, Owner, Record},
+    control::{ControlRecord, ControlState, Decoded, Event, EventKind, Followed, Keep, Link, Owner, Record},
     slot_of,
 };
 use ownership::Lease;
@@ -68,6 +68,10 @@ pub(crate) struct Opened {
 /// another, as what is recorded may be by then.
 struct Slot {
     number: i32,
+    /// This instance's name.
+    instance: String,
+    /// Up to where it is on record that all is done that the journal says.
+    followed: AtomicI64,
     /// It is about to go: nothing begins in it any more.
     leaving: AtomicBool,
     topic: ControlTopic,
@@ -136,7 +140,8 @@ impl MarkBooks {
         if let Some(opened) = self.opened.borrow().clone() {
             return Ok(opened);
         }
-        let topic = self.ensure().await?;
+        let Writers { client, link } = &self.writers;
+        let topic = ControlTopic::ensure_replicated(client, &name_of(link), SLOTS).await?;
         let claim = Claim {
             version: self.version.to_owned(),
             source_cluster: ids.source.clone(),
@@ -152,17 +157,6 @@ impl MarkBooks {
         let opened = Opened { topic, slots: link.slots };
         self.opened.send_replace(Some(opened.clone()));
         Ok(opened)
-    }
-
-    async fn ensure(&self) -> Result<ControlTopic, Error> {
-        let Writers { client, link } = &self.writers;
-        for replication in REPLICATION {
-            match ControlTopic::ensure(client, link, SLOTS, replication).await {
-                Err(Error::Kafka { cause, .. }) if cause.code() == Some(Code::InvalidReplicationFactor) => {}
-                ensured => return ensured,
-            }
-        }
-        ControlTopic::ensure(client, link, SLOTS, -1).await
     }
 
     /// Waits for it.
@@ -216,6 +210,42 @@ impl MarkBooks {
         lock(&self.begun).contains(topic)
     }
 
+    /// A lane is given up: what is on record of it counts when it begins again, whoever has written that.
+    pub(crate) fn give_up(&self, lane: &TopicPartition) {
+        self.forget_begun(&lane.topic);
+        if let Some(slot) = self.slot(lane) {
+            lock(&slot.books).remove(lane);
+        }
+    }
+
+    /// Whether a topic has begun has to be learnt again.
+    pub(crate) fn forget_begun(&self, topic: &str) {
+        lock(&self.begun).remove(topic);
+    }
+
+    /// Puts on record that in this instance's slots, but for those with `unfinished` lanes, all is done that the journal
+    /// says before this offset.
+    pub(crate) async fn followed(&self, journal: Offset, unfinished: &[TopicPartition]) -> Result<(), Error> {
+        let unfinished: BTreeSet<i32> = unfinished.iter().filter_map(|lane| self.slot_of(lane)).collect();
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
+        let due = slots.into_iter().filter(|slot| {
+            slot.followed.load(Relaxed) < journal
+                && !slot.leaving.load(Relaxed)
+                && !unfinished.contains(&slot.number)
+        });
+        let write = |slot: Arc<Slot>| async move {
+            let followed =
+                Followed { slot: slot.number, instance: slot.instance.clone(), journal, since: now_ms() };
+            if !slot.is_ours() {
+                return Ok(());
+            }
+            slot.write(vec![Record::Followed(followed).encode()]).await?;
+            slot.followed.fetch_max(journal, Relaxed);
+            Ok(())
+        };
+        join_all(due.map(write)).await.into_iter().collect()
+    }
+
     /// Takes over a slot: shuts out whoever had it before, and reads what it left.
     pub(crate) async fn take(&self, number: i32, instance: &str, generation: i32) -> Result<(), Error> {
         let Some(opened) = self.opened.borrow().clone() else { return Ok(()) };
@@ -226,6 +256,8 @@ impl MarkBooks {
         let state = opened.topic.read(number, Keep::Tails).await?;
         let slot = Slot {
             number,
+            instance: instance.to_owned(),
+            followed: AtomicI64::new(-1),
             leaving: AtomicBool::new(false),
             writers: self.writers.clone(),
             lease: self.lease.get().cloned(),
@@ -285,6 +317,11 @@ impl MarkBooks {
     /// Whether a lane is this instance's to run.
     pub(crate) fn owns(&self, lane: &TopicPartition) -> bool {
         self.slot(lane).is_some()
+    }
+
+    /// Whether this instance does what one of the link's instances has to do for all: the one that has the first slot.
+    pub(crate) fn acts_for_all(&self) -> bool {
+        lock(&self.slots).contains_key(&0)
     }
 
     /// How many slots have been taken over so far: whoever asks this first and then which are ours misses none.
@@ -468,7 +505,9 @@ impl Held {
         let Self(slot) = self;
         let mut books = lock(&slot.books);
         if let Some(book) = books.get(lane) {
-            return Some(book.clone());
+            let mut book = book.clone();
+            book.gap_cause = gap_cause;
+            return Some(book);
         }
         let book = LaneBook::new(lock(&slot.state).writer(lane)?, gap_cause, !shared);
         books.insert(lane.clone(), book.clone());

@@ -611,7 +611,14 @@ mod tests {
     }
 
     fn settings(offsets: Offsets) -> TopicSettings {
-        TopicSettings { create: true, replication: -1, start: crate::Start::Earliest, offsets, shared: false }
+        TopicSettings {
+            create: true,
+            replication: -1,
+            begin: crate::Begin::AtOnce,
+            start: crate::Start::Earliest,
+            offsets,
+            shared: false,
+        }
     }
 
     /// A lane that has mirrored 60 records behind 100 of others, to a target that has them all.

@@ -1,5 +1,7 @@
 //! What the daemon says of itself: one value, for /status, /readyz, the page, the progress bar and `status`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The whole link, at one moment.
@@ -16,7 +18,7 @@ pub struct LinkStatus {
     pub uptime_seconds: f64,
     /// `starting`, `running`, `draining` or `stopped`.
     pub phase: String,
-    /// Every lane is running, both clusters are reachable.
+    /// Every lane is running, or paused as somebody has asked for, and both clusters are reachable.
     pub ready: bool,
     /// Why it is not ready, a sentence each.
     pub not_ready: Vec<String>,
@@ -26,6 +28,9 @@ pub struct LinkStatus {
     pub target: ClusterStatus,
     /// All lanes together.
     pub totals: Totals,
+    /// Topics that the rules name and that are not to be mirrored now: `waiting`, `paused` or `stopped`.
+    #[serde(default)]
+    pub held: BTreeMap<String, String>,
     /// Every lane, by topic and partition.
     pub lanes: Vec<LaneStatus>,
 }
@@ -50,6 +55,9 @@ pub struct Totals {
     pub lanes: usize,
     /// Lanes that run.
     pub running: usize,
+    /// Lanes that somebody has paused.
+    #[serde(default)]
+    pub paused: usize,
     /// Lanes that stopped in trouble.
     pub stopped: usize,
     /// Records acknowledged by the target since the daemon started.
@@ -66,8 +74,8 @@ pub struct Totals {
     pub records_per_second: f64,
     /// Bytes acknowledged a second, over the last ten seconds.
     pub bytes_per_second: f64,
-    /// Seconds until the target has all, at the present rates; none if it does not come nearer, or if lanes that
-    /// lack something are stopped.
+    /// Seconds until the target has all but what paused lanes lack, at the present rates; none if it does not come nearer,
+    /// or if lanes that lack something are stopped.
     pub eta_seconds: Option<f64>,
     /// Bytes of the link's buffer in use.
     pub buffer_bytes: u64,
@@ -84,7 +92,7 @@ pub struct LaneStatus {
     pub target_topic: String,
     /// The partition, on both sides.
     pub partition: i32,
-    /// `starting`, `running` or `stopped`.
+    /// `starting`, `running`, `paused` or `stopped`.
     pub state: String,
     /// Why it stopped.
     pub reason: Option<String>,

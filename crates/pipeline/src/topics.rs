@@ -1,22 +1,24 @@
 //! Which lanes there are: looks at both clusters' topics again and again, makes the target fit, and starts
 //! lanes that are new, that can be tried again, or that were interrupted.
 //!
-//! This is the round; `routes` says which topics are mirrored and notices those that are gone, `target` makes
-//! the target topics fit, `start` starts lanes, `begin` says where each begins.
+//! This is the round; `routes` says which topics the rules name and notices those that are gone, `hold` keeps those at rest
+//! that are not to be mirrored now, `target` makes the target topics fit, `start` starts lanes, `begin` says where each
+//! begins. Whether a topic is mirrored now is [`crate::plan`]'s to say, from the configuration and the journal.
 
 mod begin;
+mod hold;
 mod routes;
 mod start;
 mod target;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use cluster_admin::TopicConfigs;
-use mirror_types::{Side, Stop, StopKind, TopicPartition};
+use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -47,6 +49,14 @@ pub(crate) struct Topics {
     ids_known: bool,
     /// How many looks in a row failed on a cluster that answers other questions.
     failed_while_up: u32,
+    /// Topics that were given up in this process, and may have been cleared since.
+    given_up: HashSet<Arc<str>>,
+    /// Whether it is known which topics the link had begun when this configuration was taken over.
+    begun_known: bool,
+    /// Which configuration this goes by.
+    reloads: u64,
+    /// Up to where of the journal.
+    decided_to: Option<Offset>,
 }
 
 /// Which topics become which, after a look.
@@ -55,11 +65,19 @@ struct Routes {
     ready: BTreeMap<String, String>,
     /// Source topics that match but can't be mirrored now; their lanes say why.
     refused: BTreeSet<String>,
+    /// Those that somebody has paused, to their target topics.
+    paused: BTreeMap<String, String>,
+    /// Those that have no lanes now: they wait to be asked for, or were stopped.
+    resting: BTreeSet<String>,
 }
 
 impl Routes {
+    fn of(ready: BTreeMap<String, String>) -> Self {
+        Self { ready, refused: BTreeSet::new(), paused: BTreeMap::new(), resting: BTreeSet::new() }
+    }
+
     fn have(&self, topic: &str) -> bool {
-        self.ready.contains_key(topic) || self.refused.contains(topic)
+        self.ready.contains_key(topic) || self.refused.contains(topic) || self.paused.contains_key(topic)
     }
 }
 
@@ -101,6 +119,10 @@ impl Topics {
             told: None,
             ids_known: false,
             failed_while_up: 0,
+            given_up: HashSet::new(),
+            begun_known: false,
+            reloads: 0,
+            decided_to: None,
         }
     }
 
@@ -116,7 +138,7 @@ impl Topics {
                 Ok(()) => {
                     self.failed_while_up = 0;
                     self.tell(None);
-                    self.control.config.refresh
+                    self.control.live().refresh
                 }
                 Err(trouble) => {
                     // That a cluster is down is told where its ends are asked for; this may be less than that.
@@ -125,7 +147,7 @@ impl Topics {
                     if !trouble.is_unreachable() || self.failed_while_up > 1 {
                         self.tell(Some(trouble.to_string()));
                     }
-                    AFTER_FAILURE.min(self.control.config.refresh)
+                    AFTER_FAILURE.min(self.control.live().refresh)
                 }
             };
             // Before there are lanes, nobody else can ring.
@@ -170,14 +192,18 @@ impl Topics {
             // Which lanes are ours is not known yet; whoever learns it rings.
             return Ok(Ok(()));
         }
-        let mut routes = match control.config.rules.route(sources.keys().map(|topic| &**topic)) {
-            Ok(ready) => Routes { ready, refused: BTreeSet::new() },
+        let reloads = control.reloads.load(Relaxed);
+        let live = control.live();
+        let mut routes = match live.rules.route(sources.keys().map(|topic| &**topic)) {
+            Ok(ready) => Routes::of(ready),
             Err(refused) if first => return Err(Error::Routes(refused)),
             Err(refused) => self.without_refused(refused, &sources),
         };
         self.without_loops(first, &mut routes, &sources)?;
-        if first {
+        if first || reloads != self.reloads {
+            // As if it were started with this configuration.
             self.old.extend(routes.ready.keys().map(|topic| Arc::from(topic.as_str())));
+            (self.reloads, self.begun_known) = (reloads, false);
         }
         self.note_missing(&sources);
         if first && routes.ready.is_empty() {
@@ -186,9 +212,14 @@ impl Topics {
                 return Err(Error::NoTopics);
             }
         }
+        let trouble = match self.hold(&live, &mut routes, &sources, &targets).await {
+            Ok(trouble) => trouble,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
         self.forget_gone(&routes);
         self.stop_without_target(&routes, &sources, &targets);
-        Ok(self.bring_up(first, &routes.ready, &sources, &targets).await)
+        let brought_up = self.bring_up(first, &routes.ready, &sources, &targets).await;
+        Ok(brought_up.and(trouble.map_or(Ok(()), Err)))
     }
 
     async fn bring_up(
@@ -233,6 +264,12 @@ impl Topics {
             }
         }
         let lanes: Vec<TopicPartition> = wanted.iter().map(|lane| lane.at.clone()).collect();
+        if !wanted.is_empty() && self.decided_anew().await? {
+            // What is decided is looked at again after it is certain which lanes are ours: whoever had them before may have
+            // let them go because of it.
+            control.look.notify_one();
+            return Ok(());
+        }
         self.start(first, wanted).await?;
         if let Some(trouble) = trouble {
             return Err(trouble);

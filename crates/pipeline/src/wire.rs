@@ -18,7 +18,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mirror_types::{Budget, LaneEvent};
+use mirror_types::{Acked, Budget, LaneEvent};
 use offset_marks::{OffsetMarks, ProgressBoard};
 use pinned_producer::{Limits, Order, PinnedProducer};
 use prometheus::Registry;
@@ -28,7 +28,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
-use topic_rename::TopicRename;
+use topic_rename::{Rules, TopicRename};
 
 use crate::{
     Error,
@@ -50,6 +50,9 @@ pub(crate) struct Wired {
     /// The client that the producer writes to the target with.
     pub(crate) target: kafka_wire::Client,
     pub(crate) books: Arc<MarkBooks>,
+    pub(crate) acks: mpsc::WeakSender<Acked>,
+    pub(crate) rules: watch::Sender<Arc<Rules>>,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) events: mpsc::Receiver<LaneEvent>,
     pub(crate) metrics: StageMetrics,
     consumers: Vec<Consumer>,
@@ -86,11 +89,13 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
         target: pinned_producer::Metrics::new(registry)?,
         marks: offset_marks::Metrics::new(registry)?,
     };
-    let throttle = config.throttle.map(|rate| Arc::new(Throttle::new(rate)));
+    let throttle = Arc::new(Throttle::new(config.throttle));
+    let rules = watch::Sender::new(config.rules.clone());
 
     let (fetched, to_rename) = mpsc::channel(PIECES);
     let (routed, to_producer) = mpsc::channel(PIECES);
     let (acked, to_marks) = mpsc::channel(PIECES);
+    let acks = acked.downgrade();
     let (openings, to_open) = mpsc::unbounded_channel();
     let (event, events) = mpsc::channel(EVENTS);
 
@@ -115,7 +120,7 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
         });
     }
     drop(fetched);
-    let rename = TopicRename::new(config.rules.clone(), to_rename, routed, event.clone());
+    let rename = TopicRename::new(rules.subscribe(), to_rename, routed, event.clone());
     let producer = PinnedProducer::new(
         config.pinned_producer(),
         shared.limits,
@@ -135,7 +140,21 @@ pub(crate) fn wire(config: &LinkConfig, shared: Shared, registry: &Registry) -> 
         to_marks,
         shared.positions_trouble,
     );
-    Ok(Wired { commands, openings, target, books, events, metrics, consumers, rename, producer, marks })
+    Ok(Wired {
+        commands,
+        openings,
+        target,
+        books,
+        acks,
+        rules,
+        throttle,
+        events,
+        metrics,
+        consumers,
+        rename,
+        producer,
+        marks,
+    })
 }
 
 impl Wired {

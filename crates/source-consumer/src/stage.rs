@@ -19,7 +19,7 @@ use rdkafka::{
     types::RDKafkaErrorCode as Code,
 };
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use crate::{
@@ -78,6 +78,8 @@ pub enum Command {
     },
     /// Read this lane no more.
     Stop(LaneId),
+    /// The same, and let go of the guard once nothing more of it is handed on.
+    End(LaneId, DropGuard),
 }
 
 /// The stage.
@@ -98,7 +100,7 @@ struct Reader {
     /// Records and bytes of the last piece.
     last_piece: (usize, usize),
     budget: Arc<Budget>,
-    throttle: Option<Arc<Throttle>>,
+    throttle: Arc<Throttle>,
     loss: LossPolicy,
     output: mpsc::Sender<Fetched>,
     events: mpsc::Sender<LaneEvent>,
@@ -122,7 +124,7 @@ impl SourceConsumer {
     pub fn new(
         config: Config,
         budget: Arc<Budget>,
-        throttle: Option<Arc<Throttle>>,
+        throttle: Arc<Throttle>,
         commands: mpsc::UnboundedReceiver<Command>,
         output: mpsc::Sender<Fetched>,
         events: mpsc::Sender<LaneEvent>,
@@ -209,7 +211,8 @@ impl Reader {
                     assign.push((lane, from));
                     self.lanes.insert(state);
                 }
-                Command::Stop(id) => {
+                // Nothing is handed on but in this thread, and before the next commands.
+                Command::Stop(id) | Command::End(id, _) => {
                     self.assign(std::mem::take(&mut assign));
                     if let Some(state) = self.lanes.remove(id) {
                         self.unassign(&state.lane);
@@ -457,15 +460,12 @@ impl Reader {
 
     /// Waits for throttle and credit. `None`: the piece must be dropped, and will be read again.
     fn allowed(&mut self, piece: &Piece) -> Option<Credit> {
-        if let Some(throttle) = &self.throttle {
-            let until = Instant::now() + throttle.delay(piece.batch.bytes());
-            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-            {
-                if self.shutdown.is_cancelled() {
-                    return None;
-                }
-                std::thread::sleep(left.min(POLL));
+        let until = Instant::now() + self.throttle.delay(piece.batch.bytes());
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            if self.shutdown.is_cancelled() {
+                return None;
             }
+            std::thread::sleep(left.min(POLL));
         }
         let since = Instant::now();
         loop {

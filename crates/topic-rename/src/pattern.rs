@@ -53,6 +53,15 @@ impl Pattern {
         self.regex.is_match(topic)
     }
 
+    /// Whether it plainly matches every name that begins so: a beginning of this one, as it is, and `.*`. Patterns that do
+    /// so in another way are not recognized.
+    pub fn takes_all_from(&self, prefix: &str) -> bool {
+        let text = self.text.strip_prefix('^').unwrap_or(&self.text);
+        let text = text.strip_suffix('$').unwrap_or(text);
+        let begin = text.strip_suffix(".*").and_then(unescaped);
+        begin.is_some_and(|begin| prefix.starts_with(&begin))
+    }
+
     pub(crate) fn captures<'t>(&self, topic: &'t str) -> Option<Captures<'t>> {
         self.regex.captures(topic)
     }
@@ -66,6 +75,20 @@ impl Pattern {
     pub(crate) fn group(&self, name: &str) -> Option<usize> {
         self.regex.capture_names().position(|n| n == Some(name))
     }
+}
+
+/// The text that a pattern stands for, if it is plain text.
+fn unescaped(pattern: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        text.push(match character {
+            '\\' => characters.next().filter(|c| !c.is_ascii_alphanumeric())?,
+            plain if plain.is_ascii_alphanumeric() || matches!(plain, '_' | '-') => plain,
+            _ => return None,
+        });
+    }
+    Some(text)
 }
 
 impl PatternError {
@@ -93,6 +116,22 @@ mod tests {
     }
 
     #[test]
+    fn that_a_pattern_takes_all_names_from_a_beginning_on_is_seen_where_it_is_plain() {
+        let takes = |pattern: &str, prefix| Pattern::new(pattern).unwrap().takes_all_from(prefix);
+        assert!(
+            takes(".*", "a")
+                && takes("a.*", "a")
+                && takes("a.*", "ab")
+                && takes("^pay\\.a-b.*$", "pay.a-b.c")
+        );
+        assert!(!takes("ab.*", "a") && !takes("a", "a") && !takes("a+", "a"));
+        // A dot that is meant, `\\.*`, is no `.*`; one that stands for anything is no plain text; nor is a class.
+        assert!(
+            !takes("a\\.*", "a.") && !takes("a..*", "a.") && !takes("a\\d.*", "ad") && !takes("(a).*", "a")
+        );
+    }
+
+    #[test]
     fn a_bad_pattern_names_the_place() {
         let error = Pattern::new("orders[").unwrap_err();
         assert_eq!(error.column, Some(7));
@@ -108,6 +147,14 @@ mod tests {
             let pattern = Pattern::exactly(&name);
             prop_assert!(pattern.matches(&name));
             prop_assert_eq!(pattern.matches(&other), name == other);
+        }
+
+        #[test]
+        fn a_pattern_that_takes_all_from_a_prefix_matches_whatever_follows(
+            pattern in "\\^?[ab]{0,2}(\\\\?\\.)?[ab]?\\.\\*\\$?", prefix in "[ab.]{0,4}", rest in "[abc.]{0,3}"
+        ) {
+            let pattern = Pattern::new(&pattern).unwrap();
+            prop_assert!(!pattern.takes_all_from(&prefix) || pattern.matches(&(prefix + &rest)));
         }
 
         #[test]

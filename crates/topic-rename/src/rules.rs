@@ -154,6 +154,16 @@ impl Rules {
         Err(RouteError { clashes, illegal: illegal.into_values().collect(), rest: routes })
     }
 
+    /// Whether every topic whose name begins so, whenever it comes, is mirrored under its own name: as far as the rules
+    /// plainly say it.
+    pub fn keep_all_from(&self, prefix: &str) -> bool {
+        let may_be_internal =
+            ["__", "isomirror."].iter().any(|own| own.starts_with(prefix) || prefix.starts_with(own));
+        let renamed = !self.patterns.is_empty() || self.exact.keys().any(|topic| topic.starts_with(prefix));
+        let taken = self.include.iter().any(|pattern| pattern.takes_all_from(prefix));
+        taken && self.exclude.is_empty() && !renamed && !may_be_internal
+    }
+
     /// Whether, with source and target on one cluster, mirroring this topic would feed the mirror its own
     /// records: the name of its target, if that is a mirrored topic again.
     pub fn feeds_itself(&self, source_topic: &str) -> Option<String> {

@@ -53,6 +53,22 @@ fn an_exact_rename_wins_and_patterns_follow_in_file_order() {
 }
 
 #[test]
+fn a_prefix_is_kept_whole_only_where_all_of_it_is_mirrored_under_its_own_name() {
+    let kept = |include: &[&str], exclude: &[&str], rename: &[(&str, &str)], prefix| {
+        rules(include, exclude, rename).keep_all_from(prefix)
+    };
+    assert!(kept(&["orders", "pay\\..*"], &[], &[("orders", "o")], "pay.eu"));
+    assert!(!kept(&["pay\\..*"], &[], &[], "pay"), "there may be others, as pay2");
+    assert!(!kept(&["pay\\..*"], &["pay\\.x"], &[], "pay."));
+    assert!(!kept(&["pay\\..*"], &[], &[("pay.x", "y")], "pay."));
+    assert!(!kept(&["pay\\..*"], &[], &[("^x.*$", "y")], "pay."), "a pattern may be of any");
+    for internal in ["_", "__", "__x", "i", "isomirror.", "isomirror.x", ""] {
+        assert!(!kept(&[".*"], &[], &[], internal), "{internal:?}");
+    }
+    assert!(kept(&[".*"], &[], &[], "_a") && kept(&[".*"], &[], &[], "isomirrors"));
+}
+
+#[test]
 fn a_rename_alone_includes_nothing() {
     assert_eq!(rules(&["a"], &[], &[("b", "c")]).target("b"), None);
 }

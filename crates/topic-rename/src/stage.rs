@@ -3,23 +3,24 @@
 use std::{collections::HashMap, sync::Arc};
 
 use mirror_types::{Fetched, Lane, LaneEvent, Routed, Stop, StopKind, TopicPartition};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::Rules;
 
 /// Stamps every piece with its target topic, by the link's rules.
 pub struct TopicRename {
-    rules: Arc<Rules>,
-    known: HashMap<Arc<str>, Option<Arc<str>>>,
+    rules: watch::Receiver<Arc<Rules>>,
+    /// A topic's target never changes while it is mirrored.
+    known: HashMap<Arc<str>, Arc<str>>,
     input: mpsc::Receiver<Fetched>,
     output: mpsc::Sender<Routed>,
     events: mpsc::Sender<LaneEvent>,
 }
 
 impl TopicRename {
-    /// A stage between two channels.
+    /// A stage between two channels. Rules that come later are for topics that are not mirrored yet.
     pub fn new(
-        rules: Arc<Rules>,
+        rules: watch::Receiver<Arc<Rules>>,
         input: mpsc::Receiver<Fetched>,
         output: mpsc::Sender<Routed>,
         events: mpsc::Sender<LaneEvent>,
@@ -47,10 +48,12 @@ impl TopicRename {
 
     fn target(&mut self, topic: &Arc<str>) -> Option<Arc<str>> {
         if let Some(target) = self.known.get(topic) {
-            return target.clone();
+            return Some(target.clone());
         }
-        let target = self.rules.target(topic).map(Arc::from);
-        self.known.insert(topic.clone(), target.clone());
+        let target: Option<Arc<str>> = self.rules.borrow().target(topic).map(Arc::from);
+        if let Some(target) = &target {
+            self.known.insert(topic.clone(), target.clone());
+        }
         target
     }
 }

@@ -212,12 +212,17 @@ impl Daemon {
         self.child.try_wait().expect("a child").is_some()
     }
 
+    /// Writes another configuration over its file; it goes on by the old one until it reads it.
+    pub fn rewrite(&self, config: &str) {
+        fs::write(self.dir.path().join("link.toml"), config).expect("a configuration file");
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         read(&self.dir.path().join("log"))
     }
 
-    /// Sends it a signal, as `kill` does: "TERM", "KILL", "STOP", "CONT".
+    /// Sends it a signal, as `kill` does: "TERM", "KILL", "STOP", "CONT", "HUP".
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.pid().to_string()).status();
         assert!(sent.expect("kill runs").success());

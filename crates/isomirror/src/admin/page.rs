@@ -3,16 +3,18 @@
 //! Owns markup and wording. Everything that came from a cluster or the configuration is escaped: nothing is
 //! ever written into the page but through `Text`.
 
-use std::fmt::{self, Display, Formatter, Write as _};
+use std::fmt::{self, Write as _};
 
 use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus};
 
 use super::lanes::{is_stopped, worst_first};
-use crate::human;
+use crate::{
+    html::{STYLE, Text},
+    human,
+};
 
 /// Lanes in no trouble that the page shows, so that it stays light at a thousand lanes.
 const LANES_SHOWN: usize = 200;
-const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
 pub fn render(status: &LinkStatus) -> String {
@@ -126,7 +128,13 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
     if totals.stopped > 0 {
         write!(out, ", <span class=\"bad\">{} stopped</span>", human::count(totals.stopped as u64))?;
     }
+    if totals.paused > 0 {
+        write!(out, ", {} paused", human::count(totals.paused as u64))?;
+    }
     out.push_str("</h2>\n");
+    if !status.held.is_empty() {
+        writeln!(out, "<p>Not mirrored now, as asked for: {}</p>", Text(&human::held(&status.held)))?;
+    }
     if status.lanes.is_empty() {
         out.push_str("<p>No lane yet: no topic was found that the link's rules take.</p>\n");
         return Ok(());
@@ -182,23 +190,4 @@ fn write_lane(out: &mut String, lane: &LaneStatus) -> fmt::Result {
         out.push_str("</td></tr>\n");
     }
     Ok(())
-}
-
-/// Text that stays text, in an element or an attribute.
-struct Text<'a>(&'a str);
-
-impl Display for Text<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
 }

@@ -66,6 +66,7 @@ fn status(lanes: Vec<LaneStatus>) -> LinkStatus {
             eta_seconds: Some(200.0),
             ..Totals::default()
         },
+        held: Default::default(),
         lanes,
     }
 }

@@ -5,14 +5,16 @@
 
 mod show;
 
+pub(super) use show::sum;
+
 use std::{
-    io::{self, IsTerminal, Write, stderr, stdin},
+    io::{Write, stderr},
     time::Duration,
 };
 
 use anyhow::Context;
 use group_offsets::Rule;
-use migration::groups::{Error, Prepared, Report, Request, Reset, To, list, prepare, reset};
+use migration::groups::{Prepared, Report, Request, Reset, To, list, prepare, reset};
 use topic_rename::Pattern;
 
 use crate::{
@@ -27,19 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for, and says by the exit code whether all of it was done.
 pub fn run(config: &Config, what: &Groups, common: &Common) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = perform(config, what, common.output) => done,
-            _ = tokio::signal::ctrl_c() => {
-                Err(Failure::new(Exit::Interrupted, "interrupted; what was committed before stays").into())
-            }
-        }
-    });
-    // Whatever is still being asked is of no use any more.
-    runtime.shutdown_background();
-    done
+    super::interruptible(perform(config, what, common.output), "interrupted; what was committed before stays")
 }
 
 async fn perform(config: &Config, what: &Groups, output: Output) -> anyhow::Result<Exit> {
@@ -49,7 +39,7 @@ async fn perform(config: &Config, what: &Groups, output: Output) -> anyhow::Resu
             if request.choice.is_empty() {
                 request.choice.include = vec![Pattern::new(".*").context("a pattern")?];
             }
-            let listing = list(&request).await.map_err(failure)?;
+            let listing = list(&request).await.map_err(super::failure)?;
             super::print(&match output {
                 Output::Json => serde_json::to_string_pretty(&listing)?,
                 Output::Table => show::listing(&listing),
@@ -91,7 +81,7 @@ async fn planned(config: &Config, args: &SyncArgs) -> Result<Prepared, Failure> 
         let message = "no groups are named\n  fix: --group PATTERN, or include = [\"…\"] in [groups]";
         return Err(Failure::new(Exit::Usage, message));
     }
-    prepare(&request).await.map_err(failure)
+    prepare(&request).await.map_err(super::failure)
 }
 
 async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Result<Exit> {
@@ -109,13 +99,12 @@ async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Resul
         partition: args.partition,
         to,
     };
-    let may_ask = stdin().is_terminal() && stderr().is_terminal();
-    if !args.yes && !args.dry_run && !may_ask {
+    if !args.yes && !args.dry_run && !super::may_ask() {
         let message =
             "there is no terminal to ask on\n  fix: --yes sets it without a question, --dry-run shows it";
         return Err(Failure::new(Exit::Usage, message).into());
     }
-    let mut planned = reset(&request).await.map_err(failure)?;
+    let mut planned = reset(&request).await.map_err(super::failure)?;
     if args.dry_run {
         return said(&planned.report(), output);
     }
@@ -125,24 +114,13 @@ async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Resul
             return said(&report, output);
         }
         writeln!(stderr(), "{}", show::report(&report))?;
-        if !agreed(report.totals.commit).await? {
+        let offsets = crate::human::plural(report.totals.commit, "offset", "offsets");
+        if !super::agreed(format!("Set {offsets}?")).await? {
             return Err(Failure::new(Exit::Refused, "nothing was set").into());
         }
     }
     planned.apply().await;
     said(&planned.report(), output)
-}
-
-/// Asks on the terminal.
-async fn agreed(offsets: usize) -> anyhow::Result<bool> {
-    let asked = tokio::task::spawn_blocking(move || {
-        write!(stderr(), "Set {}? [y/N] ", crate::human::plural(offsets, "offset", "offsets"))?;
-        stderr().flush()?;
-        let mut answer = String::new();
-        stdin().read_line(&mut answer)?;
-        io::Result::Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    });
-    Ok(asked.await??)
 }
 
 /// Prints what would be done, or was, and says how that ends.
@@ -161,14 +139,4 @@ fn said(report: &Report, output: Output) -> anyhow::Result<Exit> {
     } else {
         Exit::Done
     })
-}
-
-fn failure(error: Error) -> Failure {
-    let exit = match &error {
-        error if error.is_unreachable() => Exit::Unreachable,
-        error if error.is_usage() => Exit::Usage,
-        error if error.is_refused() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.to_string())
 }

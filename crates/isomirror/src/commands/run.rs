@@ -1,6 +1,6 @@
 //! `isomirror run`: the daemon.
 
-use std::{num::NonZero, process, sync::Arc, time::Duration};
+use std::{num::NonZero, path::Path, process, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use mirror_types::StopKind;
@@ -15,7 +15,9 @@ use crate::{
     cli::{Common, Output, RunArgs},
     config::Config,
     exit::{Exit, Failure},
-    human, link, progress, systemd,
+    human, link, progress,
+    reload::{self, Reloader},
+    systemd,
 };
 
 /// Mirrors until a signal, or until caught up.
@@ -48,11 +50,17 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
     // First of all: until then, a signal just ends the process.
     let shutdown = CancellationToken::new();
     let interrupted = on_signals(shutdown.clone())?;
+    // A run with an end belongs to whoever started it: with that terminal it ends.
+    let hangup = match args.until_caught_up {
+        true => None,
+        false => Some(reload::on_signal().context("failed to listen to SIGHUP")?),
+    };
     let labels = [("link".to_owned(), config.link.clone())].into();
     let registry = Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
     let patience = args.until_caught_up.then_some(args.give_up_after);
     let link = Link::new(link::config(&config, patience), &registry).map_err(failure)?;
     let status = link.status();
+    let reloader = Reloader::new(&config, &link, &registry).context("failed to register metrics")?;
 
     let answer = status.clone();
     let server = config
@@ -67,6 +75,7 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
     let outcome = tokio::select! {
         outcome = link.run(shutdown) => outcome,
         () = systemd::keep_alive(status.clone()) => unreachable!("it goes on for ever"),
+        () = keep_reloading(reloader, args.config.config.as_deref(), hangup) => unreachable!("it goes on for ever"),
         () = progress::draw(status.clone()), if args.until_caught_up => unreachable!("it goes on for ever"),
     };
     let report = status.report();
@@ -84,6 +93,11 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
             "some in flight will be sent again"
         },
     );
+    if args.until_caught_up && !outcome.held.is_empty() {
+        let held =
+            outcome.held.iter().map(|(topic, plan)| (topic.clone(), plan.as_str().to_owned())).collect();
+        warn!("left out, as asked for: {}", human::held(&held));
+    }
     if args.until_caught_up && common.output == Output::Json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     }
@@ -94,6 +108,13 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
     } else {
         caught_up(&outcome)
     })
+}
+
+async fn keep_reloading(reloader: Reloader, path: Option<&Path>, hangup: Option<Signal>) {
+    match hangup {
+        Some(hangup) => reloader.run(path, hangup).await,
+        None => std::future::pending().await,
+    }
 }
 
 fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
@@ -127,9 +148,12 @@ fn caught_up(outcome: &Outcome) -> Exit {
 
 fn failure(error: Error) -> Failure {
     let exit = match &error {
-        Error::Cluster(_) | Error::Source(_) | Error::Target(_) | Error::Group(_) | Error::Groups(_) => {
-            Exit::Usage
-        }
+        Error::Cluster(_)
+        | Error::Source(_)
+        | Error::Target(_)
+        | Error::Group(_)
+        | Error::Groups(_)
+        | Error::Acls(_) => Exit::Usage,
         Error::Routes(_) | Error::Loop(_) | Error::NoTopics => Exit::Refused,
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,

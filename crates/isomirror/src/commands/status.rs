@@ -33,6 +33,11 @@ pub fn status(args: &StatusArgs, common: &Common) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// What the daemon says of itself that listens there; none where none answers.
+pub fn status_at(listen: SocketAddr) -> Option<LinkStatus> {
+    (listen.port() != 0).then(|| fetch(&url_of_listen(listen)).ok())?.map(|(_, status)| status)
+}
+
 /// Where to ask: what was given, or where the configuration says that its daemon listens.
 fn find(target: Option<&str>) -> anyhow::Result<String> {
     if let Some(url) = target.map(url_of).transpose().map_err(Failure::from)?.flatten() {

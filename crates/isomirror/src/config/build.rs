@@ -7,9 +7,9 @@ use std::{
 use mirror_types::Side;
 
 use super::{
-    Admin, Cluster, Config, Limits, Policy, clients, container, env,
+    Admin, Cluster, Config, Limits, Policy, clients, container, cutover, env,
     error::Problems,
-    groups,
+    groups, in_step,
     kafka::{self, Kafka, Lookup},
     section::Section,
     topics::{self, Topics},
@@ -73,6 +73,9 @@ pub fn config(
     let target = read_cluster(top.section("target", "target"), "target", asks.target, lookup, problems);
     let topics = topics::read(top.section("topics", "topics"), asks.topics, problems);
     let groups = groups::read(top.section("groups", "groups"), problems);
+    let configs = in_step::read_configs(top.section("configs", "configs"), problems);
+    let acls = in_step::read_acls(top.section("acls", "acls"), problems);
+    let cutover = cutover::read(top.section("cutover", "cutover"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -93,7 +96,9 @@ pub fn config(
         let prefetch = limits.buffer.as_u64() / 4 / limits.consumers.get() as u64;
         clients::check(Side::Source, &source.1, prefetch, &mut problems.borrow_mut());
         clients::check(Side::Target, &target.1, prefetch, &mut problems.borrow_mut());
-        groups::check(&groups, &source.1.properties, &mut problems.borrow_mut());
+        for (what, origin) in [("groups", &groups.origin), ("acls", &acls.origin)] {
+            groups::check(what, origin.as_ref(), &source.1.properties, &mut problems.borrow_mut());
+        }
     }
     if !problems.borrow().is_empty() {
         return None;
@@ -113,6 +118,9 @@ pub fn config(
         target,
         topics: topics?,
         groups: groups.settings,
+        cutover,
+        configs,
+        acls: acls.settings,
         limits,
         policy: policy_read,
         admin: Admin { listen },
@@ -132,7 +140,7 @@ fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> 
     };
     if !control_topic::is_link(&name) {
         let message = format!("{name:?} can't be the name of a link");
-        let fix = "write 1 to 200 letters, digits, '.', '_' or '-'; with GROUP_ID of other characters, set LINK too";
+        let fix = "write 1 to 200 letters, digits, '.', '_' or '-', and not .journal at the end; with GROUP_ID of other characters, set LINK too";
         problems.borrow_mut().add(&node.origin, message, fix);
         return None;
     }

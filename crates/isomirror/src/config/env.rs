@@ -106,6 +106,9 @@ fn of_a_table(parts: &[&str]) -> Option<String> {
             r#"a table is set as a whole, as ISOMIRROR__TOPICS__OVERRIDE='{ "audit.*" = { start = "earliest" } }'"#
                 .to_owned()
         }
+        ["acls", "principals", ..] => {
+            r#"a table is set as a whole, as ISOMIRROR__ACLS__PRINCIPALS='{ "User:a" = "User:b" }'"#.to_owned()
+        }
         [side @ ("source" | "target"), "kafka"] => format!(
             "properties are set one by one, as ISOMIRROR__{}__KAFKA__BOOTSTRAP_SERVERS=host:9092",
             side.to_uppercase()

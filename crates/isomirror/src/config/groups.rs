@@ -25,31 +25,42 @@ pub struct Groups {
     pub sync: Duration,
 }
 
-/// The section as it was read, and where its groups are named.
+/// The section as it was read, and where its groups are named, if any are.
 pub struct ReadGroups {
     pub settings: Groups,
-    origin: Option<Origin>,
+    pub origin: Option<Origin>,
 }
 
 /// Reads the section.
 pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadGroups {
     let include = section.list("include");
     let exclude = section.list("exclude");
-    let sync = section.get::<Duration>("sync").map_or(Duration::from_secs(10), |found| {
-        if found.value < LEAST {
-            let message = "`sync`: the groups' coordinators would be asked without a pause";
-            problems.borrow_mut().add(&found.origin, message, "write 1s or more, as in \"10s\"");
-        }
-        found.value
-    });
+    let sync = read_sync(&mut section, "the groups' coordinators", "10s", problems);
+    let sync = sync.map_or(Duration::from_secs(10), |found| found.value);
     section.finish();
-    let origin = include.as_ref().map(|list| list.origin.clone());
+    let origin = include.as_ref().filter(|list| !list.value.is_empty()).map(|list| list.origin.clone());
     let settings = Groups {
         include: patterns("include", include, problems),
         exclude: patterns("exclude", exclude, problems),
         sync,
     };
     ReadGroups { settings, origin }
+}
+
+/// How often something is looked at.
+pub fn read_sync(
+    section: &mut Section<'_>,
+    asked: &str,
+    example: &str,
+    problems: &RefCell<Problems>,
+) -> Option<Located<Duration>> {
+    let found = section.get::<Duration>("sync")?;
+    if found.value < LEAST {
+        let message = format!("`sync`: {asked} would be asked without a pause");
+        let fix = format!("write 1s or more, as in {example:?}");
+        problems.borrow_mut().add(&found.origin, message, fix);
+    }
+    Some(found)
 }
 
 fn patterns(
@@ -69,11 +80,11 @@ fn patterns(
     list.map(|list| list.value).unwrap_or_default().into_iter().filter_map(compile).collect()
 }
 
-/// Groups are asked about by our own client, even where librdkafka reads the records.
-pub fn check(groups: &ReadGroups, source: &Properties, problems: &mut Problems) {
-    let Some(origin) = groups.origin.as_ref().filter(|_| !groups.settings.include.is_empty()) else { return };
+/// Groups and ACLs are asked about by our own client, even where librdkafka reads the records.
+pub fn check(what: &str, origin: Option<&Origin>, source: &Properties, problems: &mut Problems) {
+    let Some(origin) = origin else { return };
     if let Err(error) = kafka_wire::Settings::new(source.iter()) {
-        let message = format!("the source can't be asked about groups: {error}");
-        problems.add(origin, message, "change that in [source.kafka], or leave [groups] out");
+        let message = format!("the source can't be asked about {what}: {error}");
+        problems.add(origin, message, format!("change that in [source.kafka], or leave [{what}] out"));
     }
 }

@@ -8,11 +8,14 @@
 //! Owns reading and checking. Never touches the process's environment or a cluster: `load` is given both.
 
 mod build;
+mod changes;
 mod clients;
 mod container;
+mod cutover;
 mod env;
 mod error;
 mod groups;
+mod in_step;
 mod kafka;
 mod mask;
 mod schema;
@@ -32,11 +35,14 @@ use std::{
 
 use kafka_rd::Properties;
 
+pub use changes::may_change;
+pub use cutover::{Cutover, Verify};
 pub use error::ConfigError;
 pub use groups::Groups;
+pub use in_step::{Acls, Configs};
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
-pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
+pub use values::{Begin, Block, Engine, Offsets, OnTrouble, Start, Words, Writers};
 
 use error::{Problems, SourceFile};
 
@@ -55,6 +61,12 @@ pub struct Config {
     pub topics: Topics,
     /// Which consumer groups are kept in step.
     pub groups: Groups,
+    /// Whether topic configs are kept in step.
+    pub configs: Configs,
+    /// How ACLs are carried over, and whether they are kept in step.
+    pub acls: Acls,
+    /// How a migration is finished.
+    pub cutover: Cutover,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

@@ -23,7 +23,7 @@ use Kind::{Flag, List, Number, Properties, Table, Text};
 pub const OVERRIDE: &str = "topics.override";
 
 /// Sections (top level: empty) with their keys.
-pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 12] = [
     (
         "",
         &[
@@ -33,6 +33,9 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
             ("target", Table),
             ("topics", Table),
             ("groups", Table),
+            ("configs", Table),
+            ("acls", Table),
+            ("cutover", Table),
             ("limits", Table),
             ("policy", Table),
             ("admin", Table),
@@ -51,6 +54,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
             ("refresh", Text),
             ("offsets", Text),
             ("writers", Text),
+            ("begin", Text),
             ("start", Text),
             ("override", Table),
         ],
@@ -62,10 +66,28 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
             ("replication_factor", Number),
             ("offsets", Text),
             ("writers", Text),
+            ("begin", Text),
             ("start", Text),
         ],
     ),
     ("groups", &[("include", List), ("exclude", List), ("sync", Text)]),
+    ("configs", &[("sync", Text)]),
+    ("acls", &[("sync", Text), ("principals", Table)]),
+    (
+        "cutover",
+        &[
+            ("max_lag", Number),
+            ("block", Text),
+            ("writers", List),
+            ("quiet", Text),
+            ("block_hook", Text),
+            ("unblock_hook", Text),
+            ("clients_hook", Text),
+            ("clients_hook_back", Text),
+            ("verify", Text),
+            ("step_limit", Text),
+        ],
+    ),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text)]),

@@ -140,7 +140,7 @@ fn must_be<T>(what: &str, value: &Value, fix: &str) -> Result<T, Wrong> {
     Err((format!("must be {what}, not {}", value.kind()), fix.to_owned()))
 }
 
-fn text<'v>(value: &'v Value, example: &str) -> Result<&'v str, Wrong> {
+pub fn text<'v>(value: &'v Value, example: &str) -> Result<&'v str, Wrong> {
     match value {
         Value::String(text) => Ok(text),
         other => must_be("a string", other, &format!("write it in quotes, as in \"{example}\"")),

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Cluster, Config, Engine, Offsets, OnTrouble, Start, Writers, kafka::Reference, mask::HIDDEN,
-    topics::Changes, units,
+    Begin, Block, Cluster, Config, Cutover, Engine, Offsets, OnTrouble, Start, Verify, Writers,
+    kafka::Reference, mask::HIDDEN, topics::Changes, units,
 };
 
 /// The configuration, key by key as in the file; scalars before tables, as TOML wants it.
@@ -20,6 +20,11 @@ pub struct Shown<'a> {
     target: ShownCluster<'a>,
     topics: ShownTopics<'a>,
     groups: ShownGroups<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configs: Option<ShownConfigs>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acls: Option<ShownAcls<'a>>,
+    cutover: ShownCutover<'a>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -48,6 +53,7 @@ struct ShownTopics<'a> {
     refresh: String,
     offsets: Offsets,
     writers: Writers,
+    begin: Begin,
     start: Start,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
     rename: Pairs<'a, &'a str>,
@@ -60,6 +66,37 @@ struct ShownGroups<'a> {
     include: Vec<&'a str>,
     exclude: Vec<&'a str>,
     sync: String,
+}
+
+#[derive(Serialize)]
+struct ShownConfigs {
+    sync: String,
+}
+
+#[derive(Serialize)]
+struct ShownAcls<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    principals: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct ShownCutover<'a> {
+    max_lag: u64,
+    block: Block,
+    writers: &'a [String],
+    quiet: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unblock_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_hook_back: Option<&'a str>,
+    verify: Verify,
+    step_limit: String,
 }
 
 #[derive(Serialize)]
@@ -108,7 +145,7 @@ impl Config {
         serde_json::to_string_pretty(&self.shown()).expect("strings, numbers and tables are JSON")
     }
 
-    fn shown(&self) -> Shown<'_> {
+    pub(super) fn shown(&self) -> Shown<'_> {
         let (topics, limits) = (&self.topics, &self.limits);
         let rules = topics.rules.config();
         Shown {
@@ -124,6 +161,7 @@ impl Config {
                 refresh: units::show_duration(topics.refresh),
                 offsets: topics.defaults.offsets,
                 writers: topics.defaults.writers,
+                begin: topics.defaults.begin,
                 start: topics.defaults.start,
                 rename: Pairs(rules.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect()),
                 overrides: Pairs(topics.overrides.iter().map(|o| (o.pattern.as_str(), o.settings)).collect()),
@@ -133,6 +171,12 @@ impl Config {
                 exclude: self.groups.exclude.iter().map(Pattern::as_str).collect(),
                 sync: units::show_duration(self.groups.sync),
             },
+            configs: self.configs.sync.map(|sync| ShownConfigs { sync: units::show_duration(sync) }),
+            acls: (self.acls.sync.is_some() || !self.acls.principals.is_empty()).then(|| ShownAcls {
+                sync: self.acls.sync.map(units::show_duration),
+                principals: &self.acls.principals,
+            }),
+            cutover: cutover(&self.cutover),
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),
                 throttle: limits.throttle.map(|rate| rate.to_string()),
@@ -142,6 +186,21 @@ impl Config {
             policy: ShownPolicy { loss: self.policy.loss, refused: self.policy.refused },
             admin: ShownAdmin { listen: self.admin.listen.map_or("none".into(), |at| at.to_string()) },
         }
+    }
+}
+
+fn cutover(cutover: &Cutover) -> ShownCutover<'_> {
+    ShownCutover {
+        max_lag: cutover.max_lag,
+        block: cutover.block,
+        writers: &cutover.writers,
+        quiet: units::show_duration(cutover.quiet),
+        block_hook: cutover.block_hook.as_deref(),
+        unblock_hook: cutover.unblock_hook.as_deref(),
+        clients_hook: cutover.clients_hook.as_deref(),
+        clients_hook_back: cutover.clients_hook_back.as_deref(),
+        verify: cutover.verify,
+        step_limit: units::show_duration(cutover.step_limit),
     }
 }
 

@@ -50,6 +50,7 @@ fn the_defaults_are_the_documented_ones() {
             replication_factor: None,
             offsets: Offsets::Identical,
             writers: Writers::Exclusive,
+            begin: Begin::AtOnce,
             start: Start::Earliest,
         }
     );
@@ -99,7 +100,8 @@ fn what_is_shown_loads_as_the_same_and_shows_no_secret() {
     let text = format!(
         "{MINIMAL}start = \"latest\"\n[topics.rename]\n\"^z(.*)$\" = \"a$1\"\norders = \"o\"\n\"^b$\" = \"c\"\n\
          [topics.override.\"z\"]\ncreate = false\n[topics.override.\"a\"]\nreplication_factor = 3\n\
-         [limits]\nthrottle = \"1500kB/s\"\nbuffer = \"3MiB\"\ndrain = \"1m 30s\"\n"
+         [limits]\nthrottle = \"1500kB/s\"\nbuffer = \"3MiB\"\ndrain = \"1m 30s\"\n\
+         [configs]\nsync = \"5m\"\n[acls]\nprincipals = {{ \"User:CN=a,O=b\" = \"User:c\" }}\n"
     );
     let config = load(&text, &[]).unwrap();
     let shown = config.to_toml();
@@ -108,6 +110,8 @@ fn what_is_shown_loads_as_the_same_and_shows_no_secret() {
     assert_eq!(again.topics.rules.config(), config.topics.rules.config(), "the order of the rules is kept");
     let order: Vec<_> = again.topics.overrides.iter().map(|o| o.pattern.as_str()).collect();
     assert_eq!(order, ["z", "a"]);
+    assert_eq!((again.configs.sync, again.acls.sync), (Some(Duration::from_secs(300)), None));
+    assert_eq!(again.acls.principals, [("User:CN=a,O=b".to_owned(), "User:c".to_owned())].into());
 
     let secret = [
         ("ISOMIRROR__SOURCE__KAFKA__SASL_PASSWORD", "hunter2"),

@@ -10,7 +10,7 @@ use super::{
     schema::OVERRIDE,
     section::Section,
     tree::{Located, Origin, Table, Value},
-    values::{Offsets, Start, Writers},
+    values::{Begin, Offsets, Start, Writers},
 };
 
 /// The `[topics]` section.
@@ -37,6 +37,8 @@ pub struct TopicSettings {
     pub offsets: Offsets,
     /// Who writes to the target topic.
     pub writers: Writers,
+    /// When it begins.
+    pub begin: Begin,
     /// Where a lane without a position starts.
     pub start: Start,
 }
@@ -67,6 +69,9 @@ pub struct Changes {
     pub writers: Option<Writers>,
     /// As in [`TopicSettings`].
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub begin: Option<Begin>,
+    /// As in [`TopicSettings`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
 }
 
@@ -86,6 +91,7 @@ impl TopicSettings {
         replication_factor: None,
         offsets: Offsets::Identical,
         writers: Writers::Exclusive,
+        begin: Begin::AtOnce,
         start: Start::Earliest,
     };
 
@@ -98,6 +104,7 @@ impl TopicSettings {
             },
             offsets: changes.offsets.unwrap_or(self.offsets),
             writers: changes.writers.unwrap_or(self.writers),
+            begin: changes.begin.unwrap_or(self.begin),
             start: changes.start.unwrap_or(self.start),
         }
     }
@@ -271,6 +278,7 @@ fn read_changes(section: &mut Section<'_>, base: TopicSettings, problems: &RefCe
         replication_factor,
         offsets: offsets.map(|found| found.value),
         writers: writers.map(|found| found.value),
+        begin: section.get("begin").map(|found| found.value),
         start: section.get("start").map(|found| found.value),
     }
 }

@@ -69,6 +69,17 @@ pub enum Writers {
     Shared,
 }
 
+/// How writers are blocked in a cutover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Block {
+    /// By ACLs on the source that deny writing.
+    Acl,
+    /// By a command.
+    Hook,
+    /// They stop by themselves.
+    Quiet,
+}
+
 /// What a lane does when it meets trouble that costs records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTrouble {
@@ -76,6 +87,15 @@ pub enum OnTrouble {
     Stop,
     /// Record what is skipped, and go on.
     Skip,
+}
+
+/// When a topic begins that the link has not mirrored yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// As soon as it is there.
+    AtOnce,
+    /// Once somebody has asked for it: `isomirror topics CONFIG start NAME`.
+    Asked,
 }
 
 /// Where a lane starts that has no position yet.
@@ -92,6 +112,8 @@ pub enum Start {
 words!(Engine { Auto = "auto", Records = "records", Batches = "batches" });
 words!(Offsets { Identical = "identical", Translated = "translated" });
 words!(Writers { Exclusive = "exclusive", Shared = "shared" });
+words!(Begin { AtOnce = "at once", Asked = "asked" });
+words!(Block { Acl = "acl", Hook = "hook", Quiet = "quiet" });
 words!(OnTrouble { Stop = "stop", Skip = "skip" });
 
 // === impl Start ===

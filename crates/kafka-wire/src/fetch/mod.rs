@@ -238,7 +238,23 @@ impl Client {
         isolation: Isolation,
     ) -> Result<Fetched, Error> {
         let to = To::Leader(topic, partition);
-        repeat!(self, to, self.fetch_once(topic, partition, offset, max_bytes, isolation))
+        let options = FetchOptions { isolation, max_wait: Duration::ZERO, min_bytes: 0, max_bytes };
+        repeat!(self, to, self.fetch_once(topic, partition, offset, &options))
+    }
+
+    /// Waits until a partition's leader has something from `offset` on, but no longer than `wait`; says whether
+    /// it has. One request, which the broker holds; tried again as [`Client::fetch_raw`].
+    pub async fn await_records(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+        wait: Duration,
+    ) -> Result<bool, Error> {
+        let to = To::Leader(topic, partition);
+        let options = FetchOptions { max_wait: wait, min_bytes: 1, max_bytes: 1, ..FetchOptions::default() };
+        let fetched = repeat!(self, to, self.fetch_once(topic, partition, offset, &options));
+        Ok(!fetched?.records.is_empty())
     }
 
     async fn fetch_once(
@@ -246,15 +262,14 @@ impl Client {
         topic: &str,
         partition: i32,
         offset: i64,
-        max_bytes: i32,
-        isolation: Isolation,
+        options: &FetchOptions,
     ) -> Result<Fetched, Error> {
         let leader = self.leader(topic, partition).await?;
         let connection = self.connection(To::Broker(leader.broker)).await?;
+        let max_bytes = options.max_bytes;
         let from =
             FetchFrom { max_bytes, leader_epoch: leader.epoch, ..FetchFrom::new(topic, partition, offset) };
-        let options = FetchOptions { isolation, max_wait: Duration::ZERO, min_bytes: 0, max_bytes };
-        let fetched = connection.fetch(&[from], &options, "").await?.pop();
+        let fetched = connection.fetch(&[from], options, "").await?.pop();
         let doing = || format!("fetch {topic}/{partition} from {offset}");
         let fetched = fetched.filter(|fetched| fetched.partition == partition).ok_or_else(|| {
             Error::senseless(connection.address(), doing(), "the partition is not in the answer")

@@ -27,6 +27,8 @@ pub struct Facts {
     pub control: ControlFacts,
     /// Whether lanes go on behind what the source has lost.
     pub skips_loss: bool,
+    /// What else is asked for beside records.
+    pub asked: Asked,
     /// Target topics that several source topics would become.
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.
@@ -35,6 +37,17 @@ pub struct Facts {
     pub unmatched: Vec<Unmatched>,
     /// The topics that would be mirrored.
     pub topics: Vec<TopicFacts>,
+}
+
+/// What the configuration asks for beside records.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// That topics' configs are kept in step.
+    pub configs_in_step: bool,
+    /// That ACLs are kept in step.
+    pub acls_in_step: bool,
+    /// That ACLs are carried over, if only by command: principals are named.
+    pub acls: bool,
 }
 
 /// One cluster.

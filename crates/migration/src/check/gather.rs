@@ -7,21 +7,20 @@ use std::collections::{BTreeMap, HashMap};
 use cluster_admin::{AclOperation, Cluster, Error, Isolation, TopicConfigs, TopicInfo, Topics};
 use control_topic::{ControlTopic, name_of};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use kafka_rd::Properties;
 use kafka_wire::{Client, Settings};
 use mirror_types::{Side, TopicPartition};
 use offset_marks::{
     LedgerWriter,
     control::{ControlState, Keep},
 };
-use pipeline::{Endpoint, LossPolicy, Now, Refused, topic_configs_for_target, unlike};
+use pipeline::{Endpoint, LossPolicy, NewTopic, Now, Refused, unlike};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::{join, try_join};
 use topic_rename::{Pattern, Rules, check_name};
 
 use super::{
-    ClusterFacts, ControlFacts, Facts, Marks, Request, TargetFacts, TargetRights, TopicFacts, Unmatched,
-    control,
+    Asked, ClusterFacts, ControlFacts, Facts, Marks, Request, TargetFacts, TargetRights, TopicFacts,
+    Unmatched, control,
     count::{self, Bounds},
     trials::{Trials, unanswered},
 };
@@ -54,8 +53,7 @@ pub async fn gather(request: &Request) -> Result<Result<Facts, Vec<Error>>, Erro
     let source = connect(Side::Source, &request.link.source)?;
     let target = connect(Side::Target, &request.link.target)?;
     let wire = wire(request)?;
-    let asked =
-        join!(look(&source, &request.link.source.properties), look(&target, &request.link.target.properties));
+    let asked = join!(look(&source, &request.link.source), look(&target, &request.link.target));
     Ok(match asked {
         (Ok(of_source), Ok(of_target)) => {
             let trials = Trials::new(wire.clone(), target.name());
@@ -80,17 +78,14 @@ fn wire(request: &Request) -> Result<Client, Error> {
 }
 
 /// What one cluster shows without being asked about anything in particular.
-async fn look(cluster: &Cluster, properties: &Properties) -> Result<(ClusterFacts, Topics), Error> {
+async fn look(cluster: &Cluster, endpoint: &Endpoint) -> Result<(ClusterFacts, Topics), Error> {
     let topics = cluster.topics().await?;
     let (id, brokers) = try_join!(cluster.cluster_id(), cluster.broker_ids())?;
     let rights = refused(cluster.cluster_rights().await)?.ok().flatten();
     let configs = refused(cluster.broker_configs().await)?.ok();
+    let properties = &endpoint.properties;
     let servers = properties.get("bootstrap.servers").unwrap_or_default();
     let server = servers.split(',').next().unwrap_or_default().trim();
-    let principal = || {
-        let sasl = properties.get("security.protocol")?.to_ascii_lowercase().starts_with("sasl");
-        sasl.then(|| properties.get("sasl.username")).flatten()
-    };
     let facts = ClusterFacts {
         side: cluster.side(),
         name: cluster.name().to_owned(),
@@ -100,7 +95,7 @@ async fn look(cluster: &Cluster, properties: &Properties) -> Result<(ClusterFact
         configs,
         bootstrap: server.rsplit("://").next().unwrap_or_default().to_owned(),
         secured: properties.get("security.protocol").is_some_and(|p| !p.eq_ignore_ascii_case("plaintext")),
-        principal: principal().map(str::to_owned),
+        principal: endpoint.user().map(str::to_owned),
     };
     Ok((facts, topics))
 }
@@ -197,6 +192,11 @@ impl Gatherer<'_> {
             target_rights,
             control,
             skips_loss: link.loss == LossPolicy::Skip,
+            asked: Asked {
+                configs_in_step: link.configs_every.is_some(),
+                acls_in_step: link.acls.every.is_some(),
+                acls: link.acls.every.is_some() || !link.acls.principals.is_empty(),
+            },
             clashes,
             illegal,
             unmatched,
@@ -384,17 +384,14 @@ impl Gatherer<'_> {
         configs: Option<&TopicConfigs>,
     ) -> Result<TargetFacts, Error> {
         let settings = (self.request.link.settings)(topic);
-        let replication = settings.replication;
-        let configs = topic_configs_for_target(configs.unwrap_or(&TopicConfigs::default()), replication);
+        let partitions = info.map_or(0, |info| info.partitions);
+        let new = NewTopic::of(partitions, configs, name, &settings);
         let creation = match info.filter(|_| settings.create) {
-            Some(info) => {
-                let asked = self.target.validate_topic(name, info.partitions, replication, &configs).await;
-                Some(refused(asked)?)
-            }
+            Some(_) => Some(refused(new.validate(&self.target).await)?),
             None => None,
         };
         let lacking = self.trials.lacking(name, &TRIED).await?;
-        Ok(TargetFacts::Missing { creation, configs, lacking })
+        Ok(TargetFacts::Missing { creation, configs: new.configs, lacking })
     }
 
     async fn is_hidden(&self, topic: &str) -> Result<bool, Error> {

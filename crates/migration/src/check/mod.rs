@@ -33,10 +33,12 @@ use pipeline::LinkConfig;
 
 pub use evaluate::evaluate;
 pub use facts::{
-    ClusterFacts, ControlFacts, Emptied, Facts, Marks, TargetFacts, TargetRights, TopicFacts, Unmatched,
+    Asked, ClusterFacts, ControlFacts, Emptied, Facts, Marks, TargetFacts, TargetRights, TopicFacts,
+    Unmatched,
 };
 pub use finding::{ClusterSummary, Finding, Kind, Report, Severity, Subject, Summary};
 pub use gather::gather;
+pub(crate) use gather::refused;
 
 /// What is to be checked.
 #[derive(Clone)]

@@ -12,6 +12,8 @@ pub(crate) fn of_target_cluster(facts: &Facts, found: &mut Vec<Finding>) {
     found.extend(of_fills(facts));
     found.extend(of_transactional_ids(facts));
     found.extend(of_old_brokers(facts));
+    found.extend(of_acls(facts, Side::Source, &[AclOperation::Describe]));
+    found.extend(of_acls(facts, Side::Target, &[AclOperation::Describe, AclOperation::Alter]));
 }
 
 /// The link's instances share its lanes as members of a group.
@@ -112,6 +114,22 @@ fn of_old_brokers(facts: &Facts) -> Option<Finding> {
     Some(finding.fix(facts.target.grant(&["IdempotentWrite"], "--cluster")))
 }
 
+/// ACLs are seen by who may describe the cluster, and made by who may alter it.
+fn of_acls(facts: &Facts, side: Side, needed: &[AclOperation]) -> Option<Finding> {
+    let cluster = facts.cluster(side);
+    let rights = cluster.rights.as_ref().filter(|_| facts.asked.acls)?;
+    let lacking: Vec<AclOperation> =
+        needed.iter().copied().filter(|operation| !rights.may(*operation)).collect();
+    let (words, operations) = names(&lacking)?;
+    let (severity, why) = match facts.asked.acls_in_step {
+        true => (Severity::Error, "ACLs would not be kept in step"),
+        false => (Severity::Warning, "`isomirror plan` and `apply` could not carry ACLs over"),
+    };
+    let subject = Subject::cluster(side, &cluster.name);
+    let finding = Finding::new(severity, "acl-right", subject, format!("no {words} right on it"), why);
+    Some(finding.fix(cluster.grant(&operations, "--cluster")))
+}
+
 /// READ on the source topic, WRITE on the target topic, and what makes work easier.
 pub(crate) fn of_topic(
     facts: &Facts,
@@ -181,6 +199,12 @@ fn of_target(
         let finding =
             Finding::new(Severity::Warning, "target-read-right", subject(), "no READ right on it", why);
         found.push(finding.fix(facts.target.grant(&["Read"], &resource)));
+    }
+    if facts.asked.configs_in_step && !topic.is_shared() && lacks(AclOperation::AlterConfigs) {
+        let why = "its configs would not be kept in step with the source topic's";
+        let words = "no ALTER_CONFIGS right on it";
+        let finding = Finding::new(Severity::Error, "target-alter-configs-right", subject(), words, why);
+        found.push(finding.fix(facts.target.grant(&["AlterConfigs"], &resource)));
     }
     let padding = match compacted {
         true => &[AclOperation::Delete, AclOperation::AlterConfigs][..],

@@ -67,6 +67,7 @@ fn topic() -> TopicFacts {
         settings: TopicSettings {
             create: true,
             replication: -1,
+            begin: pipeline::Begin::AtOnce,
             start: Start::Earliest,
             offsets: pipeline::Offsets::Identical,
             shared: false,
@@ -108,6 +109,7 @@ fn facts(topic: TopicFacts) -> Facts {
             marks: Some(Ok(Marks::default())),
         },
         skips_loss: false,
+        asked: Asked::default(),
         clashes: Vec::new(),
         illegal: Vec::new(),
         unmatched: Vec::new(),
@@ -308,6 +310,26 @@ fn missing_rights_come_with_the_acl_command() {
     let mut facts = facts(topic());
     facts.target.rights = Some(Rights::default());
     assert_eq!(judge(&facts).0, ["info idempotent-write-right"]);
+}
+
+#[test]
+fn what_is_to_be_kept_in_step_needs_rights_of_its_own() {
+    let mut facts = facts(topic());
+    facts.source.rights = Some([AclOperation::Describe].into_iter().collect());
+    facts.target.rights = Some([AclOperation::IdempotentWrite].into_iter().collect());
+    assert_eq!(judge(&facts).0, Vec::<String>::new(), "nobody asks for it");
+    facts.asked.acls = true;
+    let (codes, words) = judge(&facts);
+    assert_eq!(codes, ["warning acl-right"], "{words}");
+    assert!(words.contains("--operation Describe --operation Alter --cluster"), "{words}");
+    facts.asked.acls_in_step = true;
+    facts.source.rights = Some(Rights::default());
+    assert_eq!(judge(&facts).0, ["error acl-right", "error acl-right"]);
+
+    facts.asked = Asked { configs_in_step: true, ..Asked::default() };
+    let (codes, words) = judge(&facts);
+    assert_eq!(codes, ["error target-alter-configs-right"], "{words}");
+    assert!(words.contains("--operation AlterConfigs --topic b"), "{words}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) async fn lanes(
 }
 
 /// The ledgers of all lanes of the topics that are asked for.
-pub(super) async fn begun(
+pub(crate) async fn begun(
     link: &LinkConfig,
     clusters: &Clusters,
     asked: &[String],
@@ -84,7 +84,7 @@ pub(super) async fn with_ends(
 }
 
 /// One offset of each partition.
-pub(super) async fn offsets(
+pub(crate) async fn offsets(
     client: &Client,
     partitions: &[(&str, i32)],
     spec: OffsetSpec,

@@ -20,6 +20,7 @@ use kafka_wire::{GroupOffsets, ListedGroup};
 use mirror_types::{Offset, Side, TopicPartition};
 use pipeline::LinkConfig;
 
+pub(crate) use self::gather::{begun, offsets};
 pub use self::{
     list::{GroupRow, Listing, OnSide, list},
     report::{LeftOut, Report, Totals},

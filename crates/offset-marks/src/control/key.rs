@@ -20,6 +20,11 @@ pub enum Key {
         /// The slot.
         slot: i32,
     },
+    /// How far a slot's owner has done what the link's journal says.
+    Followed {
+        /// The slot.
+        slot: i32,
+    },
     /// How a lane began.
     Lane {
         /// The lane.
@@ -105,6 +110,7 @@ impl fmt::Display for Key {
         match self {
             Key::Link { producer_id } => write!(f, "link/{producer_id}"),
             Key::Owner { slot } => write!(f, "owner/{slot}"),
+            Key::Followed { slot } => write!(f, "followed/{slot}"),
             Key::Lane { lane } => write!(f, "lane/{}/{}", lane.topic, lane.partition),
             Key::Chunk { lane, incarnation, number } => {
                 write!(f, "chunk/{}/{}/{incarnation}/{number}", lane.topic, lane.partition)
@@ -140,6 +146,7 @@ impl Key {
         let key = match parts[..] {
             ["link", producer_id] => number(producer_id).map(|producer_id| Key::Link { producer_id }),
             ["owner", slot] => number(slot).map(|slot| Key::Owner { slot }),
+            ["followed", slot] => number(slot).map(|slot| Key::Followed { slot }),
             ["lane", topic, partition] => lane(topic, partition).map(|lane| Key::Lane { lane }),
             ["chunk", topic, partition, incarnation, place] => lane(topic, partition)
                 .zip(number(incarnation))
@@ -157,7 +164,7 @@ impl Key {
                     .zip(number(from))
                     .map(|((lane, when), from)| Key::Event { lane, when, kind, from })
             }
-            ["link" | "owner" | "lane" | "chunk" | "declared" | "event", ..] => None,
+            ["link" | "owner" | "followed" | "lane" | "chunk" | "declared" | "event", ..] => None,
             [kind, ..] if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) => {
                 return Err(newer(format!("kind {kind:?}")));
             }
@@ -183,7 +190,7 @@ fn number<N: FromStr>(text: &str) -> Option<N> {
 }
 
 /// A key of anybody's, fit for a line of a log.
-pub(super) fn shown(key: &[u8]) -> String {
+pub fn shown(key: &[u8]) -> String {
     const MOST: usize = 300;
     let end = if key.len() > MOST { "…" } else { "" };
     format!("{}{end}", key[..key.len().min(MOST)].escape_ascii())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use mirror_types::TopicPartition;
 
-use super::{ControlRecord, Decoded, Event, EventKind, Key, Link, Owner, Record};
+use super::{ControlRecord, Decoded, Event, EventKind, Followed, Key, Link, Owner, Record};
 use crate::ledger::{Chunk, LaneStart, Ledger, LedgerWriter, Overlap};
 
 /// How much of the ledgers to keep in memory.
@@ -26,6 +26,7 @@ pub struct ControlState {
     keep: Keep,
     links: Vec<Link>,
     owners: BTreeMap<i32, Owner>,
+    followed: BTreeMap<i32, Followed>,
     lanes: BTreeMap<TopicPartition, LaneState>,
     events: BTreeMap<Key, Event>,
     /// Of each lane the last event of this kind since it began.
@@ -49,6 +50,7 @@ impl ControlState {
             keep,
             links: Vec::new(),
             owners: BTreeMap::new(),
+            followed: BTreeMap::new(),
             lanes: BTreeMap::new(),
             events: BTreeMap::new(),
             foreign: BTreeMap::new(),
@@ -65,6 +67,9 @@ impl ControlState {
             }
             Decoded::Record(Record::Owner(owner)) => {
                 self.owners.insert(owner.slot, owner);
+            }
+            Decoded::Record(Record::Followed(followed)) => {
+                self.followed.insert(followed.slot, followed);
             }
             Decoded::Record(Record::Lane(start)) => {
                 let at = start.lane();
@@ -100,6 +105,9 @@ impl ControlState {
             Key::Link { producer_id } => self.links.retain(|link| link.producer_id != producer_id),
             Key::Owner { slot } => {
                 self.owners.remove(&slot);
+            }
+            Key::Followed { slot } => {
+                self.followed.remove(&slot);
             }
             Key::Lane { lane } => {
                 self.foreign.remove(&lane);
@@ -139,6 +147,11 @@ impl ControlState {
     /// Who took over each slot last.
     pub fn owners(&self) -> impl Iterator<Item = &Owner> {
         self.owners.values()
+    }
+
+    /// How far the owner of a slot has done what the link's journal says.
+    pub fn followed(&self, slot: i32) -> Option<&Followed> {
+        self.followed.get(&slot)
     }
 
     /// What happened to lanes: by lane, then in the order of time.

@@ -1,5 +1,7 @@
 //! Values of the control topic.
 
+use std::fmt::Display;
+
 use mirror_types::{Offset, TopicPartition};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -19,6 +21,8 @@ pub enum Record {
     Link(Link),
     /// Who has a slot.
     Owner(Owner),
+    /// How far a slot's owner has done what the link's journal says.
+    Followed(Followed),
     /// How a lane began.
     Lane(LaneStart),
     /// A part of a lane's ledger.
@@ -78,6 +82,19 @@ pub struct Owner {
     pub since: i64,
 }
 
+/// What a slot's owner has done of what operators have decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Followed {
+    /// The slot.
+    pub slot: i32,
+    /// The instance's name.
+    pub instance: String,
+    /// All before this offset of the journal is done.
+    pub journal: Offset,
+    /// Since when, in milliseconds since the epoch.
+    pub since: i64,
+}
+
 /// Something that happened to a lane and must stay on record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -119,6 +136,7 @@ impl Record {
         match self {
             Record::Link(link) => Key::Link { producer_id: link.producer_id },
             Record::Owner(owner) => Key::Owner { slot: owner.slot },
+            Record::Followed(followed) => Key::Followed { slot: followed.slot },
             Record::Lane(start) => Key::Lane { lane: start.lane() },
             Record::Chunk { lane, incarnation, number, .. } => {
                 Key::Chunk { lane: lane.clone(), incarnation: *incarnation, number: *number }
@@ -140,6 +158,7 @@ impl Record {
         let value = match self {
             Record::Link(link) => json(link),
             Record::Owner(owner) => json(owner),
+            Record::Followed(followed) => json(followed),
             Record::Lane(start) => json(start),
             Record::Chunk { chunk, .. } | Record::Declared { chunk, .. } => chunk.as_bytes().to_vec(),
             Record::Event(event) => json(event),
@@ -158,6 +177,7 @@ pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Decoded, Contr
     let record = match &key {
         Key::Link { .. } => Record::Link(from_json(&key, value)?),
         Key::Owner { .. } => Record::Owner(from_json(&key, value)?),
+        Key::Followed { .. } => Record::Followed(from_json(&key, value)?),
         Key::Lane { .. } => Record::Lane(from_json(&key, value)?),
         Key::Event { .. } => Record::Event(from_json(&key, value)?),
         Key::Chunk { lane, incarnation, number } => {
@@ -185,11 +205,13 @@ struct Versioned<'v, T> {
     value: &'v T,
 }
 
-fn json<T: Serialize>(value: &T) -> Vec<u8> {
+/// A value as JSON, with this version.
+pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(&Versioned { v: VERSION, value }).expect("plain structs of numbers and text")
 }
 
-fn from_json<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, ControlError> {
+/// Reads it.
+pub fn from_json<T: DeserializeOwned>(key: &impl Display, value: &[u8]) -> Result<T, ControlError> {
     let value: serde_json::Value = serde_json::from_slice(value)
         .map_err(|error| malformed(key, format!("its value is no JSON: {error}")))?;
     match value.get("v").and_then(serde_json::Value::as_u64) {
@@ -209,6 +231,6 @@ fn chunk(key: &Key, value: &[u8]) -> Result<Chunk, ControlError> {
     })
 }
 
-fn malformed(key: &Key, reason: impl Into<String>) -> ControlError {
-    ControlError::Malformed { key: shown(&key.encode()), reason: reason.into() }
+fn malformed(key: &impl Display, reason: impl Into<String>) -> ControlError {
+    ControlError::Malformed { key: shown(key.to_string().as_bytes()), reason: reason.into() }
 }

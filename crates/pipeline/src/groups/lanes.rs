@@ -54,7 +54,7 @@ fn recent(control: &Control, at: &TopicPartition) -> Option<(Lane, bool)> {
         let book = control.book();
         let lane = book.lanes.get(at)?;
         let trouble = match &lane.state {
-            LaneState::Running => None,
+            LaneState::Running | LaneState::Paused => None,
             LaneState::Starting => Some("it is being started".to_owned()),
             LaneState::Stopped { stop, .. } => Some(format!("it is stopped: {}", stop.reason)),
         };

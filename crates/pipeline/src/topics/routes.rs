@@ -23,10 +23,11 @@ impl Topics {
     /// Topics that can't be routed and have appeared since the start: they are refused, and the rest goes on,
     /// with it the one of several clashing topics that is being mirrored already.
     pub(super) fn without_refused(&self, refused: RouteError, sources: &cluster_admin::Topics) -> Routes {
-        let mut routes = Routes { ready: refused.rest, refused: BTreeSet::new() };
+        let mut routes = Routes::of(refused.rest);
         let mut refuse = |topic: &str, target: &str, reason: String| {
-            let fix =
-                format!("exclude {topic}, or give it a target topic of its own; then restart isomirror");
+            let fix = format!(
+                "exclude {topic}, or give it a target topic of its own; then reload or restart isomirror"
+            );
             let partitions = sources.get(topic).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
             let stop = Stop::new(StopKind::Precondition, format!("{topic}: {reason}"), fix);
             self.refuse(topic, target, 0..partitions, stop);
@@ -60,7 +61,8 @@ impl Topics {
             book.source.id.clone().filter(|id| book.target.id.as_ref() == Some(id))
         };
         let Some(id) = id else { return Ok(()) };
-        let rules = &self.control.config.rules;
+        let live = self.control.live();
+        let rules = &live.rules;
         let loops = loops(rules, routes.ready.keys().map(String::as_str));
         if first && (!loops.is_empty() || nothing_renamed(rules)) {
             return Err(LoopError { id, loops });
@@ -81,7 +83,7 @@ impl Topics {
     pub(super) fn note_missing(&self, sources: &cluster_admin::Topics) {
         let mut book = self.control.book();
         let has_lanes = |topic: &str| book.lanes.keys().any(|at| *at.topic == *topic);
-        let named = self.control.config.rules.named();
+        let named = self.control.live().rules.named();
         let missing: BTreeMap<String, Stop> = named
             .into_iter()
             .filter(|topic| !sources.contains_key(topic.as_str()) && !has_lanes(topic))
@@ -123,7 +125,7 @@ impl Topics {
             if *times < GONE {
                 continue;
             }
-            let settings = (control.config.settings)(topic);
+            let settings = (control.live().settings)(topic);
             let Decision::Refuse(stop) = decide(topic, source, target_topic, None, &settings, true) else {
                 continue;
             };

@@ -62,7 +62,9 @@ impl Topics {
         let due = |partition: &i32| match book.lanes.get(&TopicPartition::new(name.clone(), *partition)) {
             None => true,
             Some(lane) => {
-                let LaneState::Stopped { stop, at } = &lane.state else { return false };
+                let LaneState::Stopped { stop, at } = &lane.state else {
+                    return lane.state == LaneState::Paused;
+                };
                 let again = match stop.kind {
                     StopKind::Precondition | StopKind::Interrupted => true,
                     StopKind::Refused if mended => true,
@@ -77,10 +79,11 @@ impl Topics {
     }
 
     /// Finds where each lane starts, records that, and starts it.
-    pub(super) async fn start(&self, first: bool, wanted: Vec<Wanted>) -> Result<(), Trouble> {
+    pub(super) async fn start(&mut self, first: bool, wanted: Vec<Wanted>) -> Result<(), Trouble> {
         if wanted.is_empty() {
             return Ok(());
         }
+        self.read_given_up(&wanted).await?;
         let control = &self.control;
         self.finish_changed(&wanted).await;
         let at: Vec<TopicPartition> = wanted.iter().map(|w| w.at.clone()).collect();
@@ -142,6 +145,7 @@ impl Topics {
                 marks: of_lane,
             };
             let _ = control.openings.send(Order::Open(Box::new(opening)));
+            let target_topic = lane.target.topic.clone();
             let mut entry = LaneEntry::new(id, lane.target);
             if let Some(before) = book.lanes.get(&lane.at) {
                 entry.earlier = before.moved();
@@ -160,6 +164,8 @@ impl Topics {
             if first || was_there && control.config.until_caught_up.is_some() {
                 entry.goal = entry.source_end;
             }
+            let mut targets = control.targets.lock().expect("nothing panics under this lock");
+            targets.insert(lane.at.topic.clone(), target_topic);
             let command = Command::Start { lane: source, from, position, gap_cause, topic_id };
             let _ = control.consumer_of(&lane.at).send(command);
             book.lanes.insert(lane.at, entry);
@@ -169,6 +175,17 @@ impl Topics {
             info!(lanes = begun, "lanes started");
         }
         trouble.map_or(Ok(()), Err)
+    }
+
+    /// Topics that were given up may have been cleared since, and their marks deleted.
+    async fn read_given_up(&mut self, wanted: &[Wanted]) -> Result<(), Trouble> {
+        let lanes = wanted.iter().filter(|lane| self.given_up.contains(&lane.at.topic));
+        let lanes: Vec<_> = lanes.map(|lane| (&lane.at, &lane.slot)).collect();
+        self.control.marks.read_again(&lanes).await?;
+        for (at, _) in lanes {
+            self.given_up.remove(&at.topic);
+        }
+        Ok(())
     }
 
     /// What was read of lanes whose source has changed under them can't be read again: it gets its time to arrive. Then

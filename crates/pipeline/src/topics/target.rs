@@ -15,7 +15,7 @@ use super::{Topics, Trouble, Wanted};
 use crate::{
     TopicSettings,
     book::{LaneEntry, LaneState},
-    decide::{Decision, decide, topic_configs_for_target},
+    decide::{Decision, NewTopic, decide},
 };
 
 impl Topics {
@@ -46,7 +46,7 @@ impl Topics {
         missing: Vec<i32>,
     ) -> Result<Vec<Wanted>, Trouble> {
         let control = self.control.clone();
-        let settings = (control.config.settings)(topic);
+        let settings = (control.live().settings)(topic);
         let name: Arc<str> = topic.into();
         let known = self.has_run(topic) || control.marks.has_begun(topic);
         let decision = decide(topic, source, target_topic, target, &settings, known);
@@ -114,23 +114,22 @@ impl Topics {
             Err(error) => Err(error),
         };
         let configs = match configs {
-            Ok(configs) => configs.unwrap_or_default(),
+            Ok(configs) => configs,
             Err(error) if error.is_unreachable() => return Err(error),
             Err(error) => {
                 warn!(topic, %error, "its configs can't be read; the target topic gets the brokers' defaults");
-                Default::default()
+                None
             }
         };
-        let configs = topic_configs_for_target(&configs, settings.replication);
+        let new = NewTopic::of(partitions, configs.as_ref(), target_topic, settings);
         info!(
             topic = target_topic,
             partitions,
-            replication = settings.replication,
-            ?configs,
+            replication = new.replication,
+            configs = ?new.configs,
             "creating the target topic"
         );
-        control.target.create_topic(target_topic, partitions, settings.replication, &configs).await?;
-        Ok(())
+        new.make(&control.target).await.map(drop)
     }
 
     /// Lanes of a topic that must not run: each says why, in the book.

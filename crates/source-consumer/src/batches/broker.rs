@@ -10,6 +10,7 @@ use bytes::Bytes;
 use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, To, words};
 use mirror_types::{Fetched as Handed, LaneId, SourceChange};
 use tokio::sync::mpsc;
+use tokio_util::sync::DropGuard;
 use tracing::debug;
 
 use super::{
@@ -56,7 +57,8 @@ type Key = (Arc<str>, i32);
 #[derive(Debug)]
 pub(super) enum Order {
     Read(Box<ReadLane>),
-    Stop(LaneId),
+    /// Read it no more; what is given along is let go of once nothing more of it is handed on.
+    Stop(LaneId, Option<DropGuard>),
 }
 
 /// One broker's reader.
@@ -162,11 +164,12 @@ impl BrokerReader {
                 self.waiting.push_back(key.clone());
                 self.lanes.insert(key, lane);
             }
-            Order::Stop(id) => {
+            Order::Stop(id, guard) => {
                 let key = self.lanes.iter().find(|(_, lane)| lane.lane.id == id).map(|(key, _)| key.clone());
                 if let Some(key) = key {
                     self.let_go(&key);
                 }
+                drop(guard);
             }
         }
     }
@@ -397,9 +400,7 @@ impl BrokerReader {
     async fn hand_on(&mut self, key: &Key) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         while let Some((piece, credit)) = lane.pieces.pop_front() {
-            if let Some(throttle) = &self.shared.throttle {
-                tokio::time::sleep(throttle.delay(piece.content.bytes())).await;
-            }
+            tokio::time::sleep(self.shared.throttle.delay(piece.content.bytes())).await;
             let (first, next) = (lane.handed, piece.next);
             lane.handed = next;
             let handed = Handed { lane: lane.lane.clone(), first, content: piece.content, next, credit };

@@ -26,7 +26,7 @@ use tokio::{
     sync::mpsc,
     task::{JoinError, JoinSet},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::debug;
 
 use self::{
@@ -60,7 +60,7 @@ struct Shared {
     prefetch: u64,
     loss: LossPolicy,
     isolation: Isolation,
-    throttle: Option<Arc<Throttle>>,
+    throttle: Arc<Throttle>,
     output: mpsc::Sender<Fetched>,
     events: mpsc::Sender<LaneEvent>,
     metrics: Metrics,
@@ -78,7 +78,7 @@ impl BatchConsumer {
     /// Reads the properties; no I/O is done before `run`.
     pub fn new(
         config: BatchConfig,
-        throttle: Option<Arc<Throttle>>,
+        throttle: Arc<Throttle>,
         commands: mpsc::UnboundedReceiver<Command>,
         output: mpsc::Sender<Fetched>,
         events: mpsc::Sender<LaneEvent>,
@@ -146,11 +146,14 @@ impl Readers {
                 let lane = Box::new(ReadLane::new(lane, from, position, topic_id));
                 self.look_for_broker(Back { lane, why: Why::New });
             }
-            Command::Stop(id) => {
-                if let Some(Some(broker)) = self.whereabouts.remove(&id) {
-                    let _ = self.brokers[&broker].send(Order::Stop(id));
-                }
-            }
+            Command::Stop(id) => self.stop(id, None),
+            Command::End(id, guard) => self.stop(id, Some(guard)),
+        }
+    }
+
+    fn stop(&mut self, id: LaneId, guard: Option<DropGuard>) {
+        if let Some(Some(broker)) = self.whereabouts.remove(&id) {
+            let _ = self.brokers[&broker].send(Order::Stop(id, guard));
         }
     }
 

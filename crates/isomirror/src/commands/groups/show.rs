@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use comfy_table::{CellAlignment, Table, presets};
 use group_offsets::{Activity, GroupPlan, Outcome, Step};
-use migration::groups::{GroupRow, Listing, OnSide, Report};
+use migration::groups::{GroupRow, Listing, OnSide, Report, Totals};
 
-use crate::human::{self, plain};
-
-/// Topics that are named in one line.
-const NAMED: usize = 5;
+use crate::{
+    human::{self, plain},
+    table,
+};
 
 /// All groups, and how far behind they are.
 pub fn listing(listing: &Listing) -> String {
@@ -17,7 +16,7 @@ pub fn listing(listing: &Listing) -> String {
         return format!("link {}: no group on either side, as far as may be seen", listing.link);
     }
     let (source, target) = (plain(&listing.source), plain(&listing.target));
-    let mut table = table(
+    let mut table = table::with(
         &[
             "group",
             "kind",
@@ -41,7 +40,7 @@ pub fn listing(listing: &Listing) -> String {
                 .chain([note(row)]),
         );
     }
-    trimmed(&table)
+    table::trimmed(&table)
 }
 
 fn side(side: &Option<OnSide>) -> [String; 3] {
@@ -66,7 +65,7 @@ pub fn report(report: &Report) -> String {
     let mut out = String::new();
     let groups = || report.groups.iter().filter(|group| !group.partitions.is_empty());
     if groups().next().is_some() {
-        let mut table = table(
+        let mut table = table::with(
             &["group", "topic", "p", "source", "target now", "target then", "again", ""],
             &[2, 3, 4, 5, 6],
         );
@@ -83,7 +82,7 @@ pub fn report(report: &Report) -> String {
                 word(step.outcome).to_owned(),
             ]);
         }
-        out.push_str(&trimmed(&table));
+        out.push_str(&table::trimmed(&table));
     }
     for group in &report.groups {
         notes(&mut out, group);
@@ -91,7 +90,7 @@ pub fn report(report: &Report) -> String {
     for left_out in &report.left_out {
         let _ = writeln!(out, "\n{}: left out: {}", plain(&left_out.group), plain(&left_out.reason));
     }
-    let _ = write!(out, "\n{}", sum(report));
+    let _ = write!(out, "\n{}", sum(&report.totals));
     out.trim_start_matches('\n').to_owned()
 }
 
@@ -137,23 +136,20 @@ fn notes(out: &mut String, group: &GroupPlan) {
     }
     for (reason, partitions) in reasons {
         let lines: Vec<_> = reason.lines().map(plain).collect();
-        let _ = writeln!(out, "\n{name}, {}: {}", few(&partitions), lines.join("\n"));
+        let _ = writeln!(out, "\n{name}, {}: {}", human::few(&partitions), lines.join("\n"));
     }
     if !group.not_mirrored.is_empty() {
         let topics: Vec<_> = group.not_mirrored.iter().map(|topic| plain(topic)).collect();
-        let _ = writeln!(out, "\n{name}: also reads topics that this link does not mirror: {}", few(&topics));
+        let _ = writeln!(
+            out,
+            "\n{name}: also reads topics that this link does not mirror: {}",
+            human::few(&topics)
+        );
     }
 }
 
-fn few(names: &[String]) -> String {
-    match names.len().checked_sub(NAMED) {
-        None | Some(0) => names.join(", "),
-        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
-    }
-}
-
-fn sum(report: &Report) -> String {
-    let totals = &report.totals;
+/// How many there are of each.
+pub fn sum(totals: &Totals) -> String {
     let counts = [
         (totals.committed, "committed"),
         (totals.commit, "to commit"),
@@ -176,21 +172,4 @@ fn sum(report: &Report) -> String {
     }
     out.push('.');
     out
-}
-
-fn table(header: &[&str], numbers: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    for column in numbers {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table
-}
-
-/// Lines that end in blanks are no help to those who copy them.
-fn trimmed(table: &Table) -> String {
-    table.trim_fmt().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

@@ -75,7 +75,7 @@ fn row(lane: &LaneSummary) -> [String; 10] {
         topics(start),
         start.partition.to_string(),
         mode(start),
-        time(start.since),
+        human::time(start.since),
         arrow(start.at),
         arrow(lane.position),
         human::count(lane.records),
@@ -117,11 +117,6 @@ fn mode(start: &LaneStart) -> String {
 
 fn arrow(point: Point) -> String {
     format!("{} → {}", point.source, point.target)
-}
-
-fn time(millis: i64) -> String {
-    jiff::Timestamp::from_millisecond(millis)
-        .map_or_else(|_| human::NONE.to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// Writes answers about offsets of one lane, one after the other: there may be millions.

@@ -77,7 +77,13 @@ fn write_summary(out: &mut String, status: &LinkStatus) -> fmt::Result {
         human::count(totals.running as u64),
         human::count(totals.stopped as u64)
     )?;
+    if totals.paused > 0 {
+        write!(out, ", {} paused", human::count(totals.paused as u64))?;
+    }
     out.push('\n');
+    if !status.held.is_empty() {
+        writeln!(out, "held   {}", plain(&human::held(&status.held)))?;
+    }
     Ok(())
 }
 

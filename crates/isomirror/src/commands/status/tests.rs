@@ -56,6 +56,7 @@ fn status() -> LinkStatus {
         totals: Totals {
             lanes: 2,
             running: 1,
+            paused: 0,
             stopped: 1,
             records: 1_234_567,
             bytes: 1 << 30,
@@ -68,6 +69,7 @@ fn status() -> LinkStatus {
             buffer_bytes: 32 << 20,
             buffer_limit_bytes: 64 << 20,
         },
+        held: Default::default(),
         lanes: vec![lane(0, 12_342), stopped],
     }
 }

@@ -1,0 +1,135 @@
+//! Consumer groups at a cutover: nobody reads any more, and what they have committed on the source is on the target.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
+use group_offsets::{Chosen, Outcome, Rule};
+use mirror_types::Side;
+
+use super::{Facts, GroupMoved, Plan, Request, drive::Trouble, lanes::few};
+use crate::{
+    groups::{self, Prepared},
+    sides::Clusters,
+};
+
+/// Groups that are asked about at the same time.
+const AT_ONCE: usize = 8;
+
+/// A member of a group that reads, or may read, what is cut over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reader {
+    group: String,
+    side: Side,
+    client: String,
+    host: String,
+}
+
+impl std::fmt::Display for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { group, side, client, host } = self;
+        write!(f, "group {group} has the member {client} ({}) on the {side}", host.trim_start_matches('/'))
+    }
+}
+
+/// The members, on either side, of groups that are carried over and read these topics.
+pub(super) async fn readers(
+    request: &Request,
+    clusters: &Clusters,
+    plan: &Plan,
+) -> Result<Vec<Reader>, Trouble> {
+    let choice = &request.link.groups.choice;
+    if choice.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut readers = Vec::new();
+    for side in [Side::Source, Side::Target] {
+        let client = clusters.client(side);
+        let of = |error| Trouble::of(clusters.error(side, error));
+        let listed = client.list_groups().await.map_err(of)?;
+        let chosen = listed.into_values().filter(|group| choice.of(group) == Chosen::Yes);
+        // Where a broker tells states, those are left out that nobody is in.
+        let awake = chosen.filter(|group| !matches!(group.state.as_deref(), Some("Empty" | "Dead")));
+        let topics: BTreeSet<&str> = plan
+            .topics
+            .iter()
+            .map(|route| if side == Side::Source { &*route.topic } else { &*route.target_topic })
+            .collect();
+        let topics = &topics;
+        let one = |group: kafka_wire::ListedGroup| async move {
+            let members = client.describe_members(&group.name).await?;
+            let reads = |topics_of: &[String]| topics_of.iter().any(|topic| topics.contains(topic.as_str()));
+            let assigned = members.iter().any(|member| reads(&member.topics));
+            let concerned = assigned
+                || !members.is_empty()
+                    && client
+                        .group_offsets(&group.name)
+                        .await?
+                        .keys()
+                        .any(|(topic, _)| topics.contains(&**topic));
+            let reader = |member: kafka_wire::GroupMember| Reader {
+                group: group.name.clone(),
+                side,
+                client: member.client,
+                host: member.host,
+            };
+            Ok(members.into_iter().filter(|_| concerned).map(reader).collect::<Vec<_>>())
+        };
+        let found: Vec<Result<Vec<Reader>, kafka_wire::Error>> =
+            stream::iter(awake).map(one).buffered(AT_ONCE).collect().await;
+        for found in found {
+            readers.extend(found.map_err(of)?);
+        }
+    }
+    Ok(readers)
+}
+
+/// What would be carried over.
+pub(super) async fn prepared(request: &Request, plan: &Plan) -> Result<Option<Prepared>, Trouble> {
+    let choice = request.link.groups.choice.clone();
+    if choice.is_empty() {
+        return Ok(None);
+    }
+    let asked = groups::Request {
+        link: request.link.clone(),
+        timeout: request.timeout,
+        choice,
+        named: false,
+        topics: plan.sources(),
+        rule: Rule { backwards: false },
+    };
+    Ok(Some(groups::prepare(&asked).await.map_err(Trouble::of)?))
+}
+
+/// Carries all over, and looks whether it is.
+pub(super) async fn carry_over(request: &Request, plan: &Plan) -> Result<Facts, Trouble> {
+    let Some(mut planned) = prepared(request, plan).await? else {
+        return Ok(Facts::says("no groups are named: [groups] has no include"));
+    };
+    planned.apply().await;
+    let report = planned.report();
+    let all = || report.groups.iter().filter(|group| !group.partitions.is_empty() || group.trouble.is_some());
+    if let Some(group) = all().find(|group| !group.is_in_step()) {
+        let step =
+            group.partitions.iter().find(|step| !matches!(step.outcome, Outcome::Same | Outcome::Committed));
+        let reason = group.trouble.clone().or_else(|| step?.reason.clone()).unwrap_or_default();
+        let at = step.map_or_else(String::new, |step| format!(", {}[{}]", step.topic, step.partition));
+        let what = format!("the offsets of group {}{at} are not on the target: {reason}", group.group);
+        let fix = "isomirror groups CONFIG plan shows them all";
+        // What is mirrored is on record a moment later.
+        let passes = report.is_unreachable() || step.is_none_or(|step| step.outcome == Outcome::Failed);
+        let trouble = Trouble::refused(what, fix);
+        return Err(if passes { trouble.passing() } else { trouble });
+    }
+    let moved: Vec<GroupMoved> = all()
+        .map(|group| GroupMoved { group: group.group.clone(), partitions: group.partitions.len() })
+        .collect();
+    let offsets: usize = moved.iter().map(|group| group.partitions).sum();
+    let mut says = format!("{} groups, {offsets} offsets", moved.len());
+    if !report.left_out.is_empty() {
+        says.push_str(&format!(
+            "; left out: {}",
+            few(report.left_out.iter().map(|group| group.group.clone()))
+        ));
+    }
+    Ok(Facts { says, groups: moved, ..Facts::default() })
+}

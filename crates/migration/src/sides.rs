@@ -8,9 +8,9 @@ use std::{
 };
 
 use control_topic::{ControlTopic, name_of};
-use kafka_wire::{Client, Isolation, Settings, Topic};
-use mirror_types::{Side, TopicPartition};
-use offset_marks::{LaneStart, Ledger, control::Keep};
+use kafka_wire::{Client, Isolation, Purpose, Settings, Topic};
+use mirror_types::{Offset, Side, TopicPartition};
+use offset_marks::{LaneStart, Ledger, control::Keep, slot_of};
 use pipeline::LinkConfig;
 
 /// What is named in one line, at most.
@@ -60,8 +60,25 @@ pub(crate) struct BySide<T> {
 /// Both clusters' clients, and their names.
 pub(crate) struct Clusters(BySide<(Client, String)>);
 
+/// What is on record of a lane.
+pub(crate) struct Recorded {
+    pub(crate) ledger: Ledger,
+    /// How far it was found to be the same on both sides.
+    pub(crate) verified: Option<Offset>,
+}
+
 /// All lanes that have begun, by their names.
 pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
+    let recorded = recorded(link, clusters, None).await?;
+    Ok(recorded.into_iter().map(|recorded| recorded.ledger).collect())
+}
+
+/// What is on record of all lanes that have begun, or of those that are wanted, by their names.
+pub(crate) async fn recorded(
+    link: &LinkConfig,
+    clusters: &Clusters,
+    wanted: Option<&BTreeSet<TopicPartition>>,
+) -> Result<Vec<Recorded>, Error> {
     let link = &link.link;
     let topic =
         ControlTopic::open(clusters.client(Side::Target), link).await?.ok_or_else(|| Error::Refused {
@@ -72,12 +89,15 @@ pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Ve
             ),
             fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
         })?;
-    let mut ledgers = Vec::new();
-    for partition in 0..topic.partitions() {
+    let slots = topic.link().await?.map_or(topic.partitions(), |link| link.slots);
+    let wanted_of =
+        |slot: i32| wanted.is_none_or(|lanes| lanes.iter().any(|lane| slot_of(lane, slots) == slot));
+    let mut all = Vec::new();
+    for partition in (0..topic.partitions()).filter(|partition| wanted_of(*partition)) {
         // One at a time: what is kept of each is much smaller than what is read.
         let state = topic.read_committed(partition, Keep::Everything).await?;
-        let lanes: Vec<TopicPartition> = state.lanes().map(LaneStart::lane).collect();
-        for lane in lanes {
+        let lanes = state.lanes().map(LaneStart::lane);
+        for lane in lanes.filter(|lane| wanted.is_none_or(|wanted| wanted.contains(lane))) {
             let ledger = state.ledger(&lane).expect("it is there").map_err(|overlap| Error::Refused {
                 what: overlap.to_string(),
                 fix: format!(
@@ -85,11 +105,11 @@ pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Ve
                     lane.topic
                 ),
             })?;
-            ledgers.push(ledger);
+            all.push(Recorded { ledger, verified: state.verified(&lane) });
         }
     }
-    ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
-    Ok(ledgers)
+    all.sort_by_cached_key(|recorded| recorded.ledger.start().lane());
+    Ok(all)
 }
 
 /// Whether these are the clusters that the lanes began between.
@@ -198,6 +218,13 @@ impl Clusters {
             source: client(Side::Source, &link.source)?,
             target: client(Side::Target, &link.target)?,
         }))
+    }
+
+    /// The same, over connections of their own.
+    pub(crate) fn for_purpose(self, purpose: Purpose) -> Self {
+        let Self(BySide { source, target }) = self;
+        let of = |(client, name): (Client, String)| (client.for_purpose(purpose), name);
+        Self(BySide { source: of(source), target: of(target) })
     }
 
     pub(crate) fn client(&self, side: Side) -> &Client {

@@ -10,6 +10,7 @@
 //! | `owner/<slot>` | [`Owner`] | by each owner of the slot when it takes over |
 //! | `lane/<topic>/<partition>` | [`LaneStart`] | when a lane begins, or begins anew |
 //! | `chunk/<topic>/<partition>/<incarnation>/<number>` | [`Chunk`] | as the lane's marks come in |
+//! | `verified/<topic>/<partition>` | [`Verified`] | as the daemon compares both sides, if it does |
 //! | `event/<topic>/<partition>/<ms since the epoch>/<kind>/<from>` | [`Event`] | once, and never deleted |
 //!
 //! Topics are the source's; no topic name has a `/`. The value of a chunk is bytes, every other is JSON with a
@@ -22,7 +23,7 @@ mod value;
 
 pub use key::{EventKind, Key};
 pub use state::{ControlState, Keep};
-pub use value::{Decoded, Event, Link, Owner, Record, decode};
+pub use value::{Decoded, Event, Link, Owner, Record, Verified, decode};
 
 #[cfg(doc)]
 use crate::{Chunk, LaneStart};

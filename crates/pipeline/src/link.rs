@@ -22,7 +22,7 @@ use crate::{
     Error,
     book::Book,
     config::LinkConfig,
-    control::{Control, StatusHandle},
+    control::{Control, StatusHandle, VerifiedRecord},
     ends::Ends,
     events::Events,
     groups::Groups,
@@ -101,6 +101,11 @@ impl Link {
     /// Where to ask what it is doing.
     pub fn status(&self) -> StatusHandle {
         StatusHandle(self.control.clone())
+    }
+
+    /// Where it is put on record how far lanes were compared.
+    pub fn verified_record(&self) -> VerifiedRecord {
+        VerifiedRecord(self.control.clone())
     }
 
     /// Runs until `shutdown` (or, with `until_caught_up`, until that), then drains.

@@ -16,6 +16,7 @@ use super::{
     tree::{self, Located, Table},
     units::ByteSize,
     values::{Engine, OnTrouble},
+    verify,
 };
 
 /// More than any link needs, and than most machines have.
@@ -73,6 +74,7 @@ pub fn config(
     let target = read_cluster(top.section("target", "target"), "target", asks.target, lookup, problems);
     let topics = topics::read(top.section("topics", "topics"), asks.topics, problems);
     let groups = groups::read(top.section("groups", "groups"), problems);
+    let verify = verify::read(top.section("verify", "verify"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -94,6 +96,8 @@ pub fn config(
         clients::check(Side::Source, &source.1, prefetch, &mut problems.borrow_mut());
         clients::check(Side::Target, &target.1, prefetch, &mut problems.borrow_mut());
         groups::check(&groups, &source.1.properties, &mut problems.borrow_mut());
+        let both = [(Side::Source, &source.1.properties), (Side::Target, &target.1.properties)];
+        verify::check(&verify, both, &mut problems.borrow_mut());
     }
     if !problems.borrow().is_empty() {
         return None;
@@ -113,6 +117,7 @@ pub fn config(
         target,
         topics: topics?,
         groups: groups.settings,
+        verify: verify.settings,
         limits,
         policy: policy_read,
         admin: Admin { listen },

@@ -25,6 +25,7 @@ mod topics;
 mod tree;
 mod units;
 mod values;
+mod verify;
 
 use std::{
     cell::RefCell, collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration,
@@ -37,6 +38,7 @@ pub use groups::Groups;
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
 pub use values::{Engine, Offsets, OnTrouble, Start, Writers};
+pub use verify::Verify;
 
 use error::{Problems, SourceFile};
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub topics: Topics,
     /// Which consumer groups are kept in step.
     pub groups: Groups,
+    /// Whether both sides are compared meanwhile.
+    pub verify: Verify,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

@@ -23,7 +23,7 @@ use Kind::{Flag, List, Number, Properties, Table, Text};
 pub const OVERRIDE: &str = "topics.override";
 
 /// Sections (top level: empty) with their keys.
-pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 10] = [
     (
         "",
         &[
@@ -33,6 +33,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
             ("target", Table),
             ("topics", Table),
             ("groups", Table),
+            ("verify", Table),
             ("limits", Table),
             ("policy", Table),
             ("admin", Table),
@@ -66,6 +67,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 9] = [
         ],
     ),
     ("groups", &[("include", List), ("exclude", List), ("sync", Text)]),
+    ("verify", &[("every", Text), ("rate", Text)]),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text)]),

@@ -20,6 +20,8 @@ pub struct Shown<'a> {
     target: ShownCluster<'a>,
     topics: ShownTopics<'a>,
     groups: ShownGroups<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<ShownVerify>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -60,6 +62,12 @@ struct ShownGroups<'a> {
     include: Vec<&'a str>,
     exclude: Vec<&'a str>,
     sync: String,
+}
+
+#[derive(Serialize)]
+struct ShownVerify {
+    every: String,
+    rate: String,
 }
 
 #[derive(Serialize)]
@@ -133,6 +141,10 @@ impl Config {
                 exclude: self.groups.exclude.iter().map(Pattern::as_str).collect(),
                 sync: units::show_duration(self.groups.sync),
             },
+            verify: self.verify.every.map(|every| ShownVerify {
+                every: units::show_duration(every),
+                rate: self.verify.rate.to_string(),
+            }),
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),
                 throttle: limits.throttle.map(|rate| rate.to_string()),

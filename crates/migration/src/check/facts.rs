@@ -27,6 +27,8 @@ pub struct Facts {
     pub control: ControlFacts,
     /// Whether lanes go on behind what the source has lost.
     pub skips_loss: bool,
+    /// Whether both sides are to be compared while it runs.
+    pub verifies: bool,
     /// Target topics that several source topics would become.
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.

@@ -197,6 +197,7 @@ impl Gatherer<'_> {
             target_rights,
             control,
             skips_loss: link.loss == LossPolicy::Skip,
+            verifies: self.request.verifies,
             clashes,
             illegal,
             unmatched,

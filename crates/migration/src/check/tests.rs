@@ -108,6 +108,7 @@ fn facts(topic: TopicFacts) -> Facts {
             marks: Some(Ok(Marks::default())),
         },
         skips_loss: false,
+        verifies: false,
         clashes: Vec::new(),
         illegal: Vec::new(),
         unmatched: Vec::new(),
@@ -308,6 +309,30 @@ fn missing_rights_come_with_the_acl_command() {
     let mut facts = facts(topic());
     facts.target.rights = Some(Rights::default());
     assert_eq!(judge(&facts).0, ["info idempotent-write-right"]);
+}
+
+#[test]
+fn to_compare_both_sides_the_target_has_to_be_read_whoever_writes_there() {
+    for shared in [false, true] {
+        let mut topic = topic();
+        topic.settings.shared = shared;
+        if let TargetFacts::There { rights: of_target, configs, .. } = &mut topic.target {
+            *of_target = rights(&[AclOperation::Write, AclOperation::Alter]);
+            *configs = Err(refusal(Side::Target, Code::TopicAuthorizationFailed));
+        }
+        let mut facts = facts(topic);
+        let read = |(codes, _): &(Vec<String>, String)| {
+            codes.iter().find(|code| code.contains("target-read-right")).cloned()
+        };
+        let expected = (!shared).then(|| "warning target-read-right".to_owned());
+        assert_eq!(read(&judge(&facts)), expected);
+        facts.verifies = true;
+        let judged = judge(&facts);
+        assert_eq!(read(&judged).as_deref(), Some("error target-read-right"));
+        let words =
+            ["[verify] can't compare it", "--operation Read --topic b, or leave [verify] out", "log cleaner"];
+        words.iter().for_each(|words| assert!(judged.1.contains(words), "{}", judged.1));
+    }
 }
 
 #[test]

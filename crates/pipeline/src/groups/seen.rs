@@ -8,6 +8,8 @@ use std::{
 use group_offsets::{GroupPlan, Outcome};
 use kafka_wire::GroupOffsets;
 
+use crate::trouble::{News, Trouble};
+
 /// A group whose offsets do not change is looked at in earnest so often all the same: its lane may be another by then.
 const EARNEST: Duration = Duration::from_secs(60);
 
@@ -23,13 +25,6 @@ pub(super) struct Seen {
     trouble: Trouble,
     /// That there is none.
     nothing: Trouble,
-}
-
-/// Trouble, as far as it was told. What is over by the next round is not news: a lane is being started, a coordinator moves.
-#[derive(Debug, Default)]
-struct Trouble {
-    rounds: u32,
-    told: bool,
 }
 
 #[derive(Debug)]
@@ -48,9 +43,6 @@ struct Settled {
     source: GroupOffsets,
     target: GroupOffsets,
 }
-
-/// Something to be told: trouble, or that there is none any more.
-pub(super) type News = Option<Option<String>>;
 
 impl Seen {
     /// Whether this group is left out for the first time.
@@ -158,22 +150,6 @@ fn trouble(plan: &GroupPlan) -> Option<String> {
             },
         );
     plan.trouble.clone().or(stuck)
-}
-
-impl Trouble {
-    /// Whether this is news: not each change of its words (offsets go on), but that there is trouble, or none any more.
-    fn news(&mut self, trouble: Option<String>) -> News {
-        let Some(trouble) = trouble else {
-            self.rounds = 0;
-            return std::mem::take(&mut self.told).then_some(None);
-        };
-        self.rounds += 1;
-        if self.told || self.rounds < 2 {
-            return None;
-        }
-        self.told = true;
-        Some(Some(trouble))
-    }
 }
 
 #[cfg(test)]

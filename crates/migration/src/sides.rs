@@ -89,11 +89,15 @@ pub(crate) async fn recorded(
             ),
             fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
         })?;
-    let slots = topic.link().await?.map_or(topic.partitions(), |link| link.slots);
-    let wanted_of =
-        |slot: i32| wanted.is_none_or(|lanes| lanes.iter().any(|lane| slot_of(lane, slots) == slot));
+    let partitions: BTreeSet<i32> = match wanted {
+        None => (0..topic.partitions()).collect(),
+        Some(lanes) => {
+            let slots = topic.link().await?.map_or(topic.partitions(), |link| link.slots);
+            lanes.iter().map(|lane| slot_of(lane, slots)).collect()
+        }
+    };
     let mut all = Vec::new();
-    for partition in (0..topic.partitions()).filter(|partition| wanted_of(*partition)) {
+    for partition in partitions {
         // One at a time: what is kept of each is much smaller than what is read.
         let state = topic.read_committed(partition, Keep::Everything).await?;
         let lanes = state.lanes().map(LaneStart::lane);

@@ -148,15 +148,13 @@ fn of_source(facts: &Facts, topic: &TopicFacts, found: &mut Vec<Finding>) {
         found.push(finding.fix(facts.source.grant(&["Read", "Describe"], &resource)));
     }
     if let Err(error) = &topic.configs {
+        let (severity, and) = unknown_configs(facts);
         let finding = Finding::new(
-            Severity::Warning,
+            severity,
             "source-configs-right",
             subject(),
             format!("its configs can't be read: {}", error.reason),
-            format!(
-                "they are not compared here, nor copied to a target topic that is created{}",
-                unknown_policy(facts)
-            ),
+            format!("they are not compared here, nor copied to a target topic that is created{and}"),
         );
         found.push(finding.fix(facts.source.grant(&["DescribeConfigs"], &resource)));
     }
@@ -238,26 +236,25 @@ fn alter(
     Some(finding.fix(format!("{grant}, or topics.create = false")))
 }
 
-/// What follows for the comparison where it is not known whether a log cleaner is at work.
-fn unknown_policy(facts: &Facts) -> &'static str {
+/// How bad it is not to know a topic's configs, and what else follows from it.
+fn unknown_configs(facts: &Facts) -> (Severity, &'static str) {
     match facts.verifies {
-        true => {
-            "; and, should it be compacted, [verify] would take for a difference what the log cleaner has taken"
-        }
-        false => "",
+        true => (
+            Severity::Error,
+            "; and [verify] does not compare it, as it is not known whether a log cleaner may take records of it",
+        ),
+        false => (Severity::Warning, ""),
     }
 }
 
 fn describe_configs(facts: &Facts, topic: &TopicFacts) -> Finding {
+    let (severity, and) = unknown_configs(facts);
     let finding = Finding::new(
-        Severity::Warning,
+        severity,
         "target-configs-right",
         Subject::topic(Side::Target, &topic.target_topic),
         "its configs can't be read",
-        format!(
-            "what they would do to records is not known, nor how large a batch the topic takes{}",
-            unknown_policy(facts)
-        ),
+        format!("what they would do to records is not known, nor how large a batch the topic takes{and}"),
     );
     finding.fix(facts.target.grant(&["DescribeConfigs"], &format!("--topic {}", topic.target_topic)))
 }

@@ -98,7 +98,7 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, noted: &dyn Not
         notes.push(format!("not begun yet, so not compared: {}{more}", named.join(", ")));
     }
     let admins = admins(link, request.timeout);
-    let lanes = lanes(request, clusters, &admins, &topics, mirrored, noted, &mut notes).await;
+    let lanes = lanes(request, clusters, &admins, &topics, mirrored, noted, Some(&mut notes)).await;
     Ok(Plan { lanes, notes })
 }
 
@@ -116,7 +116,8 @@ pub(super) fn admins(link: &LinkConfig, timeout: Duration) -> Admins {
     BySide { source: connect(Side::Source, &link.source), target: connect(Side::Target, &link.target) }
 }
 
-/// What is to be done with these lanes.
+/// What is to be done with these lanes. Where it is not known whether a topic is compacted, that is noted, and it is
+/// compared as if it were not; without `notes` it is not compared.
 pub(super) async fn lanes(
     request: &Request,
     clusters: &Clusters,
@@ -124,20 +125,34 @@ pub(super) async fn lanes(
     topics: &Topics,
     ledgers: Vec<Ledger>,
     noted: &dyn Notes,
-    notes: &mut Vec<String>,
+    notes: Option<&mut Vec<String>>,
 ) -> Vec<LanePlan> {
     let starts: Vec<LaneStart> = ledgers.iter().map(|ledger| ledger.start().clone()).collect();
-    let cleaned = cleaned(admins, &starts, notes).await;
+    let cleaned = cleaned(admins, &starts).await;
+    let only_known = notes.is_none();
+    if let Some(notes) = notes {
+        let all = cleaned.source.values().chain(cleaned.target.values());
+        notes.extend(all.filter_map(|compacted| compacted.as_ref().err()).map(|unknown| {
+            format!("{unknown}: it is compared as if it were not; DescribeConfigs on it would tell")
+        }));
+    }
     // The target's ends first: the source's can only be behind them.
     let bounds = bounds(request, clusters, &starts).await;
     let mut lanes = Vec::new();
     for (ledger, bounds) in ledgers.into_iter().zip(bounds) {
         let start = ledger.start().clone();
-        let cleaned = BySide {
-            source: cleaned.source.contains(&start.source_topic),
-            target: cleaned.target.contains(&start.target_topic),
+        let of = BySide {
+            source: &cleaned.source[&start.source_topic],
+            target: &cleaned.target[&start.target_topic],
         };
-        let trouble = changed(&start, topics).or(bounds.as_ref().err().cloned());
+        let unknown = || {
+            let unknown = [of.source, of.target].into_iter().find_map(|compacted| compacted.as_ref().err());
+            let fix = |unknown: &String| format!("{unknown}\n  fix: grant DESCRIBE_CONFIGS on it there");
+            unknown.filter(|_| only_known).map(fix)
+        };
+        let trouble = changed(&start, topics).or(bounds.as_ref().err().cloned()).or_else(unknown);
+        let is = |compacted: &Result<bool, String>| *compacted == Ok(true);
+        let cleaned = BySide { source: is(of.source), target: is(of.target) };
         let lane = lane(request, ledger, bounds.unwrap_or_default(), cleaned, noted);
         lanes.push(match trouble {
             Some(trouble) => LanePlan {
@@ -167,36 +182,38 @@ fn unbegun(
     unbegun
 }
 
-/// The topics that are compacted.
-async fn cleaned(admins: &Admins, starts: &[LaneStart], notes: &mut Vec<String>) -> BySide<BTreeSet<String>> {
-    let mut found: BySide<BTreeSet<String>> = BySide::default();
-    for side in [Side::Source, Side::Target] {
-        let name: fn(&LaneStart) -> &String = match side {
-            Side::Source => |start| &start.source_topic,
-            Side::Target => |start| &start.target_topic,
-        };
-        let names: BTreeSet<String> = starts.iter().map(|start| name(start).clone()).collect();
-        let names = Vec::from_iter(names);
-        let asked = match admins.of(side) {
-            Ok(cluster) => cluster.topic_configs(&names).await,
-            Err(error) => Err(error.clone()),
-        };
-        let answers = asked.unwrap_or_else(|error| {
-            names.iter().map(|name| (name.clone(), Err(error.clone()))).collect::<BTreeMap<_, _>>()
-        });
-        let set = if side == Side::Source { &mut found.source } else { &mut found.target };
-        for (topic, configs) in answers {
-            match configs {
-                Ok(configs) if configs.is_compacted() => drop(set.insert(topic)),
-                Ok(_) => {}
-                Err(error) => notes.push(format!(
-                    "whether {topic} is compacted on the {side} is not known ({error}): it is compared as if it were not; \
-                     DescribeConfigs on it would tell"
-                )),
-            }
-        }
+/// Which topics are compacted; or why that is not known.
+type Cleaned = BySide<BTreeMap<String, Result<bool, String>>>;
+
+async fn cleaned(admins: &Admins, starts: &[LaneStart]) -> Cleaned {
+    let names = |name: fn(&LaneStart) -> &String| -> Vec<String> {
+        Vec::from_iter(starts.iter().map(name).cloned().collect::<BTreeSet<_>>())
+    };
+    BySide {
+        source: compacted(Side::Source, &admins.source, names(|start| &start.source_topic)).await,
+        target: compacted(Side::Target, &admins.target, names(|start| &start.target_topic)).await,
     }
-    found
+}
+
+async fn compacted(
+    side: Side,
+    admin: &Result<Cluster, cluster_admin::Error>,
+    topics: Vec<String>,
+) -> BTreeMap<String, Result<bool, String>> {
+    let asked = match admin {
+        Ok(cluster) => cluster.topic_configs(&topics).await,
+        Err(error) => Err(error.clone()),
+    };
+    let answer = |topic: String| {
+        let compacted = match asked.as_ref().map(|answers| answers.get(&topic)) {
+            Ok(Some(Ok(configs))) => Ok(configs.is_compacted()),
+            Ok(Some(Err(error))) | Err(error) => Err(error.to_string()),
+            Ok(None) => Err("no answer".to_owned()),
+        };
+        let unknown = |error| format!("whether {topic} is compacted on the {side} is not known ({error})");
+        (topic.clone(), compacted.map_err(unknown))
+    };
+    topics.into_iter().map(answer).collect()
 }
 
 /// Where both logs begin and end.

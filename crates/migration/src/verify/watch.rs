@@ -224,11 +224,8 @@ impl Watch {
         }
         let ledgers: Vec<_> = recorded.into_iter().map(|lane| lane.ledger).collect();
         check_clusters(link, clusters, &ledgers).await?;
-        let (topics, mut notes) = (both_topics(clusters).await?, Vec::new());
-        let plans =
-            lanes(&self.request, clusters, &self.admins, &topics, ledgers, &*self.seen, &mut notes).await;
-        notes.iter().filter(|note| self.seen.is_news(note)).for_each(|note| warn!("{note}"));
-        Ok(plans)
+        let topics = both_topics(clusters).await?;
+        Ok(lanes(&self.request, clusters, &self.admins, &topics, ledgers, &*self.seen, None).await)
     }
 
     /// Compares a lane as far as its target goes. Gives why that could not be done. A difference is told when a second look

@@ -18,8 +18,6 @@ pub(super) struct Seen(Mutex<All>);
 #[derive(Default)]
 struct All {
     lanes: BTreeMap<TopicPartition, Lane>,
-    /// What was said once.
-    said: BTreeSet<String>,
     /// Why not all could be compared.
     trouble: Trouble,
 }
@@ -132,7 +130,7 @@ impl Seen {
                     "{at}: the target is NOT what the source is: {first}; all before source offset {} is the same. The lane \
                      goes on. fix: {}",
                     lane.verified,
-                    fix(&report.topic)
+                    fix(&report.topic, target)
                 ))
             }
         }
@@ -141,11 +139,6 @@ impl Seen {
     /// Why not all could be compared, if that is so.
     pub(super) fn trouble(&self, trouble: Option<String>) -> News {
         self.all().trouble.news(trouble)
-    }
-
-    /// Whether this has not been said yet.
-    pub(super) fn is_news(&self, words: &str) -> bool {
-        self.all().said.insert(words.to_owned())
     }
 
     /// Only these lanes are this instance's.
@@ -196,17 +189,16 @@ impl Seen {
             equal: found.counts.equal,
             differences: found.counts.differing(),
             unproven: found.counts.unproven,
-            fix: difference.is_some().then(|| fix(&at.topic)),
+            fix: difference.is_some().then(|| fix(&at.topic, &lane.target_topic)),
             difference,
             trouble: lane.trouble.clone(),
         })
     }
 }
 
-fn fix(topic: &str) -> String {
+fn fix(topic: &str, target: &str) -> String {
     format!(
-        "isomirror verify CONFIG --topic {topic} --show-values shows both records; what to do then: docs/RUNBOOK.md, \
-         \"The target is not the same\""
+        "isomirror verify CONFIG --topic {topic} --show-values shows both records; see who else writes to {target}"
     )
 }
 

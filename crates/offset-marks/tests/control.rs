@@ -321,8 +321,13 @@ fn how_far_a_lane_was_verified_counts_until_it_begins_anew() {
         assert_eq!(state.verified(&TopicPartition::new("orders", 4)), None);
         take(&mut state, &begins(2).unwritten().records);
         assert_eq!(state.verified(&lane), None, "it begins anew");
+        take(&mut state, &[verified(2, 5)]);
         let forgotten = state.deletion(&lane);
-        take(&mut state, &forgotten);
+        let (last, others) = forgotten.split_last().expect("some");
+        take(&mut state, others);
+        assert_eq!(state.next_incarnation(&lane), 3, "what is left of the second must not be taken for new");
+        take(&mut state, std::slice::from_ref(last));
+        assert_eq!(state.next_incarnation(&lane), 1);
         take(&mut state, &begins(1).unwritten().records);
         assert_eq!(state.verified(&lane), None, "it was forgotten");
     }

@@ -159,14 +159,13 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
 
 fn write_compared(out: &mut String, compared: &str, status: &LinkStatus) -> fmt::Result {
     let class = if status.lanes.iter().any(|lane| lane.differs().is_some()) { "bad" } else { "dim" };
-    write!(out, "<p class=\"{class}\">Target and source: {}</p>\n<ul>", Text(compared))?;
+    writeln!(out, "<p class=\"{class}\">Target and source: {}</p>", Text(compared))?;
     for (lane, verified) in human::compared_in_vain(&status.lanes).take(LANES_SHOWN) {
         let Said { what, fix } = human::said(verified);
-        write!(out, "<li>{}[{}]: {}", Text(&lane.topic), lane.partition, Text(&what))?;
+        write!(out, "<p>{}[{}]: {}", Text(&lane.topic), lane.partition, Text(&what))?;
         write_fix(out, fix)?;
-        out.push_str("</li>");
+        out.push_str("</p>\n");
     }
-    out.push_str("</ul>\n");
     Ok(())
 }
 

@@ -207,11 +207,11 @@ fn the_page_says_what_is_not_the_same_and_what_to_do() {
         "{page}"
     );
     assert!(
-        page.contains("<li>orders[1]: the target is NOT what the source is: the record at offset 70"),
+        page.contains("<p>orders[1]: the target is NOT what the source is: the record at offset 70"),
         "{page}"
     );
     assert!(page.contains("differs in &lt;value&gt;; all before source offset 70 is the same"), "{page}");
-    assert!(page.contains("<b>What to do:</b> look</li>") && page.contains(">verified</th>"), "{page}");
+    assert!(page.contains("<b>What to do:</b> look</p>") && page.contains(">verified</th>"), "{page}");
     let json: serde_json::Value = serde_json::from_str(&get(&server, "/status").body).expect("JSON");
     assert_eq!(json["lanes"][1]["verified"]["offset"], 70);
     assert!(json["lanes"][0].get("verified").is_none(), "{json}");

@@ -190,7 +190,9 @@ impl ControlState {
     pub fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
         self.lanes.get(lane).map_or(1, |lane| {
             let started = lane.start.as_ref().map_or(0, |start| start.incarnation);
-            let left = lane.incarnations.keys().chain(lane.declared.keys()).max().copied().unwrap_or(0);
+            let verified = lane.verified.iter().map(|verified| &verified.incarnation);
+            let left = lane.incarnations.keys().chain(lane.declared.keys()).chain(verified).max();
+            let left = left.copied().unwrap_or(0);
             started.max(left).saturating_add(1)
         })
     }

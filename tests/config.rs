@@ -189,7 +189,7 @@ fn values() -> Vec<Bad> {
         bad(
             "a zero rate",
             with("[limits]\nthrottle = \"0B/s\"\n"),
-            &["link.toml:9:12", "nothing would ever be mirrored"],
+            &["link.toml:9:12", "nothing would ever be read"],
         ),
         bad(
             "no consumers",
@@ -279,6 +279,26 @@ fn values() -> Vec<Bad> {
             "a busy sync",
             with("[groups]\nsync = \"10ms\"\n"),
             &["link.toml:9:8: `sync`: the groups' coordinators would be asked without a pause", "1s or more"],
+        ),
+        bad(
+            "an unknown key of verify",
+            with("[verify]\nevry = \"10m\"\n"),
+            &["link.toml:9:1: unknown key `evry` in [verify]", "did you mean `every`?"],
+        ),
+        bad(
+            "comparing without a pause",
+            with("[verify]\nevery = \"0s\"\n"),
+            &["link.toml:9:9: `every`: both clusters would be asked without a pause", "1s or more"],
+        ),
+        bad(
+            "a rate of nothing",
+            with("[verify]\nrate = \"1MB/s\"\n"),
+            &["link.toml:9:8: `rate`: nothing is compared without `every`", "add every = \"10m\""],
+        ),
+        bad(
+            "a rate that is none",
+            with("[verify]\nevery = \"10m\"\nrate = \"0MB/s\"\n"),
+            &["link.toml:10:8: `rate`: \"0MB/s\" is not a rate: nothing would ever be read"],
         ),
     ]
 }
@@ -684,8 +704,10 @@ fn no_secret_is_shown_and_what_is_shown_loads_again() {
         assert!(text(&shown).contains("***") && text(&shown).contains("isomirror.a-b"), "{}", text(&shown));
     }
 
-    let plain =
-        with("start = \"latest\"\n[topics.rename]\n\"^o(.*)$\" = \"p$1\"\n[limits]\nthrottle = \"1MB/s\"\n");
+    let plain = with(
+        "start = \"latest\"\n[topics.rename]\n\"^o(.*)$\" = \"p$1\"\n[limits]\nthrottle = \"1MB/s\"\n\
+              [verify]\nevery = \"5m\"\n",
+    );
     std::fs::write(folder.path().join("plain.toml"), plain).expect("a file");
     let first = isomirror(folder.path(), &["config", "plain.toml"], &[]);
     std::fs::write(folder.path().join("again.toml"), &first.stdout).expect("a file");
@@ -695,6 +717,7 @@ fn no_secret_is_shown_and_what_is_shown_loads_again() {
     let json = isomirror(folder.path(), &["config", "plain.toml", "--output", "json"], &[]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["topics"]["rename"]["^o(.*)$"], "p$1");
+    assert_eq!(json["verify"], serde_json::json!({"every": "5m", "rate": "10MB/s"}));
 }
 
 #[test]

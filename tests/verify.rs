@@ -1,10 +1,12 @@
 //! `isomirror verify` on real brokers: a mirrored topic is found equal, and each difference that is planted is named
 //! with its offset; each way to go wrong has its exit code.
 
+#[path = "support/cleaned.rs"]
+mod cleaned;
 #[path = "support/ledgers.rs"]
 mod ledgers;
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use kafka_harness::{
     Cluster, TestRecord,
@@ -213,34 +215,7 @@ fn translated_and_shared_topics_are_compared_by_their_marks() {
 #[test]
 fn what_cleaners_and_retention_have_taken_is_told_apart_from_what_is_lost() {
     let (source, target) = pair();
-    let topic = unique("cleaned");
-    let eager = [
-        ("cleanup.policy", "compact"),
-        ("segment.ms", "1000"),
-        ("min.cleanable.dirty.ratio", "0.001"),
-        ("delete.retention.ms", "0"),
-    ];
-    source.create_topic(&topic, 1, 1, &eager).unwrap();
-    // A segment is closed by the records' own time.
-    let of = |n: i64| TestRecord {
-        key: Some(format!("k{}", n % 5).into_bytes()),
-        timestamp: None,
-        ..record(0, n)
-    };
-    produce(source, &topic, &(0..100).map(of).collect::<Vec<_>>());
-    let config = Config::new(source, target, &topic);
-    config.run_until_caught_up().expect(0);
-    // The target keeps what it has.
-    target
-        .alter_topic_config(&topic, &[("min.cleanable.dirty.ratio", "1"), ("segment.ms", "604800000")])
-        .unwrap();
-    eventually("the source's cleaner has been there", || {
-        std::thread::sleep(Duration::from_millis(1500));
-        // A new segment each time: only closed ones are cleaned.
-        produce(source, &topic, &[of(1)]);
-        let seen = client::count(&source.props(), &topic, client::Isolation::Uncommitted).unwrap();
-        (seen[&0] < 90).then_some(())
-    });
+    let (_, config) = cleaned::on_source(|topic| Config::new(source, target, topic));
     config.run_until_caught_up().expect(0);
     let report = verified(&config, &[], 0);
     assert!(report["totals"]["compacted_on_source"].as_u64().unwrap() > 0, "{report}");

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
+use pipeline::status::{LaneStatus, LinkStatus, VerifiedStatus};
 
 /// What stands where there is no value.
 pub const NONE: &str = "–";
@@ -56,6 +57,57 @@ pub fn held(topics: &BTreeMap<String, String>) -> String {
     match topics.len().saturating_sub(NAMED) {
         0 => named,
         more => format!("{named} and {more} more"),
+    }
+}
+
+/// What came of comparing both sides while the link runs, over all lanes; none where that is not done.
+pub fn compared(status: &LinkStatus) -> Option<String> {
+    let compared = status.lanes.iter().filter(|lane| lane.verified.is_some()).count();
+    let different = status.lanes.iter().filter(|lane| lane.differs().is_some()).count();
+    let of = plural(status.lanes.len(), "lane", "lanes");
+    match (compared, different) {
+        (0, _) => None,
+        (compared, 0) => Some(format!("{} of {of} compared, all the same so far", count(compared as u64))),
+        (compared, different) => Some(format!(
+            "{} of {of} compared, {} NOT the same",
+            count(compared as u64),
+            count(different as u64)
+        )),
+    }
+}
+
+/// Lanes that differ, or that could not be compared.
+pub fn compared_in_vain(lanes: &[LaneStatus]) -> impl Iterator<Item = (&LaneStatus, &VerifiedStatus)> {
+    let verified = lanes.iter().filter_map(|lane| Some((lane, lane.verified.as_ref()?)));
+    verified.filter(|(_, verified)| verified.difference.is_some() || verified.trouble.is_some())
+}
+
+/// What is to be said of such a lane, and what to do about it.
+pub struct Said<'a> {
+    pub what: String,
+    pub fix: Option<&'a str>,
+}
+
+/// Says it.
+pub fn said(verified: &VerifiedStatus) -> Said<'_> {
+    let trouble = verified.trouble.as_deref().unwrap_or_default();
+    let (trouble, trouble_fix) = match trouble.split_once("\n  fix: ") {
+        Some((trouble, fix)) => (trouble, Some(fix)),
+        None => (trouble, None),
+    };
+    match &verified.difference {
+        Some(difference) => Said {
+            what: format!(
+                "the target is NOT what the source is: {difference}; all before source offset {} is the same, {} so far",
+                verified.offset,
+                plural(verified.differences as usize, "difference", "differences")
+            ),
+            fix: verified.fix.as_deref(),
+        },
+        None => Said {
+            what: format!("it could not be compared beyond source offset {}: {trouble}", verified.offset),
+            fix: trouble_fix,
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use group_offsets::Choice;
+use migration::verify::WatchConfig;
 use pipeline::{AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
 
 use crate::config::{self, Begin, Cluster, Config, Offsets, OnTrouble, Start, Writers};
@@ -69,6 +70,12 @@ pub fn groups(config: &Config) -> Choice {
         exclude: config.groups.exclude.clone(),
         own: config.group().to_owned(),
     }
+}
+
+/// How both sides are to be compared while the link runs; none: they are not.
+pub fn watch(config: &Config) -> Option<WatchConfig> {
+    let every = config.verify.every?;
+    Some(WatchConfig { every, rate: config.verify.rate.bytes_per_second() })
 }
 
 /// What carries the records, and, where that is left to us, why it is not batches.

@@ -8,9 +8,9 @@ use std::{
 };
 
 use control_topic::{ControlTopic, name_of};
-use kafka_wire::{Client, Isolation, Settings, Topic};
-use mirror_types::{Side, TopicPartition};
-use offset_marks::{LaneStart, Ledger, control::Keep};
+use kafka_wire::{Client, Isolation, Purpose, Settings, Topic};
+use mirror_types::{Offset, Side, TopicPartition};
+use offset_marks::{LaneStart, Ledger, control::Keep, slot_of};
 use pipeline::LinkConfig;
 
 /// What is named in one line, at most.
@@ -63,17 +63,16 @@ pub(crate) struct BySide<T> {
 /// Both clusters' clients, and their names.
 pub(crate) struct Clusters(BySide<(Client, String)>);
 
+/// What is on record of a lane.
+pub(crate) struct Recorded {
+    pub(crate) ledger: Ledger,
+    /// How far it was found to be the same on both sides.
+    pub(crate) verified: Option<Offset>,
+}
+
 /// All lanes that have begun, by their names.
 pub(crate) async fn ledgers(link: &LinkConfig, clusters: &Clusters) -> Result<Vec<Ledger>, Error> {
-    let link_name = &link.link;
-    ledgers_if_any(link, clusters).await?.ok_or_else(|| Error::Refused {
-        what: format!(
-            "link {link_name} has not run yet: there is no topic {} on {}, where its marks would be",
-            name_of(link_name),
-            clusters.name(Side::Target)
-        ),
-        fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
-    })
+    ledgers_if_any(link, clusters).await?.ok_or_else(|| not_run_yet(link, clusters))
 }
 
 /// The same; none where the link has not run yet.
@@ -81,15 +80,53 @@ pub(crate) async fn ledgers_if_any(
     link: &LinkConfig,
     clusters: &Clusters,
 ) -> Result<Option<Vec<Ledger>>, Error> {
+    let recorded = recorded_if_any(link, clusters, None).await?;
+    Ok(recorded.map(|recorded| recorded.into_iter().map(|recorded| recorded.ledger).collect()))
+}
+
+/// What is on record of the lanes that are wanted, as far as they have begun, by their names.
+pub(crate) async fn recorded(
+    link: &LinkConfig,
+    clusters: &Clusters,
+    wanted: &BTreeSet<TopicPartition>,
+) -> Result<Vec<Recorded>, Error> {
+    let recorded = recorded_if_any(link, clusters, Some(wanted)).await?;
+    recorded.ok_or_else(|| not_run_yet(link, clusters))
+}
+
+fn not_run_yet(link: &LinkConfig, clusters: &Clusters) -> Error {
+    let link = &link.link;
+    Error::Refused {
+        what: format!(
+            "link {link} has not run yet: there is no topic {} on {}, where its marks would be",
+            name_of(link),
+            clusters.name(Side::Target)
+        ),
+        fix: "run it; or see that link and [target.kafka] are those it runs with".to_owned(),
+    }
+}
+
+async fn recorded_if_any(
+    link: &LinkConfig,
+    clusters: &Clusters,
+    wanted: Option<&BTreeSet<TopicPartition>>,
+) -> Result<Option<Vec<Recorded>>, Error> {
     let Some(topic) = ControlTopic::open(clusters.client(Side::Target), &link.link).await? else {
         return Ok(None);
     };
-    let mut ledgers = Vec::new();
-    for partition in 0..topic.partitions() {
+    let partitions: BTreeSet<i32> = match wanted {
+        None => (0..topic.partitions()).collect(),
+        Some(lanes) => {
+            let slots = topic.link().await?.map_or(topic.partitions(), |link| link.slots);
+            lanes.iter().map(|lane| slot_of(lane, slots)).collect()
+        }
+    };
+    let mut all = Vec::new();
+    for partition in partitions {
         // One at a time: what is kept of each is much smaller than what is read.
         let state = topic.read_committed(partition, Keep::Everything).await?;
-        let lanes: Vec<TopicPartition> = state.lanes().map(LaneStart::lane).collect();
-        for lane in lanes {
+        let lanes = state.lanes().map(LaneStart::lane);
+        for lane in lanes.filter(|lane| wanted.is_none_or(|wanted| wanted.contains(lane))) {
             let ledger = state.ledger(&lane).expect("it is there").map_err(|overlap| Error::Refused {
                 what: overlap.to_string(),
                 fix: format!(
@@ -97,11 +134,11 @@ pub(crate) async fn ledgers_if_any(
                     lane.topic
                 ),
             })?;
-            ledgers.push(ledger);
+            all.push(Recorded { ledger, verified: state.verified(&lane) });
         }
     }
-    ledgers.sort_by_cached_key(|ledger| ledger.start().lane());
-    Ok(Some(ledgers))
+    all.sort_by_cached_key(|recorded| recorded.ledger.start().lane());
+    Ok(Some(all))
 }
 
 /// Whether these are the clusters that the lanes began between.
@@ -222,6 +259,13 @@ impl Clusters {
             source: client(Side::Source, &link.source)?,
             target: client(Side::Target, &link.target)?,
         }))
+    }
+
+    /// The same, over connections of their own.
+    pub(crate) fn for_purpose(self, purpose: Purpose) -> Self {
+        let Self(BySide { source, target }) = self;
+        let of = |(client, name): (Client, String)| (client.for_purpose(purpose), name);
+        Self(BySide { source: of(source), target: of(target) })
     }
 
     pub(crate) fn client(&self, side: Side) -> &Client {

@@ -11,6 +11,7 @@
 //! | `followed/<slot>` | [`Followed`] | by the slot's owner when it has done what the link's journal says |
 //! | `lane/<topic>/<partition>` | [`LaneStart`] | when a lane begins, or begins anew |
 //! | `chunk/<topic>/<partition>/<incarnation>/<number>` | [`Chunk`] | as the lane's marks come in |
+//! | `verified/<topic>/<partition>` | [`Verified`] | as the daemon compares both sides, if it does |
 //! | `event/<topic>/<partition>/<ms since the epoch>/<kind>/<from>` | [`Event`] | once, and never deleted |
 //!
 //! Topics are the source's; no topic name has a `/`. The value of a chunk is bytes, every other is JSON with a
@@ -23,7 +24,7 @@ mod value;
 
 pub use key::{EventKind, Key, shown};
 pub use state::{ControlState, Keep};
-pub use value::{Decoded, Event, Followed, Link, Owner, Record, decode, from_json, json};
+pub use value::{Decoded, Event, Followed, Link, Owner, Record, Verified, decode, from_json, json};
 
 #[cfg(doc)]
 use crate::{Chunk, LaneStart};

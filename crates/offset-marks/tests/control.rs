@@ -7,7 +7,7 @@ use offset_marks::{
     LaneStart, Ledger, LedgerWriter, OffsetsMode, Point, WritersMode,
     control::{
         ControlError, ControlRecord, ControlState, Decoded, Event, EventKind, Keep, Key, Link, Owner, Record,
-        decode,
+        Verified, decode,
     },
 };
 use proptest::{
@@ -87,7 +87,11 @@ fn records() -> impl Strategy<Value = Record> {
             other => panic!("{other:?}"),
         }
     });
-    prop_oneof![link, owner, event, chunk, start().prop_map(Record::Lane)]
+    let verified =
+        (TOPIC, 0..=i32::MAX, any::<(u32, i64)>()).prop_map(|(topic, partition, (incarnation, through))| {
+            Record::Verified(Verified { topic, partition, incarnation, through })
+        });
+    prop_oneof![link, owner, event, verified, chunk, start().prop_map(Record::Lane)]
 }
 
 /// Whatever is read must be fit for use.
@@ -179,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn a_key_has_one_spelling(text in "(link|owner|lane|chunk|event)(/[a-z0-9+-]{0,3}){1,5}") {
+    fn a_key_has_one_spelling(text in "(link|owner|lane|chunk|verified|event)(/[a-z0-9+-]{0,3}){1,5}") {
         if let Ok(key) = Key::decode(text.as_bytes()) {
             prop_assert_eq!(key.to_string(), text);
         }
@@ -222,6 +226,8 @@ fn what_nobody_wrote_is_said_to_be_malformed() {
         ("owner/3", r#"{"v":1,"slot":3}"#),
         ("lane//3", "{}"),
         ("lane/t/-1", "{}"),
+        ("verified/t/0/1", r#"{"v":1,"topic":"t","partition":0,"incarnation":1,"through":5}"#),
+        ("verified/t/1", r#"{"v":1,"topic":"t","partition":0,"incarnation":1,"through":5}"#),
         ("chunk/t/0/1/4294967295", "\x01\x00\x00"),
         ("chunk/t/0/1/0", ""),
         ("chunk/t/0/1/0", "\x01\x00"),
@@ -282,12 +288,49 @@ fn the_format_is_what_it_is() {
         to: 9,
         words: "4 records are lost".to_owned(),
     };
+    let verified = Verified { topic: "orders".to_owned(), partition: 3, incarnation: 2, through: 410 };
+    let record = Record::Verified(verified).encode();
+    assert_eq!(text(&record.key), "verified/orders/3");
+    assert_eq!(
+        text(record.value.as_ref().expect("a value")),
+        r#"{"v":1,"topic":"orders","partition":3,"incarnation":2,"through":410}"#
+    );
     let record = Record::Event(event).encode();
     assert_eq!(text(&record.key), "event/orders/3/1763800000000/retention/5");
     assert_eq!(
         text(record.value.as_ref().expect("a value")),
         r#"{"v":1,"topic":"orders","partition":3,"when":1763800000000,"kind":"retention","from":5,"to":9,"words":"4 records are lost"}"#
     );
+}
+
+#[test]
+fn how_far_a_lane_was_verified_counts_until_it_begins_anew() {
+    let lane = TopicPartition::new("orders", 3);
+    let begins = |incarnation| LedgerWriter::begin(example(&lane, incarnation, Point::new(0, 0)));
+    let verified = |incarnation, through| {
+        Record::Verified(Verified { topic: "orders".to_owned(), partition: 3, incarnation, through }).encode()
+    };
+    for keep in [Keep::Everything, Keep::Tails] {
+        let mut state = ControlState::new(keep);
+        take(&mut state, &[verified(1, 40)]);
+        assert_eq!(state.verified(&lane), None, "it has not begun");
+        take(&mut state, &begins(1).unwritten().records);
+        assert_eq!(state.verified(&lane), Some(40));
+        take(&mut state, &[verified(1, 70)]);
+        assert_eq!(state.verified(&lane), Some(70));
+        assert_eq!(state.verified(&TopicPartition::new("orders", 4)), None);
+        take(&mut state, &begins(2).unwritten().records);
+        assert_eq!(state.verified(&lane), None, "it begins anew");
+        take(&mut state, &[verified(2, 5)]);
+        let forgotten = state.deletion(&lane);
+        let (last, others) = forgotten.split_last().expect("some");
+        take(&mut state, others);
+        assert_eq!(state.next_incarnation(&lane), 3, "what is left of the second must not be taken for new");
+        take(&mut state, std::slice::from_ref(last));
+        assert_eq!(state.next_incarnation(&lane), 1);
+        take(&mut state, &begins(1).unwritten().records);
+        assert_eq!(state.verified(&lane), None, "it was forgotten");
+    }
 }
 
 fn take(state: &mut ControlState, records: &[ControlRecord]) {

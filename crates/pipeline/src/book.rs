@@ -487,6 +487,7 @@ fn lane_status(at: &TopicPartition, lane: &LaneEntry) -> LaneStatus {
         lag_records: lane.lag(),
         lag_bytes: lane.lag_bytes(),
         lag_seconds: lane.lag_seconds(),
+        verified: None,
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 
 use cluster_admin::Cluster;
 use mirror_types::{Acked, Budget, TopicPartition};
-use offset_marks::ProgressBoard;
+use offset_marks::{
+    MarkStore, ProgressBoard, StoreError,
+    control::{Record, Verified},
+};
 use pinned_producer::{Limits, Order};
 use source_consumer::{Command, Throttle};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -150,6 +153,21 @@ impl Control {
         let hash =
             at.topic.bytes().fold(at.partition as usize, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
         &self.commands[hash % self.commands.len()]
+    }
+}
+
+/// Puts on record how far lanes were found to be the same on both sides.
+#[derive(Clone)]
+pub struct VerifiedRecord(pub(crate) Arc<Control>);
+
+impl VerifiedRecord {
+    /// Writes it down for those lanes that are this instance's. Gives what could not be written, and why.
+    pub async fn write(&self, verified: Vec<Verified>) -> Vec<(TopicPartition, StoreError)> {
+        let due = verified.into_iter().map(|verified| {
+            let lane = verified.lane();
+            (lane, vec![Record::Verified(verified).encode()])
+        });
+        self.0.marks.record(due.collect()).await
     }
 }
 

@@ -32,7 +32,7 @@ mod wire;
 
 pub use clients::{BadProperty, check_properties};
 pub use config::{AclSync, Begin, Endpoint, Engine, GroupSync, LinkConfig, SettingsOf, Start, TopicSettings};
-pub use control::StatusHandle;
+pub use control::{StatusHandle, VerifiedRecord};
 pub use decide::{Decision, NewTopic, TopicPlan, decide, plan};
 pub use error::Error;
 pub use link::{Link, Outcome};
@@ -42,4 +42,5 @@ pub use padding::{padded_before, padding_takes, takes_padding};
 pub use pinned_producer::{Offsets, PADDING_KEY, PADDING_RATE, RefusedPolicy, deleting};
 pub use reload::{ReloadHandle, Unfit};
 pub use resume::{Loss, Now, Refused, unlike};
-pub use source_consumer::LossPolicy;
+pub use source_consumer::{LossPolicy, Throttle};
+pub use trouble::{News, Trouble};

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use crate::{
     Error, ReloadHandle, TopicPlan,
     config::LinkConfig,
-    control::{Control, Parts, StatusHandle},
+    control::{Control, Parts, StatusHandle, VerifiedRecord},
     ends::Ends,
     events::Events,
     groups::Groups,
@@ -97,6 +97,11 @@ impl Link {
     /// What gives it another configuration.
     pub fn reload(&self) -> ReloadHandle {
         ReloadHandle(self.control.clone())
+    }
+
+    /// Where it is put on record how far lanes were compared.
+    pub fn verified_record(&self) -> VerifiedRecord {
+        VerifiedRecord(self.control.clone())
     }
 
     /// Runs until `shutdown` (or, with `until_caught_up`, until that), then drains.

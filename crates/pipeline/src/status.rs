@@ -114,6 +114,28 @@ pub struct LaneStatus {
     pub lag_bytes: u64,
     /// The age in seconds of the oldest record that the target lacks; 0 when there is none.
     pub lag_seconds: f64,
+    /// What came of comparing both sides; none where that is not done, or not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<VerifiedStatus>,
+}
+
+/// What came of comparing both sides of a lane while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedStatus {
+    /// The source offset before which nothing differs.
+    pub offset: i64,
+    /// Records that were compared and are the same, since the daemon started.
+    pub equal: u64,
+    /// Records that differ.
+    pub differences: u64,
+    /// Records on one side only of which it could not be told whether a log cleaner has taken the other.
+    pub unproven: u64,
+    /// The first that differs, and how.
+    pub difference: Option<String>,
+    /// What to do about it.
+    pub fix: Option<String>,
+    /// Why it could not be compared to its end when that was last tried.
+    pub trouble: Option<String>,
 }
 
 // === impl LinkStatus ===
@@ -135,6 +157,11 @@ impl LinkStatus {
 // === impl LaneStatus ===
 
 impl LaneStatus {
+    /// The first record that differs, if the lane was compared and some do.
+    pub fn differs(&self) -> Option<&str> {
+        self.verified.as_ref()?.difference.as_deref()
+    }
+
     /// Why it stopped, without its own name: for a line that begins with that.
     pub fn why(&self) -> Option<&str> {
         let reason = self.reason.as_deref()?;

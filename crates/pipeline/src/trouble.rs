@@ -2,7 +2,7 @@
 
 /// Trouble, as far as it was told.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     rounds: u32,
     /// After how many rounds in a row it is told.
     patience: u32,
@@ -10,7 +10,7 @@ pub(crate) struct Trouble {
 }
 
 /// Something to be told: trouble, or that there is none any more.
-pub(crate) type News = Option<Option<String>>;
+pub type News = Option<Option<String>>;
 
 /// What is over by the next round is not news: a lane is being started, a coordinator moves.
 impl Default for Trouble {
@@ -21,12 +21,12 @@ impl Default for Trouble {
 
 impl Trouble {
     /// Told at once: rounds are far between.
-    pub(crate) fn at_once() -> Self {
+    pub fn at_once() -> Self {
         Self { patience: 1, ..Self::default() }
     }
 
     /// Whether this is news: not each change of its words (offsets go on), but that there is trouble, or none any more.
-    pub(crate) fn news(&mut self, trouble: Option<String>) -> News {
+    pub fn news(&mut self, trouble: Option<String>) -> News {
         let Some(trouble) = trouble else {
             self.rounds = 0;
             return std::mem::take(&mut self.told).then_some(None);

@@ -10,7 +10,7 @@ use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus};
 use super::lanes::{is_stopped, worst_first};
 use crate::{
     html::{STYLE, Text},
-    human,
+    human::{self, Said},
 };
 
 /// Lanes in no trouble that the page shows, so that it stays light at a thousand lanes.
@@ -135,6 +135,9 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
     if !status.held.is_empty() {
         writeln!(out, "<p>Not mirrored now, as asked for: {}</p>", Text(&human::held(&status.held)))?;
     }
+    if let Some(compared) = human::compared(status) {
+        write_compared(out, &compared, status)?;
+    }
     if status.lanes.is_empty() {
         out.push_str("<p>No lane yet: no topic was found that the link's rules take.</p>\n");
         return Ok(());
@@ -142,12 +145,14 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
     out.push_str(
         "<table><thead><tr><th>topic</th><th class=\"n\"><abbr title=\"partition\">p</abbr></th><th>state</th>\
          <th class=\"n\">lag</th><th class=\"n wide\">bytes</th><th class=\"n\">age</th>\
-         <th class=\"n wide\">position</th><th class=\"n wide\">source end</th><th class=\"n wide\">mirrored</th>\
-         </tr></thead><tbody>\n",
+         <th class=\"n wide\">position</th><th class=\"n wide\">source end</th><th class=\"n wide\">mirrored</th>",
     );
+    let compared = status.lanes.iter().any(|lane| lane.verified.is_some());
+    out.push_str(if compared { "<th class=\"n wide\">verified</th>" } else { "" });
+    out.push_str("</tr></thead><tbody>\n");
     let shown = worst_first(&status.lanes, LANES_SHOWN);
     for lane in &shown.lanes {
-        write_lane(out, lane)?;
+        write_lane(out, lane, compared)?;
     }
     out.push_str("</tbody></table>\n");
     if shown.left_out > 0 {
@@ -160,18 +165,30 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
     Ok(())
 }
 
-fn write_lane(out: &mut String, lane: &LaneStatus) -> fmt::Result {
+fn write_compared(out: &mut String, compared: &str, status: &LinkStatus) -> fmt::Result {
+    let class = if status.lanes.iter().any(|lane| lane.differs().is_some()) { "bad" } else { "dim" };
+    writeln!(out, "<p class=\"{class}\">Target and source: {}</p>", Text(compared))?;
+    for (lane, verified) in human::compared_in_vain(&status.lanes).take(LANES_SHOWN) {
+        let Said { what, fix } = human::said(verified);
+        write!(out, "<p>{}[{}]: {}", Text(&lane.topic), lane.partition, Text(&what))?;
+        write_fix(out, fix)?;
+        out.push_str("</p>\n");
+    }
+    Ok(())
+}
+
+fn write_lane(out: &mut String, lane: &LaneStatus, compared: bool) -> fmt::Result {
     let stopped = is_stopped(lane);
     let (row, state) = if stopped { (" class=\"stopped\"", " class=\"bad\"") } else { ("", "") };
     write!(out, "<tr{row}><td>{}", Text(&lane.topic))?;
     if lane.target_topic != lane.topic {
         write!(out, " <span class=\"dim\">→ {}</span>", Text(&lane.target_topic))?;
     }
-    writeln!(
+    write!(
         out,
         "</td><td class=\"n\">{}</td><td{state}>{}</td><td class=\"n\">{}</td><td class=\"n wide\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n wide\">{}</td><td class=\"n wide\">{}</td>\
-         <td class=\"n wide\">{}</td></tr>",
+         <td class=\"n wide\">{}</td>",
         lane.partition,
         Text(&lane.state),
         human::count(lane.lag_records),
@@ -181,13 +198,23 @@ fn write_lane(out: &mut String, lane: &LaneStatus) -> fmt::Result {
         human::offset(lane.source_end),
         human::count(lane.records)
     )?;
+    if compared {
+        let verified = human::offset(lane.verified.as_ref().map(|verified| verified.offset));
+        write!(out, "<td class=\"n wide\">{verified}</td>")?;
+    }
+    out.push_str("</tr>\n");
     if stopped || lane.reason.is_some() {
         let reason = lane.why().unwrap_or("no reason is known");
-        write!(out, "<tr class=\"why\"><td colspan=\"9\">{}", Text(reason))?;
-        if let Some(fix) = &lane.fix {
-            write!(out, "<br><b>What to do:</b> {}", Text(fix))?;
-        }
+        write!(out, "<tr class=\"why\"><td colspan=\"{}\">{}", 9 + usize::from(compared), Text(reason))?;
+        write_fix(out, lane.fix.as_deref())?;
         out.push_str("</td></tr>\n");
     }
     Ok(())
+}
+
+fn write_fix(out: &mut String, fix: Option<&str>) -> fmt::Result {
+    match fix {
+        Some(fix) => write!(out, "<br><b>What to do:</b> {}", Text(fix)),
+        None => Ok(()),
+    }
 }

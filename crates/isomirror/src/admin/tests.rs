@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus, Totals};
+use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus, Totals, VerifiedStatus};
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::{Server, StatusSource, worst_first};
@@ -33,6 +33,7 @@ fn lane(topic: &str, partition: i32, lag: u64) -> LaneStatus {
         lag_records: lag,
         lag_bytes: lag * 100,
         lag_seconds: 1.5,
+        verified: None,
     }
 }
 
@@ -184,6 +185,37 @@ fn what_comes_from_a_cluster_is_escaped_on_the_page() {
         12,
         "{page}"
     );
+}
+
+#[test]
+fn the_page_says_what_is_not_the_same_and_what_to_do() {
+    let mut lanes = vec![lane("orders", 0, 0), lane("orders", 1, 0)];
+    let page = get(&serve(status(lanes.clone())), "/").body;
+    assert!(!page.contains("verified") && !page.contains("Target and source"), "{page}");
+    lanes[1].verified = Some(VerifiedStatus {
+        offset: 70,
+        equal: 69,
+        differences: 1,
+        unproven: 0,
+        difference: Some("the record at offset 70 differs in <value>".into()),
+        fix: Some("look".into()),
+        trouble: None,
+    });
+    let server = serve(status(lanes));
+    let page = get(&server, "/").body;
+    assert!(
+        page.contains("<p class=\"bad\">Target and source: 1 of 2 lanes compared, 1 NOT the same</p>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<p>orders[1]: the target is NOT what the source is: the record at offset 70"),
+        "{page}"
+    );
+    assert!(page.contains("differs in &lt;value&gt;; all before source offset 70 is the same"), "{page}");
+    assert!(page.contains("<b>What to do:</b> look</p>") && page.contains(">verified</th>"), "{page}");
+    let json: serde_json::Value = serde_json::from_str(&get(&server, "/status").body).expect("JSON");
+    assert_eq!(json["lanes"][1]["verified"]["offset"], 70);
+    assert!(json["lanes"][0].get("verified").is_none(), "{json}");
 }
 
 #[test]

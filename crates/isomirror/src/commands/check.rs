@@ -38,7 +38,7 @@ pub fn run(config: Config, args: &CheckArgs, common: &Common) -> anyhow::Result<
         if args.config_only {
             return say_config_is_good(&config, common);
         }
-        let request = Request { link, timeout: TIMEOUT };
+        let request = Request { link, timeout: TIMEOUT, verifies: config.verify.every.is_some() };
         let report = check(&request).await.map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         print(&match common.output {
             Output::Table => render(&report),

@@ -3,6 +3,7 @@
 use std::{num::NonZero, path::Path, process, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use migration::verify::Watch;
 use mirror_types::StopKind;
 use pipeline::{Error, Link, Outcome};
 use prometheus::Registry;
@@ -58,22 +59,41 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
     let labels = [("link".to_owned(), config.link.clone())].into();
     let registry = Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
     let patience = args.until_caught_up.then_some(args.give_up_after);
-    let link = Link::new(link::config(&config, patience), &registry).map_err(failure)?;
+    let link_config = link::config(&config, patience);
+    let link = Link::new(link_config.clone(), &registry).map_err(failure)?;
     let status = link.status();
     let reloader = Reloader::new(&config, &link, &registry).context("failed to register metrics")?;
+    let watch = match link::watch(&config).filter(|_| !args.until_caught_up) {
+        Some(watch) => Some(Watch::new(watch, link_config, &link, &registry)?),
+        None => None,
+    };
+    let verified = watch.as_ref().map(Watch::verified);
 
-    let answer = status.clone();
+    let answer = {
+        let status = status.clone();
+        move || {
+            let mut report = status.report();
+            if let Some(verified) = &verified {
+                verified.show_in(&mut report);
+            }
+            report
+        }
+    };
     let server = config
         .admin
         .listen
-        .map(|listen| admin::Server::start(listen, registry, Arc::new(move || answer.report())))
+        .map(|listen| admin::Server::start(listen, registry, Arc::new(answer)))
         .transpose()
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     say_what_runs(&config, server.as_ref());
     systemd::ready();
+    let stop = match watch {
+        Some(watch) => after(watch.run(shutdown)),
+        None => shutdown,
+    };
 
     let outcome = tokio::select! {
-        outcome = link.run(shutdown) => outcome,
+        outcome = link.run(stop) => outcome,
         () = systemd::keep_alive(status.clone()) => unreachable!("it goes on for ever"),
         () = keep_reloading(reloader, args.config.config.as_deref(), hangup) => unreachable!("it goes on for ever"),
         () = progress::draw(status.clone()), if args.until_caught_up => unreachable!("it goes on for ever"),
@@ -115,6 +135,17 @@ async fn keep_reloading(reloader: Reloader, path: Option<&Path>, hangup: Option<
         Some(hangup) => reloader.run(path, hangup).await,
         None => std::future::pending().await,
     }
+}
+
+/// Cancelled once this is through, which runs by itself.
+fn after(work: impl Future<Output = ()> + Send + 'static) -> CancellationToken {
+    let token = CancellationToken::new();
+    let over = token.clone();
+    tokio::spawn(async move {
+        work.await;
+        over.cancel();
+    });
+    token
 }
 
 fn say_what_runs(config: &Config, server: Option<&admin::Server>) {

@@ -16,6 +16,7 @@ use super::{
     tree::{self, Located, Table},
     units::ByteSize,
     values::{Engine, OnTrouble},
+    verify,
 };
 
 /// More than any link needs, and than most machines have.
@@ -76,6 +77,7 @@ pub fn config(
     let configs = in_step::read_configs(top.section("configs", "configs"), problems);
     let acls = in_step::read_acls(top.section("acls", "acls"), problems);
     let cutover = cutover::read(top.section("cutover", "cutover"), problems);
+    let verify = verify::read(top.section("verify", "verify"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -99,6 +101,8 @@ pub fn config(
         for (what, origin) in [("groups", &groups.origin), ("acls", &acls.origin)] {
             groups::check(what, origin.as_ref(), &source.1.properties, &mut problems.borrow_mut());
         }
+        let both = [(Side::Source, &source.1.properties), (Side::Target, &target.1.properties)];
+        verify::check(&verify, both, &mut problems.borrow_mut());
     }
     if !problems.borrow().is_empty() {
         return None;
@@ -121,6 +125,7 @@ pub fn config(
         cutover,
         configs,
         acls: acls.settings,
+        verify: verify.settings,
         limits,
         policy: policy_read,
         admin: Admin { listen },

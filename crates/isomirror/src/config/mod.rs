@@ -28,6 +28,7 @@ mod topics;
 mod tree;
 mod units;
 mod values;
+mod verify;
 
 use std::{
     cell::RefCell, collections::BTreeMap, net::SocketAddr, num::NonZeroUsize, path::Path, time::Duration,
@@ -43,6 +44,7 @@ pub use in_step::{Acls, Configs};
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
 pub use values::{Begin, Block, Engine, Offsets, OnTrouble, Start, Words, Writers};
+pub use verify::Verify;
 
 use error::{Problems, SourceFile};
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub acls: Acls,
     /// How a migration is finished.
     pub cutover: Cutover,
+    /// Whether both sides are compared meanwhile.
+    pub verify: Verify,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

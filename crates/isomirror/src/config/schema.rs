@@ -23,7 +23,7 @@ use Kind::{Flag, List, Number, Properties, Table, Text};
 pub const OVERRIDE: &str = "topics.override";
 
 /// Sections (top level: empty) with their keys.
-pub const SECTIONS: [(&str, &[(&str, Kind)]); 12] = [
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 13] = [
     (
         "",
         &[
@@ -36,6 +36,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 12] = [
             ("configs", Table),
             ("acls", Table),
             ("cutover", Table),
+            ("verify", Table),
             ("limits", Table),
             ("policy", Table),
             ("admin", Table),
@@ -88,6 +89,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 12] = [
             ("step_limit", Text),
         ],
     ),
+    ("verify", &[("every", Text), ("rate", Text)]),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text)]),

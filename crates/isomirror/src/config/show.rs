@@ -25,6 +25,8 @@ pub struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     acls: Option<ShownAcls<'a>>,
     cutover: ShownCutover<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verify: Option<ShownVerify>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -97,6 +99,12 @@ struct ShownCutover<'a> {
     clients_hook_back: Option<&'a str>,
     verify: Verify,
     step_limit: String,
+}
+
+#[derive(Serialize)]
+struct ShownVerify {
+    every: String,
+    rate: String,
 }
 
 #[derive(Serialize)]
@@ -177,6 +185,10 @@ impl Config {
                 principals: &self.acls.principals,
             }),
             cutover: cutover(&self.cutover),
+            verify: self.verify.every.map(|every| ShownVerify {
+                every: units::show_duration(every),
+                rate: self.verify.rate.to_string(),
+            }),
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),
                 throttle: limits.throttle.map(|rate| rate.to_string()),

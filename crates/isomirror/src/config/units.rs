@@ -41,7 +41,7 @@ pub fn rate(text: &str) -> Result<Rate, Wrong> {
     };
     let size = text.trim_end().strip_suffix("/s").map(str::trim_end);
     let rate = size.and_then(|text| self::size(text).ok()).ok_or_else(|| wrong(""))?;
-    if rate.as_u64() == 0 { Err(wrong(": nothing would ever be mirrored")) } else { Ok(Rate(rate)) }
+    if rate.as_u64() == 0 { Err(wrong(": nothing would ever be read")) } else { Ok(Rate(rate)) }
 }
 
 /// Reads `5s`, `1m 30s` or `250ms`. The unit is not optional.
@@ -60,6 +60,11 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 impl Rate {
+    /// So many megabytes (10^6 bytes) a second.
+    pub const fn mb_per_second(megabytes: u64) -> Self {
+        Self(ByteSize::mb(megabytes))
+    }
+
     /// Bytes a second.
     pub fn bytes_per_second(self) -> u64 {
         self.0.as_u64()

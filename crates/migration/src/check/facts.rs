@@ -29,6 +29,8 @@ pub struct Facts {
     pub skips_loss: bool,
     /// What else is asked for beside records.
     pub asked: Asked,
+    /// Whether both sides are to be compared while it runs.
+    pub verifies: bool,
     /// Target topics that several source topics would become.
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.

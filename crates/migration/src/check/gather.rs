@@ -197,6 +197,7 @@ impl Gatherer<'_> {
                 acls_in_step: link.acls.every.is_some(),
                 acls: link.acls.every.is_some() || !link.acls.principals.is_empty(),
             },
+            verifies: self.request.verifies,
             clashes,
             illegal,
             unmatched,

@@ -47,6 +47,8 @@ pub struct Request {
     pub link: LinkConfig,
     /// What each question to a cluster is given.
     pub timeout: Duration,
+    /// Whether both sides are to be compared while it runs.
+    pub verifies: bool,
 }
 
 /// Looks at everything. Only what a cluster refuses to make a client of is an error here; a cluster that

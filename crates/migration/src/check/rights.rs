@@ -146,7 +146,7 @@ pub(crate) fn of_topic(
             let compacted = configs.as_ref().is_ok_and(|configs| configs.cleanup_policy() == Some("compact"));
             of_target(facts, topic, &lacks, compacted, found);
             found.extend(alter(&facts.target, topic, decision, &lacks));
-            found.extend(configs.is_err().then(|| describe_configs(&facts.target, topic)));
+            found.extend(configs.is_err().then(|| describe_configs(facts, topic)));
         }
         (TargetFacts::Missing { lacking, configs, .. }, Some(Decision::Create)) => {
             let compacted = configs.iter().any(|(key, value)| key == "cleanup.policy" && value == "compact");
@@ -166,12 +166,13 @@ fn of_source(facts: &Facts, topic: &TopicFacts, found: &mut Vec<Finding>) {
         found.push(finding.fix(facts.source.grant(&["Read", "Describe"], &resource)));
     }
     if let Err(error) = &topic.configs {
+        let (severity, and) = unknown_configs(facts);
         let finding = Finding::new(
-            Severity::Warning,
+            severity,
             "source-configs-right",
             subject(),
             format!("its configs can't be read: {}", error.reason),
-            "they are not compared here, nor copied to a target topic that is created",
+            format!("they are not compared here, nor copied to a target topic that is created{and}"),
         );
         found.push(finding.fix(facts.source.grant(&["DescribeConfigs"], &resource)));
     }
@@ -193,12 +194,19 @@ fn of_target(
             Finding::new(Severity::Error, "target-write-right", subject(), "no WRITE right on it", why);
         found.push(finding.fix(facts.target.grant(&["Write", "Describe"], &resource)));
     }
-    if !topic.is_shared() && lacks(AclOperation::Read) {
-        let why = "its last record is not compared with the source's when a lane starts, and late writes of an instance \
-                   that hung are noticed only when they have come";
-        let finding =
-            Finding::new(Severity::Warning, "target-read-right", subject(), "no READ right on it", why);
-        found.push(finding.fix(facts.target.grant(&["Read"], &resource)));
+    if (facts.verifies || !topic.is_shared()) && lacks(AclOperation::Read) {
+        let (severity, why) = match facts.verifies {
+            true => (Severity::Error, "[verify] can't compare it with the source"),
+            false => (
+                Severity::Warning,
+                "its last record is not compared with the source's when a lane starts, and late writes of an instance \
+                 that hung are noticed only when they have come",
+            ),
+        };
+        let finding = Finding::new(severity, "target-read-right", subject(), "no READ right on it", why);
+        let grant = facts.target.grant(&["Read"], &resource);
+        let otherwise = if facts.verifies { ", or leave [verify] out" } else { "" };
+        found.push(finding.fix(format!("{grant}{otherwise}")));
     }
     if facts.asked.configs_in_step && !topic.is_shared() && lacks(AclOperation::AlterConfigs) {
         let why = "its configs would not be kept in step with the source topic's";
@@ -252,15 +260,27 @@ fn alter(
     Some(finding.fix(format!("{grant}, or topics.create = false")))
 }
 
-fn describe_configs(target: &ClusterFacts, topic: &TopicFacts) -> Finding {
+/// How bad it is not to know a topic's configs, and what else follows from it.
+fn unknown_configs(facts: &Facts) -> (Severity, &'static str) {
+    match facts.verifies {
+        true => (
+            Severity::Error,
+            "; and [verify] does not compare it, as it is not known whether a log cleaner may take records of it",
+        ),
+        false => (Severity::Warning, ""),
+    }
+}
+
+fn describe_configs(facts: &Facts, topic: &TopicFacts) -> Finding {
+    let (severity, and) = unknown_configs(facts);
     let finding = Finding::new(
-        Severity::Warning,
+        severity,
         "target-configs-right",
         Subject::topic(Side::Target, &topic.target_topic),
         "its configs can't be read",
-        "what they would do to records is not known, nor how large a batch the topic takes",
+        format!("what they would do to records is not known, nor how large a batch the topic takes{and}"),
     );
-    finding.fix(target.grant(&["DescribeConfigs"], &format!("--topic {}", topic.target_topic)))
+    finding.fix(facts.target.grant(&["DescribeConfigs"], &format!("--topic {}", topic.target_topic)))
 }
 
 /// Operations as the documentation has them, and as Kafka's tool wants them; none where there are none.

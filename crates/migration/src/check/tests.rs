@@ -110,6 +110,7 @@ fn facts(topic: TopicFacts) -> Facts {
         },
         skips_loss: false,
         asked: Asked::default(),
+        verifies: false,
         clashes: Vec::new(),
         illegal: Vec::new(),
         unmatched: Vec::new(),
@@ -330,6 +331,32 @@ fn what_is_to_be_kept_in_step_needs_rights_of_its_own() {
     let (codes, words) = judge(&facts);
     assert_eq!(codes, ["error target-alter-configs-right"], "{words}");
     assert!(words.contains("--operation AlterConfigs --topic b"), "{words}");
+}
+
+#[test]
+fn to_compare_both_sides_the_target_has_to_be_read_whoever_writes_there() {
+    for shared in [false, true] {
+        let mut topic = topic();
+        topic.settings.shared = shared;
+        if let TargetFacts::There { rights: of_target, configs, .. } = &mut topic.target {
+            *of_target = rights(&[AclOperation::Write, AclOperation::Alter]);
+            *configs = Err(refusal(Side::Target, Code::TopicAuthorizationFailed));
+        }
+        let mut facts = facts(topic);
+        let rights = |severity: &str, (codes, _): &(Vec<String>, String)| {
+            let of = |code: &&String| code.starts_with(severity) && code.ends_with("-right");
+            codes.iter().filter(of).count()
+        };
+        let judged = judge(&facts);
+        let expected = if shared { (0, 1) } else { (0, 2) };
+        assert_eq!((rights("error", &judged), rights("warning", &judged)), expected, "{judged:?}");
+        facts.verifies = true;
+        let judged = judge(&facts);
+        assert_eq!((rights("error", &judged), rights("warning", &judged)), (2, 0), "{judged:?}");
+        let words =
+            ["[verify] can't compare it", "--operation Read --topic b, or leave [verify] out", "log cleaner"];
+        words.iter().for_each(|words| assert!(judged.1.contains(words), "{}", judged.1));
+    }
 }
 
 #[test]

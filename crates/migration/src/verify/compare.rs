@@ -6,6 +6,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    fmt,
     iter::Peekable,
     ops::Range,
 };
@@ -14,13 +15,11 @@ use bytes::Bytes;
 use kafka_wire::records::Record;
 use mirror_types::{Mark, Offset, Side};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::side::Chunk;
 use crate::sides::BySide;
 
-/// Keys that are kept, at most.
-const MOST_KEYS: usize = 1 << 20;
 /// Characters of a key or a value that are shown, at most.
 const SHOWN: usize = 200;
 
@@ -82,6 +81,9 @@ pub enum Field {
 pub struct Difference {
     /// Which.
     pub kind: Kind,
+    /// Where it lies among the source's offsets: its own, or, of a record that nobody mirrored, the next one that somebody
+    /// did. Nothing before it differs.
+    pub place: Offset,
     /// Where it is, or should be, on the source; none for a record that nobody mirrored.
     pub source_offset: Option<Offset>,
     /// Where it is on the target.
@@ -146,7 +148,10 @@ pub(super) struct Comparison {
     source: Half,
     target: Half,
     keys: HashMap<u128, OneSided>,
+    /// Keys that are kept, at most.
+    most_keys: usize,
     found: Found,
+    digest: Digest,
 }
 
 /// What it has come to.
@@ -161,7 +166,7 @@ pub struct Found {
     /// And as the target has them.
     #[serde(with = "hex")]
     pub target_digest: u64,
-    /// The difference that was found first.
+    /// The difference that lies first.
     pub first_difference: Option<Difference>,
 }
 
@@ -175,18 +180,32 @@ struct Half {
     deleted_to: Offset,
 }
 
+/// What records come to that are the same.
+#[derive(Default)]
+struct Digest {
+    /// All of a record, in one place: far cheaper for small records than a digest that is fed piece by piece.
+    together: Vec<u8>,
+}
+
 /// A record that one side alone has.
 struct OneSided {
     on: Side,
-    /// Its source offset; none of a record that nobody mirrored.
-    at: Option<Offset>,
+    /// Its source offset; of a record that nobody mirrored that of the next.
+    place: Offset,
+    mirrored: bool,
     /// Its offset on the target, if it is there.
     target: Option<Offset>,
 }
 
 impl Comparison {
-    /// Of source offsets `from..to`, on top of what was found before.
-    pub(super) fn new(mapping: Mapping, cleaned: BySide<bool>, range: Range<Offset>, found: Found) -> Self {
+    /// Of source offsets `from..to`, on top of what was found before; with room for so many keys.
+    pub(super) fn new(
+        mapping: Mapping,
+        cleaned: BySide<bool>,
+        range: Range<Offset>,
+        most_keys: usize,
+        found: Found,
+    ) -> Self {
         let half = || Half { known: range.start, ..Half::default() };
         Self {
             mapping,
@@ -196,7 +215,9 @@ impl Comparison {
             source: half(),
             target: half(),
             keys: HashMap::new(),
+            most_keys,
             found,
+            digest: Digest::default(),
         }
     }
 
@@ -262,7 +283,7 @@ impl Comparison {
     /// What it has come to. `whole`: all later records have been looked at.
     pub(super) fn finish(mut self, whole: bool) -> Found {
         let mut left: Vec<OneSided> = self.keys.drain().map(|(_, left)| left).collect();
-        left.sort_by_key(|left| left.at);
+        left.sort_by_key(|left| left.place);
         for left in left {
             match whole {
                 false => self.found.counts.unproven += 1,
@@ -284,7 +305,9 @@ impl Comparison {
                 Some(source) => self.target.records.push_back((source, record)),
                 None if marks.shared => self.found.counts.of_others += 1,
                 None => {
-                    let one = OneSided { on: Side::Target, at: None, target: Some(record.offset) };
+                    let place = marks.known_before(record.offset);
+                    let target = Some(record.offset);
+                    let one = OneSided { on: Side::Target, place, mirrored: false, target };
                     self.found.one_sided(one, Some(Shape::of(&record, self.show)));
                 }
             }
@@ -322,24 +345,31 @@ impl Comparison {
         if source.key != target.key {
             self.meet(target.key.as_ref());
         }
-        self.found.source_digest = chain(self.found.source_digest, at, &source);
-        self.found.target_digest = chain(self.found.target_digest, at, &target);
-        self.found.counts.bytes += size(&source);
         let fields = differing(&source, &target);
+        let found = &mut self.found;
+        let same = fields.is_empty() && found.source_digest == found.target_digest;
+        found.source_digest = self.digest.chain(found.source_digest, at, &source);
+        found.target_digest = match same {
+            true => found.source_digest,
+            false => self.digest.chain(found.target_digest, at, &target),
+        };
+        found.counts.bytes += size(&source);
         if fields.is_empty() {
-            self.found.counts.equal += 1;
+            found.counts.equal += 1;
             return;
         }
-        self.found.counts.changed += 1;
-        let (show, target_offset) = (self.show, Some(target.offset));
-        self.found.first_difference.get_or_insert_with(|| Difference {
-            kind: Kind::Changed,
-            source_offset: Some(at),
-            target_offset,
-            fields,
-            source: Some(Shape::of(&source, show)),
-            target: Some(Shape::of(&target, show)),
-        });
+        found.counts.changed += 1;
+        if found.is_first(at) {
+            found.first_difference = Some(Difference {
+                kind: Kind::Changed,
+                place: at,
+                source_offset: Some(at),
+                target_offset: Some(target.offset),
+                fields,
+                source: Some(Shape::of(&source, self.show)),
+                target: Some(Shape::of(&target, self.show)),
+            });
+        }
     }
 
     fn only_on(&mut self, on: Side) {
@@ -350,7 +380,8 @@ impl Comparison {
         let Some((at, record)) = here.records.pop_front() else { return };
         let was_deleted = at < there.deleted_to;
         self.meet(record.key.as_ref());
-        let one = OneSided { on, at: Some(at), target: (on == Side::Target).then_some(record.offset) };
+        let target = (on == Side::Target).then_some(record.offset);
+        let one = OneSided { on, place: at, mirrored: true, target };
         if was_deleted {
             self.found.counts.deleted(on);
         } else if cleaned {
@@ -366,7 +397,7 @@ impl Comparison {
             // Tombstones go by themselves, and records without a key go at once.
             Some(_) if record.value.is_none() => self.found.counts.cleaned(one.on),
             None => self.found.counts.cleaned(one.on),
-            Some(_) if self.keys.len() >= MOST_KEYS => self.found.counts.unproven += 1,
+            Some(_) if self.keys.len() >= self.most_keys => self.found.counts.unproven += 1,
             Some(key) => drop(self.keys.insert(xxh3_128(key), one)),
         }
     }
@@ -419,14 +450,80 @@ impl Found {
             Side::Target => (Kind::Extra, &mut self.counts.extra, None, shape),
         };
         *count += 1;
-        self.first_difference.get_or_insert_with(|| Difference {
-            kind,
-            source_offset: one.at,
-            target_offset: one.target,
-            fields: Vec::new(),
-            source,
-            target,
-        });
+        if self.is_first(one.place) {
+            self.first_difference = Some(Difference {
+                kind,
+                place: one.place,
+                source_offset: one.mirrored.then_some(one.place),
+                target_offset: one.target,
+                fields: Vec::new(),
+                source,
+                target,
+            });
+        }
+    }
+
+    /// Whether no difference is known that lies before this place.
+    fn is_first(&self, place: Offset) -> bool {
+        self.first_difference.as_ref().is_none_or(|first| place < first.place)
+    }
+}
+
+// === impl Difference ===
+
+impl Difference {
+    /// Where the record lies that one side alone has, if what it is has not been kept until it was known to differ.
+    pub(super) fn unseen(&self) -> Option<(Side, Offset)> {
+        match self.kind {
+            Kind::Missing if self.source.is_none() => Some((Side::Source, self.source_offset?)),
+            Kind::Extra if self.target.is_none() => Some((Side::Target, self.target_offset?)),
+            _ => None,
+        }
+    }
+
+    /// What it is.
+    pub(super) fn seen(&mut self, record: &Record, show: bool) {
+        let side = if self.kind == Kind::Missing { &mut self.source } else { &mut self.target };
+        *side = Some(Shape::of(record, show));
+    }
+}
+
+impl fmt::Display for Difference {
+    /// Which record, and how it differs; not what is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = |offset: Option<Offset>| offset.map_or_else(|| "none".to_owned(), |at| at.to_string());
+        let (source, target) = (offset(self.source_offset), offset(self.target_offset));
+        match self.kind {
+            Kind::Missing => write!(f, "the record at source offset {source} is missing on the target"),
+            Kind::Extra if source == target => {
+                write!(f, "the record at offset {target} is on the target only")
+            }
+            Kind::Extra => {
+                write!(
+                    f,
+                    "the record at target offset {target} (source offset {source}) is on the target only"
+                )
+            }
+            Kind::Changed => {
+                let at = match source == target {
+                    true => format!("offset {source}"),
+                    false => format!("source offset {source}, target offset {target}"),
+                };
+                let fields: Vec<_> = self.fields.iter().map(|field| field.as_str()).collect();
+                write!(f, "the record at {at} differs in {}", fields.join(", "))
+            }
+        }
+    }
+}
+
+impl Field {
+    fn as_str(self) -> &'static str {
+        match self {
+            Field::Timestamp => "timestamp",
+            Field::Key => "key",
+            Field::Value => "value",
+            Field::Headers => "headers",
+        }
     }
 }
 
@@ -528,24 +625,29 @@ fn size(record: &Record) -> u64 {
     (of(&record.key) + of(&record.value) + headers) as u64
 }
 
-/// The digest of all records up to this one: from that of those before alone, so that it can be gone on with. Each field
-/// counts with its length, so that null, empty and neighbouring bytes can't be taken for one another.
-fn chain(before: u64, at: Offset, record: &Record) -> u64 {
-    let mut digest = Xxh3::new();
-    let mut field = |bytes: Option<&[u8]>| {
-        digest.update(&bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_le_bytes());
-        digest.update(bytes.unwrap_or_default());
-    };
-    field(Some(&before.to_le_bytes()));
-    field(Some(&at.to_le_bytes()));
-    field(Some(&record.timestamp.to_le_bytes()));
-    field(record.key.as_deref());
-    field(record.value.as_deref());
-    for header in &record.headers {
-        field(Some(&header.key));
-        field(header.value.as_deref());
+// === impl Digest ===
+
+impl Digest {
+    /// The digest of all records up to this one: from that of those before alone, so that it can be gone on with. Each field
+    /// counts with its length, so that null, empty and neighbouring bytes can't be taken for one another.
+    fn chain(&mut self, before: u64, at: Offset, record: &Record) -> u64 {
+        let Self { together } = self;
+        together.clear();
+        let mut field = |bytes: Option<&[u8]>| {
+            together.extend_from_slice(&bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_le_bytes());
+            together.extend_from_slice(bytes.unwrap_or_default());
+        };
+        field(Some(&before.to_le_bytes()));
+        field(Some(&at.to_le_bytes()));
+        field(Some(&record.timestamp.to_le_bytes()));
+        field(record.key.as_deref());
+        field(record.value.as_deref());
+        for header in &record.headers {
+            field(Some(&header.key));
+            field(header.value.as_deref());
+        }
+        xxh3_64(together)
     }
-    digest.digest()
 }
 
 /// Digests, as they are shown.

@@ -27,6 +27,7 @@ fn chunk(records: &[Record], next: Offset) -> Chunk {
     Chunk { records: records.to_vec(), next, deleted_to: None }
 }
 
+const KEYS: usize = 100;
 const NEITHER: BySide<bool> = BySide { source: false, target: false };
 const BOTH: BySide<bool> = BySide { source: true, target: true };
 
@@ -39,7 +40,7 @@ fn compared_by(
     ends: [Offset; 2],
     by: usize,
 ) -> Found {
-    let mut comparison = Comparison::new(mapping, cleaned, 0..ends[0], Found::default());
+    let mut comparison = Comparison::new(mapping, cleaned, 0..ends[0], KEYS, Found::default());
     let mut rest = [source, target];
     while let Some(side) = comparison.wants() {
         let (rest, end) = match side {
@@ -133,7 +134,8 @@ fn a_record_at_another_offset_is_missing_there_and_extra_here() {
 fn contents_are_shown_only_where_that_is_asked_for() {
     let (source, target) = ([record(0, "secret", Some("a"))], [record(0, "secret", Some("b"))]);
     for show in [false, true] {
-        let mut comparison = Comparison::new(Mapping::Same, NEITHER, 0..1, Found::default()).showing(show);
+        let mut comparison =
+            Comparison::new(Mapping::Same, NEITHER, 0..1, KEYS, Found::default()).showing(show);
         comparison.take(Side::Source, chunk(&source, 1));
         comparison.take(Side::Target, chunk(&target, 1));
         let told = serde_json::to_string(&comparison.finish(true)).unwrap();
@@ -169,7 +171,7 @@ fn a_cleaner_takes_what_has_a_later_record_and_tombstones_and_nothing_else() {
 #[test]
 fn later_records_tell_of_a_cleaner_too_and_unread_ones_do_not() {
     let feed = |later: &[Record], whole| {
-        let mut comparison = Comparison::new(Mapping::Same, BOTH, 0..1, Found::default());
+        let mut comparison = Comparison::new(Mapping::Same, BOTH, 0..1, KEYS, Found::default());
         comparison.take(Side::Source, chunk(&[record(0, "a", Some("1"))], 1));
         comparison.take(Side::Target, chunk(&[], 1));
         assert!(comparison.has_open_keys());
@@ -183,9 +185,34 @@ fn later_records_tell_of_a_cleaner_too_and_unread_ones_do_not() {
 }
 
 #[test]
+fn the_first_difference_is_the_one_that_lies_first_though_it_is_known_last() {
+    let source = [record(0, "a", Some("1")), record(1, "b", Some("1")), record(2, "c", Some("1"))];
+    let changed = Record { value: None, ..source[1].clone() };
+    let found = compared(BOTH, &source, &[changed, source[2].clone()]);
+    assert_eq!((found.counts.changed, found.counts.missing), (1, 1));
+    let mut first = found.first_difference.unwrap();
+    assert_eq!((first.kind, first.place), (Kind::Missing, 0));
+    // What it is was not kept, and is read once more.
+    assert_eq!((&first.source, first.unseen()), (&None, Some((Side::Source, 0))));
+    first.seen(&source[0], false);
+    assert_eq!((first.source.as_ref().unwrap().key.as_ref().unwrap().bytes, first.unseen()), (1, None));
+    assert_eq!(first.to_string(), "the record at source offset 0 is missing on the target");
+}
+
+#[test]
+fn there_is_room_for_so_many_keys_and_what_has_none_is_not_proved() {
+    let source = records(10);
+    let mut comparison = Comparison::new(Mapping::Same, BOTH, 0..10, 4, Found::default());
+    comparison.take(Side::Source, chunk(&source, 10));
+    comparison.take(Side::Target, chunk(&[], 10));
+    let counts = comparison.finish(true).counts;
+    assert_eq!((counts.missing, counts.unproven), (4, 6));
+}
+
+#[test]
 fn what_retention_has_deleted_is_no_difference() {
     let all = records(10);
-    let mut comparison = Comparison::new(Mapping::Same, NEITHER, 0..10, Found::default());
+    let mut comparison = Comparison::new(Mapping::Same, NEITHER, 0..10, KEYS, Found::default());
     comparison.take(Side::Target, chunk(&all[..8], 8));
     comparison.take(Side::Source, chunk(&all[..2], 2));
     comparison.take(Side::Source, Chunk { records: Vec::new(), next: 6, deleted_to: Some(6) });
@@ -213,6 +240,14 @@ fn translated_offsets_are_compared_by_the_marks() {
         assert_eq!((shared.counts.equal, shared.counts.of_others, shared.counts.differing()), (6, 1, 0));
         let alone = compared_by(mapping(false), NEITHER, &source, &with_others, [8, 107], by);
         assert_eq!((alone.counts.extra, alone.first_difference.unwrap().target_offset), (1, Some(103)));
+        let mut and_another = with_others.clone();
+        and_another[1].value = None;
+        let both = compared_by(mapping(false), NEITHER, &source, &and_another, [8, 107], by);
+        assert_eq!(
+            (both.counts.differing(), both.first_difference.unwrap().place),
+            (2, 1),
+            "the first of both"
+        );
         let without: Vec<Record> = own.iter().filter(|record| record.offset != 105).cloned().collect();
         let lost = compared_by(mapping(false), NEITHER, &source, &without, [8, 107], by);
         assert_eq!((lost.counts.missing, lost.first_difference.unwrap().source_offset), (1, Some(6)));
@@ -224,11 +259,12 @@ fn going_on_with_what_was_found_is_the_same_as_all_at_once() {
     let (source, mut target) = (records(20), records(20));
     target[4].value = None;
     let whole = compared(NEITHER, &source, &target);
-    let mut first = Comparison::new(Mapping::Same, NEITHER, 0..7, Found::default());
+    let mut first = Comparison::new(Mapping::Same, NEITHER, 0..7, KEYS, Found::default());
     first.take(Side::Source, chunk(&source[..7], 7));
     first.take(Side::Target, chunk(&target[..7], 7));
     let noted = serde_json::to_string(&first.finish(true)).unwrap();
-    let mut second = Comparison::new(Mapping::Same, NEITHER, 7..20, serde_json::from_str(&noted).unwrap());
+    let mut second =
+        Comparison::new(Mapping::Same, NEITHER, 7..20, KEYS, serde_json::from_str(&noted).unwrap());
     second.take(Side::Source, chunk(&source[7..], 20));
     second.take(Side::Target, chunk(&target[7..], 20));
     assert_eq!(second.finish(true), whole);

@@ -1,9 +1,6 @@
 //! One lane, compared: both sides are read ahead, each in a task of its own.
 
-use std::{
-    ops::Range,
-    sync::{Arc, PoisonError},
-};
+use std::{ops::Range, sync::Arc};
 
 use kafka_wire::OffsetSpec;
 use mirror_types::{Offset, Side};
@@ -11,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Error, LaneReport, Run,
-    compare::Comparison,
+    compare::{Comparison, Difference},
     plan::LanePlan,
     side::{Chunk, Failure, Reading},
 };
@@ -26,8 +23,9 @@ pub(super) async fn compare(run: Arc<Run>, mut lane: LanePlan) -> Result<LaneRep
         }
     }
     let report = lane.report.judged();
-    if resumable {
-        run.resume.lock().unwrap_or_else(PoisonError::into_inner).note(report.clone(), true)?;
+    // What could not be read is tried again from what was noted before.
+    if resumable && report.trouble.is_none() {
+        run.notes.note(report.clone(), true)?;
     }
     Ok(report)
 }
@@ -36,13 +34,18 @@ impl Run {
     /// Compares source offsets of a lane. The outer error is ours, the inner one the clusters'.
     async fn piece(&self, lane: &mut LanePlan, piece: Range<Offset>) -> Result<Result<(), Failure>, Error> {
         let found = std::mem::take(&mut lane.report.found);
-        let comparison = Comparison::new(lane.mapping(&piece), lane.cleaned, piece.clone(), found);
+        let (mapping, before) = (lane.mapping(&piece), found.counts.differing());
+        let comparison = Comparison::new(mapping, lane.cleaned, piece.clone(), self.memory.most_keys, found);
         let mut comparison = comparison.showing(self.show);
         let mut source = self.read(lane, Side::Source, lane.range(Side::Source, &piece));
         let mut target = self.read(lane, Side::Target, lane.range(Side::Target, &piece));
         let mut told = (piece.start, comparison.found().counts.bytes);
-        let mut trouble = Ok(());
+        let (mut trouble, mut whole) = (Ok(()), lane.whole);
         while let Some(side) = comparison.wants() {
+            if lane.to_first_difference && comparison.found().counts.differing() > before {
+                whole = false;
+                break;
+            }
             let chunks = if side == Side::Source { &mut source } else { &mut target };
             match chunks.recv().await {
                 Some(Ok(chunk)) => {
@@ -52,10 +55,7 @@ impl Run {
                     if lane.whole && !comparison.has_open_keys() {
                         let report =
                             LaneReport { to: done, found: comparison.found().clone(), ..lane.report.clone() };
-                        self.resume
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .note(report.judged(), false)?;
+                        self.notes.note(report.judged(), false)?;
                     }
                 }
                 Some(Err(failure)) => {
@@ -65,15 +65,29 @@ impl Run {
                 None => comparison.ended(side),
             }
         }
-        let mut whole = lane.whole && trouble.is_ok();
+        whole &= trouble.is_ok();
         if whole && comparison.has_open_keys() {
             trouble = self.look_behind(lane, &piece, &mut comparison).await;
             whole = trouble.is_ok();
         }
         lane.report.to = comparison.done();
         self.progress.done(lane.report.to.abs_diff(told.0), 0);
-        lane.report.found = comparison.finish(whole);
+        let mut found = comparison.finish(whole);
+        if let Some(first) = &mut found.first_difference {
+            self.show_first(lane, first).await;
+        }
+        lane.report.found = found;
         Ok(trouble)
+    }
+
+    /// Reads the record of the first difference again where it was not kept; as well as can be.
+    async fn show_first(&self, lane: &LanePlan, first: &mut Difference) {
+        let Some((side, at)) = first.unseen() else { return };
+        if let Some(Ok(chunk)) = self.read(lane, side, at..at + 1).recv().await
+            && let Some(record) = chunk.records.iter().find(|record| record.offset == at)
+        {
+            first.seen(record, self.show);
+        }
     }
 
     /// What came behind the end has keys, too, for which a cleaner may have taken what was before.
@@ -107,6 +121,7 @@ impl Run {
     ) -> mpsc::Receiver<Result<Chunk, Failure>> {
         let isolation = *lane.isolation.of(side);
         let client = self.clusters.client(side).clone();
-        Reading { client, at: lane.at(side), from: range.start, to: range.end, isolation }.start()
+        let (at, fetch, pace) = (lane.at(side), self.memory.fetch, self.pace.clone());
+        Reading { client, at, from: range.start, to: range.end, isolation, fetch, pace }.start()
     }
 }

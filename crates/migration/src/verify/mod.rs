@@ -7,6 +7,8 @@
 //!                        lane (some at once)                   ├─► Comparison (pure) ─► LaneReport ─► Report
 //!                                             target ─[chunks]─┘
 //! ```
+//! `watch` does the same in the daemon, again and again and throttled: each time from where it got to.
+//!
 //! Memory is bounded by how many lanes are read at once: of each a few chunks a side, and the keys of records that only
 //! one side has where a cleaner may have taken the other.
 
@@ -16,25 +18,28 @@ mod plan;
 mod report;
 mod resume;
 mod side;
+mod watch;
 
 use std::{
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use futures::{StreamExt, stream};
+use mirror_types::{Offset, TopicPartition};
 use pipeline::LinkConfig;
 
 pub use self::{
     compare::{Counts, Difference, Field, Found, Kind, Part, Shape},
     report::{LaneReport, Report, Verdict},
+    watch::{Verified, Watch, WatchConfig},
 };
-use self::{plan::LanePlan, resume::Resume};
+use self::{plan::LanePlan, resume::Resume, side::Pace};
 use crate::sides::{self, Clusters};
 
 /// What is to be compared.
@@ -102,15 +107,19 @@ pub enum Error {
         /// What to do.
         fix: String,
     },
+    /// Metrics of one name were registered twice.
+    #[error("failed to register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
 }
 
 /// Compares. What differs, and what could not be read, is in the report.
 pub async fn verify(request: &Request, progress: Arc<Progress>) -> Result<Report, Error> {
     let clusters = Clusters::new(&request.link, request.timeout)?;
-    let resume = Resume::load(request)?;
-    let plan = plan::plan(request, &clusters, &resume).await?;
+    let notes = Arc::new(Resume::load(request)?);
+    let plan = plan::plan(request, &clusters, &*notes).await?;
     progress.of.store(plan.lanes.iter().map(LanePlan::offsets).sum(), Relaxed);
-    let run = Arc::new(Run { clusters, show: request.show, progress, resume: Mutex::new(resume) });
+    let (show, memory) = (request.show, Memory::OF_COMMAND);
+    let run = Arc::new(Run { clusters, show, progress, notes: notes.clone(), memory, pace: None });
     // A task each, so that they have all processors.
     let lane = |lane| tokio::spawn(lane::compare(run.clone(), lane));
     let mut running = stream::iter(plan.lanes).map(lane).buffer_unordered(request.at_once.get());
@@ -118,6 +127,7 @@ pub async fn verify(request: &Request, progress: Arc<Progress>) -> Result<Report
     while let Some(report) = running.next().await {
         reports.push(report.expect("a lane is compared without a panic")?);
     }
+    notes.write()?;
     Ok(Report::new(&request.link, request.sample, reports, plan.notes))
 }
 
@@ -126,12 +136,61 @@ struct Run {
     clusters: Clusters,
     show: bool,
     progress: Arc<Progress>,
-    resume: Mutex<Resume>,
+    notes: Arc<dyn Notes>,
+    memory: Memory,
+    pace: Option<Arc<Pace>>,
+}
+
+/// Where it is noted how far each lane is.
+trait Notes: Send + Sync {
+    /// What was found of a lane so far, if it is the same lane still.
+    fn noted(&self, lane: &TopicPartition, incarnation: u32) -> Option<Noted>;
+
+    /// How far a lane is, and, at the `end`, whether that is all there was. Every record before it is settled.
+    fn note(&self, lane: LaneReport, end: bool) -> Result<(), Error>;
+}
+
+/// What was found of a lane.
+#[derive(Debug, Clone)]
+struct Noted {
+    /// It was compared from this source offset,
+    from: Offset,
+    /// to this one.
+    to: Offset,
+    found: Found,
+}
+
+/// What a lane takes while it is compared: a few answers a side, and as many keys.
+#[derive(Debug, Clone, Copy)]
+struct Memory {
+    /// Bytes of one answer.
+    fetch: i32,
+    /// Keys of records that one side alone has.
+    most_keys: usize,
+}
+
+impl Memory {
+    const OF_COMMAND: Self = Self { fetch: 1 << 20, most_keys: 1 << 20 };
+    const OF_DAEMON: Self = Self { fetch: 256 << 10, most_keys: 1 << 16 };
 }
 
 // === impl Request ===
 
 impl Request {
+    /// All there is, one lane at a time.
+    fn of_all(link: LinkConfig, timeout: Duration) -> Self {
+        Self {
+            link,
+            timeout,
+            topics: Vec::new(),
+            since: None,
+            sample: None,
+            at_once: NonZeroUsize::MIN,
+            show: false,
+            resume: None,
+        }
+    }
+
     fn asks_for(&self, topic: &str) -> bool {
         self.topics.is_empty() || self.topics.iter().any(|asked| asked == topic)
     }
@@ -173,6 +232,7 @@ impl Error {
         match self {
             Self::Sides(error) => error.is_usage(),
             Self::Resume { .. } => true,
+            Self::Metrics(_) => false,
         }
     }
 }

@@ -5,17 +5,18 @@ use std::{
     iter::once,
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use cluster_admin::Cluster;
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
+use pipeline::{Endpoint, LinkConfig};
 
 use super::{
-    Error, LaneReport, Request, Sample, Verdict,
+    Error, LaneReport, Notes, Request, Sample, Verdict,
     compare::{Mapping, Marks},
-    resume::Resume,
 };
 use crate::sides::{
     BySide, Clusters, NAMED, changed, check_clusters, ledgers, source_isolation, topics, unknown,
@@ -38,6 +39,8 @@ pub(super) struct LanePlan {
     pub(super) pieces: Vec<Range<Offset>>,
     /// Whether that is all there is.
     pub(super) whole: bool,
+    /// Whether it is enough to know that something differs.
+    pub(super) to_first_difference: bool,
     pub(super) cleaned: BySide<bool>,
     pub(super) isolation: BySide<Isolation>,
     ends: BySide<Offset>,
@@ -75,17 +78,16 @@ impl LanePlan {
     }
 }
 
+/// Both sides' topics, by their names.
+pub(super) type Topics = BySide<HashMap<String, Arc<Topic>>>;
+
 /// Asks both clusters.
-pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume) -> Result<Plan, Error> {
+pub(super) async fn plan(request: &Request, clusters: &Clusters, noted: &dyn Notes) -> Result<Plan, Error> {
     let link = &request.link;
     let mut notes = Vec::new();
-    let ledgers = ledgers(link, clusters).await?;
-    check_clusters(link, clusters, &ledgers).await?;
-    let topics = BySide {
-        source: topics(clusters, Side::Source).await?,
-        target: topics(clusters, Side::Target).await?,
-    };
-    let mut mirrored = ledgers;
+    let mut mirrored = ledgers(link, clusters).await?;
+    check_clusters(link, clusters, &mirrored).await?;
+    let topics = both_topics(clusters).await?;
     mirrored.retain(|ledger| link.rules.includes(&ledger.start().source_topic));
     unknown(link, &request.topics, &mirrored)?;
     mirrored.retain(|ledger| request.asks_for(&ledger.start().source_topic));
@@ -95,19 +97,63 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
         let named: Vec<_> = unbegun.iter().take(NAMED).map(ToString::to_string).collect();
         notes.push(format!("not begun yet, so not compared: {}{more}", named.join(", ")));
     }
-    let starts: Vec<LaneStart> = mirrored.iter().map(|ledger| ledger.start().clone()).collect();
-    let cleaned = cleaned(request, &starts, &mut notes).await;
+    let admins = admins(link, request.timeout);
+    let lanes = lanes(request, clusters, &admins, &topics, mirrored, noted, Some(&mut notes)).await;
+    Ok(Plan { lanes, notes })
+}
+
+pub(super) async fn both_topics(clusters: &Clusters) -> Result<Topics, Error> {
+    let source = topics(clusters, Side::Source).await?;
+    Ok(BySide { source, target: topics(clusters, Side::Target).await? })
+}
+
+/// Who asks for topics' configs.
+pub(super) type Admins = BySide<Result<Cluster, cluster_admin::Error>>;
+
+pub(super) fn admins(link: &LinkConfig, timeout: Duration) -> Admins {
+    let connect =
+        |side, endpoint: &Endpoint| Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout);
+    BySide { source: connect(Side::Source, &link.source), target: connect(Side::Target, &link.target) }
+}
+
+/// What is to be done with these lanes. Where it is not known whether a topic is compacted, that is noted, and it is
+/// compared as if it were not; without `notes` it is not compared.
+pub(super) async fn lanes(
+    request: &Request,
+    clusters: &Clusters,
+    admins: &Admins,
+    topics: &Topics,
+    ledgers: Vec<Ledger>,
+    noted: &dyn Notes,
+    notes: Option<&mut Vec<String>>,
+) -> Vec<LanePlan> {
+    let starts: Vec<LaneStart> = ledgers.iter().map(|ledger| ledger.start().clone()).collect();
+    let cleaned = cleaned(admins, &starts).await;
+    let only_known = notes.is_none();
+    if let Some(notes) = notes {
+        let all = cleaned.source.values().chain(cleaned.target.values());
+        notes.extend(all.filter_map(|compacted| compacted.as_ref().err()).map(|unknown| {
+            format!("{unknown}: it is compared as if it were not; DescribeConfigs on it would tell")
+        }));
+    }
     // The target's ends first: the source's can only be behind them.
     let bounds = bounds(request, clusters, &starts).await;
     let mut lanes = Vec::new();
-    for (ledger, bounds) in mirrored.into_iter().zip(bounds) {
+    for (ledger, bounds) in ledgers.into_iter().zip(bounds) {
         let start = ledger.start().clone();
-        let cleaned = BySide {
-            source: cleaned.source.contains(&start.source_topic),
-            target: cleaned.target.contains(&start.target_topic),
+        let of = BySide {
+            source: &cleaned.source[&start.source_topic],
+            target: &cleaned.target[&start.target_topic],
         };
-        let trouble = changed(&start, &topics).or(bounds.as_ref().err().cloned());
-        let lane = lane(request, ledger, bounds.unwrap_or_default(), cleaned, resume);
+        let unknown = || {
+            let unknown = [of.source, of.target].into_iter().find_map(|compacted| compacted.as_ref().err());
+            let fix = |unknown: &String| format!("{unknown}\n  fix: grant DESCRIBE_CONFIGS on it there");
+            unknown.filter(|_| only_known).map(fix)
+        };
+        let trouble = changed(&start, topics).or(bounds.as_ref().err().cloned()).or_else(unknown);
+        let is = |compacted: &Result<bool, String>| *compacted == Ok(true);
+        let cleaned = BySide { source: is(of.source), target: is(of.target) };
+        let lane = lane(request, ledger, bounds.unwrap_or_default(), cleaned, noted);
         lanes.push(match trouble {
             Some(trouble) => LanePlan {
                 report: LaneReport { trouble: Some(trouble), to: lane.report.from, ..lane.report },
@@ -117,7 +163,7 @@ pub(super) async fn plan(request: &Request, clusters: &Clusters, resume: &Resume
             None => lane,
         });
     }
-    Ok(Plan { lanes, notes })
+    lanes
 }
 
 /// Partitions on the source that would be mirrored, and are not yet.
@@ -136,40 +182,38 @@ fn unbegun(
     unbegun
 }
 
-/// The topics that are compacted.
-async fn cleaned(
-    request: &Request,
-    starts: &[LaneStart],
-    notes: &mut Vec<String>,
-) -> BySide<BTreeSet<String>> {
-    let mut found: BySide<BTreeSet<String>> = BySide::default();
-    for side in [Side::Source, Side::Target] {
-        let (endpoint, name): (_, fn(&LaneStart) -> &String) = match side {
-            Side::Source => (&request.link.source, |start| &start.source_topic),
-            Side::Target => (&request.link.target, |start| &start.target_topic),
-        };
-        let names: BTreeSet<String> = starts.iter().map(|start| name(start).clone()).collect();
-        let names = Vec::from_iter(names);
-        let asked = match Cluster::connect(side, &endpoint.name, &endpoint.properties, request.timeout) {
-            Ok(cluster) => cluster.topic_configs(&names).await,
-            Err(error) => Err(error),
-        };
-        let answers = asked.unwrap_or_else(|error| {
-            names.iter().map(|name| (name.clone(), Err(error.clone()))).collect::<BTreeMap<_, _>>()
-        });
-        let set = if side == Side::Source { &mut found.source } else { &mut found.target };
-        for (topic, configs) in answers {
-            match configs {
-                Ok(configs) if configs.is_compacted() => drop(set.insert(topic)),
-                Ok(_) => {}
-                Err(error) => notes.push(format!(
-                    "whether {topic} is compacted on the {side} is not known ({error}): it is compared as if it were not; \
-                     DescribeConfigs on it would tell"
-                )),
-            }
-        }
+/// Which topics are compacted; or why that is not known.
+type Cleaned = BySide<BTreeMap<String, Result<bool, String>>>;
+
+async fn cleaned(admins: &Admins, starts: &[LaneStart]) -> Cleaned {
+    let names = |name: fn(&LaneStart) -> &String| -> Vec<String> {
+        Vec::from_iter(starts.iter().map(name).cloned().collect::<BTreeSet<_>>())
+    };
+    BySide {
+        source: compacted(Side::Source, &admins.source, names(|start| &start.source_topic)).await,
+        target: compacted(Side::Target, &admins.target, names(|start| &start.target_topic)).await,
     }
-    found
+}
+
+async fn compacted(
+    side: Side,
+    admin: &Result<Cluster, cluster_admin::Error>,
+    topics: Vec<String>,
+) -> BTreeMap<String, Result<bool, String>> {
+    let asked = match admin {
+        Ok(cluster) => cluster.topic_configs(&topics).await,
+        Err(error) => Err(error.clone()),
+    };
+    let answer = |topic: String| {
+        let compacted = match asked.as_ref().map(|answers| answers.get(&topic)) {
+            Ok(Some(Ok(configs))) => Ok(configs.is_compacted()),
+            Ok(Some(Err(error))) | Err(error) => Err(error.to_string()),
+            Ok(None) => Err("no answer".to_owned()),
+        };
+        let unknown = |error| format!("whether {topic} is compacted on the {side} is not known ({error})");
+        (topic.clone(), compacted.map_err(unknown))
+    };
+    topics.into_iter().map(answer).collect()
 }
 
 /// Where both logs begin and end.
@@ -221,7 +265,7 @@ fn lane(
     ledger: Ledger,
     bounds: Bounds,
     cleaned: BySide<bool>,
-    resume: &Resume,
+    noted: &dyn Notes,
 ) -> LanePlan {
     let start = ledger.start().clone();
     let Bounds { low, end, since } = bounds;
@@ -232,10 +276,10 @@ fn lane(
     let to = ledger.as_ref().map_or(end.target, |ledger| ledger.position().source);
     let target_low =
         ledger.as_ref().map_or(low.target, |ledger| counterpart(ledger, Side::Target, low.target));
-    let known = resume.found(&start.source_topic, start.partition, start.incarnation);
+    let known = noted.noted(&start.lane(), start.incarnation);
     let from =
         start.at.source.max(low.source).max(target_low).max(since.unwrap_or(to)).min(to.max(start.at.source));
-    let on = known.map_or(from, |known| known.to.max(from));
+    let on = known.as_ref().map_or(from, |known| known.to.max(from));
     let pieces = match request.sample {
         Some(sample) => sampled(on..to, sample, &start.lane()),
         None => Vec::from_iter(once(on..to)),
@@ -247,10 +291,10 @@ fn lane(
         incarnation: start.incarnation,
         offsets: start.offsets,
         start: start.at,
-        from: known.map_or(from, |known| known.from),
+        from: known.as_ref().map_or(from, |known| known.from),
         to: on,
         behind: (end.source - to).max(0) as u64,
-        found: known.map(|known| known.found.clone()).unwrap_or_default(),
+        found: known.map(|known| known.found).unwrap_or_default(),
         trouble: None,
         verdict: Verdict::Incomplete,
     };
@@ -258,6 +302,7 @@ fn lane(
         report,
         pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
         whole: request.sample.is_none(),
+        to_first_difference: false,
         cleaned,
         isolation: BySide {
             source: source_isolation(&request.link),

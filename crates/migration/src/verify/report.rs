@@ -1,6 +1,6 @@
 //! What came of it: plain data, as JSON or for a person.
 
-use mirror_types::Offset;
+use mirror_types::{Offset, TopicPartition};
 use offset_marks::{OffsetsMode, Point};
 use pipeline::LinkConfig;
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,11 @@ impl Report {
 }
 
 impl LaneReport {
+    /// The lane, by its source.
+    pub fn at(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.partition)
+    }
+
     /// Says what it comes to.
     pub(super) fn judged(mut self) -> Self {
         self.verdict = match &self.trouble {

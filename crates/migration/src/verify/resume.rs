@@ -4,25 +4,29 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use mirror_types::TopicPartition;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, LaneReport, Request};
+use super::{Error, LaneReport, Noted, Notes, Request};
 
 /// How often it is written, beside at each lane's end.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// The file, and what is in it; nothing at all if none was asked for.
-pub(super) struct Resume {
+pub(super) struct Resume(Mutex<File>);
+
+struct File {
     path: Option<PathBuf>,
-    noted: Noted,
+    noted: Lanes,
     written: Instant,
 }
 
 #[derive(Default, Serialize, Deserialize)]
-struct Noted {
+struct Lanes {
     link: String,
     since: Option<i64>,
     lanes: BTreeMap<String, LaneReport>,
@@ -33,13 +37,13 @@ impl Resume {
     pub(super) fn load(request: &Request) -> Result<Self, Error> {
         let path = request.resume.clone();
         let asked =
-            || Noted { link: request.link.link.clone(), since: request.since, lanes: BTreeMap::new() };
+            || Lanes { link: request.link.link.clone(), since: request.since, lanes: BTreeMap::new() };
         let noted = match &path {
             None => asked(),
             Some(path) => match fs::read(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => asked(),
                 Err(error) => return Err(wrong(path, format!("can't be read: {error}"))),
-                Ok(bytes) => serde_json::from_slice::<Noted>(&bytes)
+                Ok(bytes) => serde_json::from_slice::<Lanes>(&bytes)
                     .map_err(|error| wrong(path, format!("is not of an earlier `verify`: {error}")))?,
             },
         };
@@ -48,31 +52,46 @@ impl Resume {
         {
             return Err(wrong(path, format!("is of link {}, or of another --since", noted.link)));
         }
-        let resume = Self { path, noted, written: Instant::now() };
+        let file = File { path, noted, written: Instant::now() };
         // Better now than after hours.
-        resume.write()?;
-        Ok(resume)
+        file.write()?;
+        Ok(Self(Mutex::new(file)))
     }
 
-    /// What was found of a lane so far, if it is the same lane still.
-    pub(super) fn found(&self, topic: &str, partition: i32, incarnation: u32) -> Option<&LaneReport> {
-        let noted = self.noted.lanes.get(&name(topic, partition));
-        noted.filter(|noted| noted.incarnation == incarnation && noted.trouble.is_none())
+    /// Writes down what is noted.
+    pub(super) fn write(&self) -> Result<(), Error> {
+        self.file().write()
     }
 
-    /// Notes how far a lane is, and writes it down if that was not done for a while, or `now`.
-    pub(super) fn note(&mut self, lane: LaneReport, now: bool) -> Result<(), Error> {
-        if self.path.is_none() {
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Notes for Resume {
+    fn noted(&self, lane: &TopicPartition, incarnation: u32) -> Option<Noted> {
+        let file = self.file();
+        let noted = file.noted.lanes.get(&lane.to_string());
+        let noted = noted.filter(|noted| noted.incarnation == incarnation)?;
+        Some(Noted { from: noted.from, to: noted.to, found: noted.found.clone() })
+    }
+
+    /// Writes it down if that was not done for a while, or at the end.
+    fn note(&self, lane: LaneReport, end: bool) -> Result<(), Error> {
+        let mut file = self.file();
+        if file.path.is_none() {
             return Ok(());
         }
-        self.noted.lanes.insert(name(&lane.topic, lane.partition), lane);
-        if now || self.written.elapsed() >= EVERY {
-            self.write()?;
-            self.written = Instant::now();
+        file.noted.lanes.insert(lane.at().to_string(), lane);
+        if end || file.written.elapsed() >= EVERY {
+            file.write()?;
+            file.written = Instant::now();
         }
         Ok(())
     }
+}
 
+impl File {
     fn write(&self) -> Result<(), Error> {
         let Some(path) = &self.path else { return Ok(()) };
         let written = serde_json::to_vec(&self.noted).map_err(io::Error::from).and_then(|bytes| {
@@ -83,10 +102,6 @@ impl Resume {
         });
         written.map_err(|error| wrong(path, format!("can't be written: {error}")))
     }
-}
-
-fn name(topic: &str, partition: i32) -> String {
-    format!("{topic}[{partition}]")
 }
 
 fn wrong(path: &Path, what: String) -> Error {

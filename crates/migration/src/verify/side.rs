@@ -1,16 +1,19 @@
 //! A partition of one side, read in order: what a consumer would see of it, a chunk at a time.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kafka_wire::{
     Client, Code, Fetched, Isolation, OffsetSpec, Visible,
     records::{BatchError, Batches, Record},
 };
 use mirror_types::{Offset, TopicPartition};
+use pipeline::Throttle;
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
-/// Bytes of one answer.
-const FETCH: i32 = 1 << 20;
 /// What a batch may be, decompressed; brokers take a megabyte unless they are told otherwise.
 const BATCH_LIMIT: usize = 256 << 20;
 /// Between two looks for what is not readable yet.
@@ -23,6 +26,16 @@ pub(super) struct Reading {
     pub(super) from: Offset,
     pub(super) to: Offset,
     pub(super) isolation: Isolation,
+    /// Bytes of one answer.
+    pub(super) fetch: i32,
+    /// How fast, if that is bounded.
+    pub(super) pace: Option<Arc<Pace>>,
+}
+
+/// How fast it may be read, over all that is read, and how much was.
+pub(super) struct Pace {
+    pub(super) throttle: Throttle,
+    pub(super) bytes: IntCounter,
 }
 
 /// Some of it.
@@ -58,7 +71,7 @@ impl Reading {
     }
 
     async fn next(&self, position: Offset) -> Result<Chunk, Failure> {
-        let (mut max_bytes, began) = (FETCH, Instant::now());
+        let (mut max_bytes, began) = (self.fetch, Instant::now());
         loop {
             let (topic, partition) = (&*self.at.topic, self.at.partition);
             let fetched = self.client.fetch_raw(topic, partition, position, max_bytes, self.isolation).await;
@@ -71,6 +84,9 @@ impl Reading {
                 }
                 fetched => fetched.map_err(|error| error.to_string())?,
             };
+            if let Some(pace) = &self.pace {
+                pace.keep(fetched.records.len() as u64).await;
+            }
             let stable = fetched.last_stable_offset;
             let (chunk, needed) =
                 self.cut(fetched, position).map_err(|error| format!("{}: {error}", self.at))?;
@@ -125,5 +141,13 @@ impl Reading {
         }
         chunk.next = chunk.next.min(self.to);
         Ok((chunk, needed))
+    }
+}
+
+impl Pace {
+    /// So much was read: waits until that was due.
+    async fn keep(&self, bytes: u64) {
+        self.bytes.inc_by(bytes);
+        tokio::time::sleep(self.throttle.delay(bytes)).await;
     }
 }

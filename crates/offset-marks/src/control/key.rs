@@ -46,6 +46,11 @@ pub enum Key {
         /// Which beginning of the lane it follows.
         incarnation: u32,
     },
+    /// How far a lane was found to be the same on both sides.
+    Verified {
+        /// The lane.
+        lane: TopicPartition,
+    },
     /// Something that happened to a lane.
     Event {
         /// The lane.
@@ -118,6 +123,7 @@ impl fmt::Display for Key {
             Key::Declared { lane, incarnation } => {
                 write!(f, "declared/{}/{}/{incarnation}", lane.topic, lane.partition)
             }
+            Key::Verified { lane } => write!(f, "verified/{}/{}", lane.topic, lane.partition),
             Key::Event { lane, when, kind, from } => {
                 write!(f, "event/{}/{}/{when}/{}/{from}", lane.topic, lane.partition, kind.as_str())
             }
@@ -155,6 +161,7 @@ impl Key {
             ["declared", topic, partition, incarnation] => lane(topic, partition)
                 .zip(number(incarnation))
                 .map(|(lane, incarnation)| Key::Declared { lane, incarnation }),
+            ["verified", topic, partition] => lane(topic, partition).map(|lane| Key::Verified { lane }),
             ["event", topic, partition, when, kind, from] => {
                 let Some(kind) = EventKind::ALL.into_iter().find(|k| k.as_str() == kind) else {
                     return Err(newer(format!("event {kind:?}")));
@@ -164,7 +171,9 @@ impl Key {
                     .zip(number(from))
                     .map(|((lane, when), from)| Key::Event { lane, when, kind, from })
             }
-            ["link" | "owner" | "followed" | "lane" | "chunk" | "declared" | "event", ..] => None,
+            ["link" | "owner" | "followed" | "lane" | "chunk" | "declared" | "verified" | "event", ..] => {
+                None
+            }
             [kind, ..] if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) => {
                 return Err(newer(format!("kind {kind:?}")));
             }

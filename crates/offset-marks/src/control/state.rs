@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, btree_map};
 
-use mirror_types::TopicPartition;
+use mirror_types::{Offset, TopicPartition};
 
-use super::{ControlRecord, Decoded, Event, EventKind, Followed, Key, Link, Owner, Record};
+use super::{ControlRecord, Decoded, Event, EventKind, Followed, Key, Link, Owner, Record, Verified};
 use crate::ledger::{Chunk, LaneStart, Ledger, LedgerWriter, Overlap};
 
 /// How much of the ledgers to keep in memory.
@@ -38,6 +38,7 @@ struct LaneState {
     start: Option<LaneStart>,
     incarnations: BTreeMap<u32, Chunks>,
     declared: BTreeMap<u32, Chunk>,
+    verified: Option<Verified>,
 }
 
 /// The chunks of one incarnation by number; none where a chunk was there but is not kept.
@@ -88,6 +89,10 @@ impl ControlState {
             Decoded::Record(Record::Declared { lane, incarnation, chunk }) => {
                 self.lanes.entry(lane).or_default().declared.insert(incarnation, chunk);
             }
+            Decoded::Record(Record::Verified(verified)) => {
+                let lane = self.lanes.entry(verified.lane()).or_default();
+                lane.verified = Some(verified);
+            }
             Decoded::Record(Record::Event(event)) => {
                 if event.kind == EventKind::Foreign {
                     self.foreign.insert(event.lane(), event.clone());
@@ -124,6 +129,7 @@ impl ControlState {
             Key::Declared { lane, incarnation } => {
                 self.in_lane(lane, |state| drop(state.declared.remove(&incarnation)));
             }
+            Key::Verified { lane } => self.in_lane(lane, |state| state.verified = None),
             Key::Event { .. } => {
                 self.events.remove(&key);
             }
@@ -165,6 +171,13 @@ impl ControlState {
         self.foreign.get(lane)
     }
 
+    /// The source offset up to which a lane, as it last began, was found to be the same on both sides.
+    pub fn verified(&self, lane: &TopicPartition) -> Option<Offset> {
+        let lane = self.lanes.get(lane)?;
+        let (start, verified) = (lane.start.as_ref()?, lane.verified.as_ref()?);
+        (verified.incarnation == start.incarnation).then_some(verified.through)
+    }
+
     /// How each lane began that has begun.
     pub fn lanes(&self) -> impl Iterator<Item = &LaneStart> {
         self.lanes.values().filter_map(|lane| lane.start.as_ref())
@@ -190,7 +203,9 @@ impl ControlState {
     pub fn next_incarnation(&self, lane: &TopicPartition) -> u32 {
         self.lanes.get(lane).map_or(1, |lane| {
             let started = lane.start.as_ref().map_or(0, |start| start.incarnation);
-            let left = lane.incarnations.keys().chain(lane.declared.keys()).max().copied().unwrap_or(0);
+            let verified = lane.verified.iter().map(|verified| &verified.incarnation);
+            let left = lane.incarnations.keys().chain(lane.declared.keys()).chain(verified).max();
+            let left = left.copied().unwrap_or(0);
             started.max(left).saturating_add(1)
         })
     }
@@ -223,7 +238,10 @@ impl LaneState {
     }
 
     fn is_empty(&self) -> bool {
-        self.start.is_none() && self.incarnations.is_empty() && self.declared.is_empty()
+        self.start.is_none()
+            && self.incarnations.is_empty()
+            && self.declared.is_empty()
+            && self.verified.is_none()
     }
 
     fn keys(&self, lane: &TopicPartition) -> impl Iterator<Item = Key> {
@@ -237,7 +255,8 @@ impl LaneState {
                 number: *number,
             })
         });
-        chunks.chain(declared)
+        let verified = self.verified.iter().map(|_| Key::Verified { lane: lane.clone() });
+        chunks.chain(declared).chain(verified)
     }
 }
 

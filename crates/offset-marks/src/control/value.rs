@@ -46,6 +46,8 @@ pub enum Record {
         /// The runs.
         chunk: Chunk,
     },
+    /// How far a lane was found to be the same on both sides.
+    Verified(Verified),
     /// Something that happened to a lane.
     Event(Event),
 }
@@ -93,6 +95,26 @@ pub struct Followed {
     pub journal: Offset,
     /// Since when, in milliseconds since the epoch.
     pub since: i64,
+}
+
+/// How far a lane was read on both sides and found the same. That stays true, whoever writes it and however late.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// The source topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Which beginning of the lane it is about.
+    pub incarnation: u32,
+    /// The source offset before which nothing differs.
+    pub through: Offset,
+}
+
+impl Verified {
+    /// What it is about.
+    pub fn lane(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.partition)
+    }
 }
 
 /// Something that happened to a lane and must stay on record.
@@ -144,6 +166,7 @@ impl Record {
             Record::Declared { lane, incarnation, .. } => {
                 Key::Declared { lane: lane.clone(), incarnation: *incarnation }
             }
+            Record::Verified(verified) => Key::Verified { lane: verified.lane() },
             Record::Event(event) => Key::Event {
                 lane: TopicPartition::new(&*event.topic, event.partition),
                 when: event.when,
@@ -161,6 +184,7 @@ impl Record {
             Record::Followed(followed) => json(followed),
             Record::Lane(start) => json(start),
             Record::Chunk { chunk, .. } | Record::Declared { chunk, .. } => chunk.as_bytes().to_vec(),
+            Record::Verified(verified) => json(verified),
             Record::Event(event) => json(event),
         };
         ControlRecord { key: self.key().encode(), value: Some(value) }
@@ -179,6 +203,7 @@ pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Decoded, Contr
         Key::Owner { .. } => Record::Owner(from_json(&key, value)?),
         Key::Followed { .. } => Record::Followed(from_json(&key, value)?),
         Key::Lane { .. } => Record::Lane(from_json(&key, value)?),
+        Key::Verified { .. } => Record::Verified(from_json(&key, value)?),
         Key::Event { .. } => Record::Event(from_json(&key, value)?),
         Key::Chunk { lane, incarnation, number } => {
             let (lane, chunk) = (lane.clone(), chunk(&key, value)?);

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus};
 
 use crate::admin::worst_first;
-use crate::human::{self, plain};
+use crate::human::{self, Said, plain};
 
 /// Lanes in no trouble that the table shows; JSON has all.
 const LANES_SHOWN: usize = 200;
@@ -70,7 +70,7 @@ fn write_summary(out: &mut String, status: &LinkStatus) -> fmt::Result {
         human::bytes(totals.buffer_bytes),
         human::bytes(totals.buffer_limit_bytes)
     )?;
-    write!(
+    writeln!(
         out,
         "lanes  {}, {} running, {} stopped",
         human::count(totals.lanes as u64),
@@ -84,6 +84,9 @@ fn write_summary(out: &mut String, status: &LinkStatus) -> fmt::Result {
     if !status.held.is_empty() {
         writeln!(out, "held   {}", plain(&human::held(&status.held)))?;
     }
+    if let Some(compared) = human::compared(status) {
+        writeln!(out, "verify {compared}")?;
+    }
     Ok(())
 }
 
@@ -94,14 +97,17 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
     let shown = worst_first(&status.lanes, LANES_SHOWN);
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["topic", "p", "state", "lag", "bytes", "age", "position", "source end", "mirrored"]);
-    for column in [1, 3, 4, 5, 6, 7, 8] {
+    let compared = status.lanes.iter().any(|lane| lane.verified.is_some());
+    let header = ["topic", "p", "state", "lag", "bytes", "age", "position", "source end", "mirrored"];
+    table.set_header(header.into_iter().chain(compared.then_some("verified")));
+    for column in [1, 3, 4, 5, 6, 7, 8, 9] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
     for lane in &shown.lanes {
-        table.add_row(row(lane));
+        let verified = human::offset(lane.verified.as_ref().map(|verified| verified.offset));
+        table.add_row(row(lane).into_iter().chain(compared.then_some(verified)));
     }
     out.push('\n');
     // Lines that end in blanks are no help to those who copy them.
@@ -121,6 +127,13 @@ fn write_lanes(out: &mut String, status: &LinkStatus) -> fmt::Result {
             plain(lane.why().unwrap_or_default())
         )?;
         if let Some(fix) = &lane.fix {
+            writeln!(out, "    fix: {}", plain(fix))?;
+        }
+    }
+    for (lane, verified) in human::compared_in_vain(&status.lanes).take(LANES_SHOWN) {
+        let Said { what, fix } = human::said(verified);
+        writeln!(out, "\n{}/{}: {}", plain(&lane.topic), lane.partition, plain(&what))?;
+        if let Some(fix) = fix {
             writeln!(out, "    fix: {}", plain(fix))?;
         }
     }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus, Totals};
+use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus, Totals, VerifiedStatus};
 
 use super::{Error, fetch, table, url_of, url_of_listen};
 use crate::admin::Server;
@@ -25,6 +25,7 @@ fn lane(partition: i32, lag_records: u64) -> LaneStatus {
         lag_records,
         lag_bytes: 100 * lag_records,
         lag_seconds: 0.0,
+        verified: None,
     }
 }
 
@@ -94,6 +95,41 @@ fn a_person_sees_the_summary_the_lanes_and_what_to_do() {
     orders/7: the target refused offset 1000: [2J MESSAGE_TOO_LARGE
         fix: raise max.message.bytes of orders_v2
     ");
+}
+
+#[test]
+fn what_came_of_comparing_both_sides_is_shown_where_it_is_done() {
+    let mut status = status();
+    let verified = VerifiedStatus {
+        offset: 990,
+        equal: 990,
+        differences: 0,
+        unproven: 0,
+        difference: None,
+        fix: None,
+        trouble: None,
+    };
+    status.lanes.truncate(1);
+    status.lanes.push(lane(1, 0));
+    status.lanes[0].verified = Some(verified.clone());
+    let text = table::render(&status);
+    assert!(text.contains("\nverify 1 of 2 lanes compared, all the same so far\n"), "{text}");
+    assert!(text.contains(" mirrored  verified\n") && text.contains(" 1,000       990\n"), "{text}");
+    status.lanes[0].verified = Some(VerifiedStatus {
+        differences: 2,
+        difference: Some("the record at offset 990 differs in value".into()),
+        fix: Some("look".into()),
+        ..verified.clone()
+    });
+    let trouble = Some("no right\n  fix: grant it".to_owned());
+    status.lanes[1].verified = Some(VerifiedStatus { trouble, ..verified });
+    let text = table::render(&status);
+    assert!(text.contains("\nverify 2 of 2 lanes compared, 1 NOT the same\n"), "{text}");
+    let told = "\norders/0: the target is NOT what the source is: the record at offset 990 differs in value; all before \
+                source offset 990 is the same, 2 differences so far\n    fix: look\n";
+    assert!(text.contains(told), "{text}");
+    let told = "\norders/1: it could not be compared beyond source offset 990: no right\n    fix: grant it\n";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use comfy_table::{CellAlignment, Table, presets};
-use migration::verify::{Counts, Difference, Field, Kind, LaneReport, Part, Report, Shape, Verdict};
+use migration::verify::{Counts, Difference, LaneReport, Part, Report, Shape, Verdict};
 
 use crate::human::{self, plain};
 
@@ -92,21 +92,7 @@ fn table(report: &Report) -> String {
 }
 
 fn write_difference(out: &mut String, lane: &LaneReport, first: &Difference) -> fmt::Result {
-    let offset = |offset: Option<i64>| offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
-    let (source, target) = (offset(first.source_offset), offset(first.target_offset));
-    let what = match first.kind {
-        Kind::Changed => format!("differs in {}", fields(&first.fields)),
-        Kind::Missing => "is missing on the target".to_owned(),
-        Kind::Extra => "is on the target only".to_owned(),
-    };
-    let at = match first.kind {
-        Kind::Missing => format!("source offset {source}"),
-        Kind::Extra if first.source_offset == first.target_offset => format!("offset {target}"),
-        Kind::Extra => format!("target offset {target} (source offset {source})"),
-        Kind::Changed if source == target => format!("offset {source}"),
-        Kind::Changed => format!("source offset {source}, target offset {target}"),
-    };
-    writeln!(out, "\n{}: the first difference: the record at {at} {what}", name(lane))?;
+    writeln!(out, "\n{}: the first difference: {first}", name(lane))?;
     for (side, shape) in [("source", &first.source), ("target", &first.target)] {
         if let Some(shape) = shape {
             writeln!(out, "  {side}: {}", describe(shape))?;
@@ -127,16 +113,6 @@ fn describe(shape: &Shape) -> String {
         let _ = write!(out, ", header {}: {}", plain(name), of(value));
     }
     out
-}
-
-fn fields(fields: &[Field]) -> String {
-    let name = |field: &Field| match field {
-        Field::Timestamp => "timestamp",
-        Field::Key => "key",
-        Field::Value => "value",
-        Field::Headers => "headers",
-    };
-    fields.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// What is on one side only, and rightly.

@@ -1,0 +1,58 @@
+//! Whether both sides are compared while the link runs: the `[verify]` section.
+
+use std::{cell::RefCell, time::Duration};
+
+use kafka_rd::Properties;
+use mirror_types::Side;
+
+use super::{error::Problems, section::Section, tree::Origin, units::Rate};
+
+/// More often than that, there would be little to compare each time, and much to ask for it.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// The `[verify]` section.
+#[derive(Debug, Clone, Copy)]
+pub struct Verify {
+    /// How often a round begins; none: nothing is compared.
+    pub every: Option<Duration>,
+    /// How much is read for it, of both clusters together.
+    pub rate: Rate,
+}
+
+/// The section as it was read, and where it is asked for.
+pub struct ReadVerify {
+    pub settings: Verify,
+    origin: Option<Origin>,
+}
+
+/// Reads the section.
+pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadVerify {
+    let every = section.get::<Duration>("every");
+    let rate = section.get::<Rate>("rate");
+    section.finish();
+    if let Some(found) = every.as_ref().filter(|found| found.value < LEAST) {
+        let message = "`every`: both clusters would be asked without a pause";
+        problems.borrow_mut().add(&found.origin, message, "write 1s or more, as in \"10m\"");
+    }
+    if let (None, Some(found)) = (&every, &rate) {
+        let message = "`rate`: nothing is compared without `every`";
+        problems.borrow_mut().add(&found.origin, message, "add every = \"10m\", or leave [verify] out");
+    }
+    let settings = Verify {
+        every: every.as_ref().map(|found| found.value),
+        rate: rate.map_or(Rate::mb_per_second(10), |found| found.value),
+    };
+    ReadVerify { settings, origin: every.map(|found| found.origin) }
+}
+
+/// Both sides are read by our own client, even where librdkafka reads the records.
+pub fn check(verify: &ReadVerify, clusters: [(Side, &Properties); 2], problems: &mut Problems) {
+    let Some(origin) = &verify.origin else { return };
+    for (side, properties) in clusters {
+        if let Err(error) = kafka_wire::Settings::new(properties.iter()) {
+            let message = format!("the {side} can't be read to compare it: {error}");
+            let fix = format!("change that in [{side}.kafka], or leave [verify] out");
+            problems.add(origin, message, fix);
+        }
+    }
+}

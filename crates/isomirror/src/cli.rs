@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use topic_rename::Pattern;
 
-use crate::config::{Block, Verify, Words};
+use crate::config::{Block, Depth, Words};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 checked and refused; 4 cluster unreachable; \
@@ -226,7 +226,7 @@ pub struct CutoverArgs {
     pub block: Option<Block>,
     /// How much is compared: none, full, or a part, as 5%. cutover.verify unless given.
     #[arg(long, value_name = "HOW MUCH")]
-    pub verify: Option<Verify>,
+    pub verify: Option<Depth>,
     /// How long a step may take. cutover.step_limit unless given.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub step_limit: Option<Duration>,

@@ -19,7 +19,7 @@ use self::watch::Board;
 use super::topics::author;
 use crate::{
     cli::{Common, CutoverArgs, Output},
-    config::{self, Config, Verify},
+    config::{self, Config},
     exit::{Exit, Failure},
     link,
 };
@@ -110,9 +110,9 @@ fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board>) -> Result<Re
         }
     };
     let verify = match args.verify.unwrap_or(given.verify) {
-        Verify::None => Depth::None,
-        Verify::Sample(part) => Depth::Sample(part),
-        Verify::Full => Depth::Full,
+        config::Depth::None => Depth::None,
+        config::Depth::Sample(part) => Depth::Sample(part),
+        config::Depth::Full => Depth::Full,
     };
     let (yes, asks, listen) = (args.yes, board.clone(), config.admin.listen);
     Ok(Request {

@@ -36,14 +36,14 @@ pub struct Cutover {
     /// Moves them back.
     pub clients_hook_back: Option<String>,
     /// How much is compared.
-    pub verify: Verify,
+    pub verify: Depth,
     /// How long a step may take.
     pub step_limit: Duration,
 }
 
 /// How much is compared.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Verify {
+pub enum Depth {
     /// Nothing.
     None,
     /// A part of each lane, up to 1.
@@ -111,16 +111,16 @@ pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> Cutover {
         unblock_hook,
         clients_hook,
         clients_hook_back,
-        verify: section.get_or("verify", Verify::Full),
+        verify: section.get_or("verify", Depth::Full),
         step_limit,
     };
     section.finish();
     cutover
 }
 
-// === impl Verify ===
+// === impl Depth ===
 
-impl FromStr for Verify {
+impl FromStr for Depth {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -136,7 +136,7 @@ impl FromStr for Verify {
     }
 }
 
-impl fmt::Display for Verify {
+impl fmt::Display for Depth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
@@ -146,13 +146,13 @@ impl fmt::Display for Verify {
     }
 }
 
-impl Serialize for Verify {
+impl Serialize for Depth {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl Read for Verify {
+impl Read for Depth {
     fn read(value: &Value) -> Result<Self, Wrong> {
         let fix = "write \"none\", \"full\" or a percentage, as in \"5%\"";
         text(value, "full")?.parse().map_err(|message| (message, fix.to_owned()))

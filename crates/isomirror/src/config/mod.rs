@@ -37,7 +37,7 @@ use std::{
 use kafka_rd::Properties;
 
 pub use changes::may_change;
-pub use cutover::{Cutover, Verify};
+pub use cutover::{Cutover, Depth};
 pub use error::ConfigError;
 pub use groups::Groups;
 pub use in_step::{Acls, Configs};

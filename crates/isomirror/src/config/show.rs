@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Begin, Block, Cluster, Config, Cutover, Engine, Offsets, OnTrouble, Start, Verify, Writers,
+    Begin, Block, Cluster, Config, Cutover, Depth, Engine, Offsets, OnTrouble, Start, Writers,
     kafka::Reference, mask::HIDDEN, topics::Changes, units,
 };
 
@@ -97,7 +97,7 @@ struct ShownCutover<'a> {
     clients_hook: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clients_hook_back: Option<&'a str>,
-    verify: Verify,
+    verify: Depth,
     step_limit: String,
 }
 

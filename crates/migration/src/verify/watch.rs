@@ -82,7 +82,7 @@ impl Watch {
     ) -> Result<Self, Error> {
         let metrics = Metrics::new(registry)?;
         let seen = Arc::new(Seen::default());
-        let pace = Pace { throttle: Throttle::new(config.rate), bytes: metrics.bytes.clone() };
+        let pace = Pace { throttle: Throttle::new(Some(config.rate)), bytes: metrics.bytes.clone() };
         let run = Run {
             clusters: Clusters::new(&link_config, PATIENCE)?.for_purpose(Purpose::new("verify")),
             show: false,

@@ -266,6 +266,26 @@ fn values() -> Vec<Bad> {
             &["link.toml:9:16: \"CN=old\" is no principal: it has no type", "\"User:CN=old\" = \"User:new\""],
         ),
         bad(
+            "a block that nobody does",
+            with("[cutover]\nblock = \"hook\"\n"),
+            &["link.toml:9:9: `block`: there is no command", "write block_hook"],
+        ),
+        bad(
+            "writers without a type",
+            with("[cutover]\nwriters = [\"app\"]\n"),
+            &["link.toml:9:12: \"app\" is no principal", "User:app"],
+        ),
+        bad(
+            "how much to compare",
+            with("[cutover]\nverify = \"some\"\nmax_lag = -1\nstep_limit = \"10ms\"\n"),
+            &["\"some\" is not how much to compare", "`max_lag` is a number", "`step_limit`: no step"],
+        ),
+        bad(
+            "a key of a cutover",
+            with("[cutover]\nclient_hook = \"true\"\n"),
+            &["link.toml:9:1: unknown key `client_hook` in [cutover]", "did you mean `clients_hook`?"],
+        ),
+        bad(
             "a principal that leads nowhere",
             with("[acls.principals]\n\"User:a\" = 5\n"),
             &["link.toml:9:12: principal \"User:a\" must lead to a string, not a whole number"],

@@ -611,6 +611,45 @@ fn link_of_text(text: &str) -> String {
     text.lines().next().unwrap().trim_start_matches("link = ").trim_matches('"').to_owned()
 }
 
+/// What docs/acls.md asks for, and nothing else.
+#[test]
+fn the_least_rights_carry_a_cutover_and_a_missing_one_is_named_first() {
+    use AclOperation::{Alter, ClusterAction, Create, Describe, DescribeConfigs, Read, Write};
+    use AclResource::{Cluster as OfCluster, Group, Topic};
+    let (source, target) = clusters();
+    let (topic, group) = (topic("least", 2), unique("least-readers"));
+    members::commit(source, &group, &[(&topic, 0, 50), (&topic, 1, 20)]);
+    let as_admin = link(&topic, "").section(&format!("[groups]\ninclude = [\"{group}\"]"));
+    let config =
+        as_admin.clone().source(source.client_properties("mover")).target(target.client_properties("mover"));
+    let own = format!("isomirror.{}", link_of(&config));
+    let journal = format!("{own}.journal");
+    let all = |operations: &[AclOperation], resource, name: &str| {
+        operations.iter().map(|operation| allow("mover", *operation, resource, name)).collect::<Vec<_>>()
+    };
+    let on_source = [all(&[Read], Topic, &topic), all(&[Describe], Group, &group), all(&[Describe], OfCluster, "kafka-cluster")];
+    make(source, &on_source.concat());
+    let on_target = [
+        all(&[Read], Group, &own),
+        all(&[Create, Read, Write, DescribeConfigs], Topic, &own),
+        all(&[Create, Read, Write, DescribeConfigs], Topic, &journal),
+        all(&[Read, Write], Topic, &topic),
+        all(&[Read], Group, &group),
+        all(&[ClusterAction, Describe, Alter], OfCluster, "kafka-cluster"),
+    ];
+    make(target, &on_target.concat());
+    let _daemon = running(&as_admin, 100);
+    let (report, _) = cutover(&config, &["--yes"], 3);
+    assert_eq!(report["back"]["step"], "preconditions", "{report}");
+    let what = report["back"]["what"].as_str().unwrap();
+    assert!(what.contains("grant ALTER on the cluster on the source"), "{what}");
+    make(source, &all(&[Alter], OfCluster, "kafka-cluster"));
+    let (report, _) = cutover(&config, &["--yes"], 0);
+    assert_eq!(report["ended"], "done", "{report}");
+    assert_eq!(members::committed(target, &group, &topic, 2), [Some(50), Some(20)]);
+    produce_as(&target.client_properties("app"), &topic, 0, 1).unwrap();
+}
+
 #[test]
 fn commands_block_and_move_and_one_that_fails_stays_until_somebody_decides() {
     let (source, target) = clusters();

@@ -176,8 +176,12 @@ async fn within<T, W: World>(
                 tokio::time::sleep(PAUSE).await;
             }
             Ok(outcome) => return outcome,
-            // What went wrong says more than that there is no time left.
-            Err(_) => return Err(last.unwrap_or_else(|| Trouble::too_long(step, limit, &world.waits_for()))),
+            Err(_) => {
+                let waits_for = world.waits_for();
+                // What went wrong says more than that there is no time left.
+                let wrong = last.filter(|_| waits_for.is_empty());
+                return Err(wrong.unwrap_or_else(|| Trouble::too_long(step, limit, &waits_for)));
+            }
         }
     }
 }

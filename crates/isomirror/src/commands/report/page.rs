@@ -106,7 +106,7 @@ fn cutover(out: &mut String, report: &Report) -> fmt::Result {
         out.push_str("<p>Groups moved: ");
         let named: Vec<String> =
             groups.iter().map(|group| format!("{} ({} offsets)", group.group, group.partitions)).collect();
-        write!(out, "{}</p>\n", Text(&named.join(", ")))?;
+        writeln!(out, "{}</p>", Text(&named.join(", ")))?;
     }
     Ok(())
 }

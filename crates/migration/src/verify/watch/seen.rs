@@ -40,9 +40,9 @@ struct Lane {
 enum Known {
     /// Not that it were known.
     No,
-    /// A first look says so.
-    Suspected,
-    /// A second one, too, and it was told.
+    /// A first look says so, from this source offset on.
+    Suspected(Offset),
+    /// A second one says the same, and it was told.
     Told,
 }
 
@@ -116,11 +116,7 @@ impl Seen {
         };
         match lane.difference {
             Known::Told => Next::Over,
-            Known::No => {
-                lane.difference = Known::Suspected;
-                Next::LookAgain
-            }
-            Known::Suspected => {
+            Known::Suspected(place) if place == first.place => {
                 lane.difference = Known::Told;
                 lane.verified = lane.verified.max(first.place);
                 lane.noted = Noted { from: report.from, to: report.to, found: report.found.clone() };
@@ -132,6 +128,10 @@ impl Seen {
                     lane.verified,
                     fix(&report.topic, target)
                 ))
+            }
+            Known::No | Known::Suspected(_) => {
+                lane.difference = Known::Suspected(first.place);
+                Next::LookAgain
             }
         }
     }

@@ -70,6 +70,8 @@ fn a_difference_is_told_once_when_a_second_look_finds_it_too() {
         assert_eq!(seen.status(&lane()).unwrap().difference, None);
         assert_eq!(seen.judge(&report(1, 60, None)), Next::Over);
     }
+    // Nor is what is somewhere else each time.
+    assert_eq!(seen.judge(&report(1, 60, Some(58))), Next::LookAgain);
     assert_eq!(seen.judge(&report(1, 60, Some(55))), Next::LookAgain);
     let Next::Tell(words) = seen.judge(&report(1, 60, Some(55))) else { panic!("it is told") };
     assert!(words.starts_with("orders[3] → copy: the target is NOT what the source is: "), "{words}");

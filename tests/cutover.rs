@@ -627,7 +627,11 @@ fn the_least_rights_carry_a_cutover_and_a_missing_one_is_named_first() {
     let all = |operations: &[AclOperation], resource, name: &str| {
         operations.iter().map(|operation| allow("mover", *operation, resource, name)).collect::<Vec<_>>()
     };
-    let on_source = [all(&[Read], Topic, &topic), all(&[Describe], Group, &group), all(&[Describe], OfCluster, "kafka-cluster")];
+    let on_source = [
+        all(&[Read], Topic, &topic),
+        all(&[Describe], Group, &group),
+        all(&[Describe], OfCluster, "kafka-cluster"),
+    ];
     make(source, &on_source.concat());
     let on_target = [
         all(&[Read], Group, &own),

@@ -131,11 +131,11 @@ fn topic(out: &mut String, topic: &TopicHistory, history: &History) -> fmt::Resu
     let steps: Vec<_> = done.flat_map(|report| &report.steps).collect();
     for lane in &topic.lanes {
         let partition = lane.start.partition;
-        let end = steps.iter().flat_map(|step| &step.facts.ends);
-        let end = end.into_iter().find(|end| end.topic == route.topic && end.partition == partition);
-        let digests =
+        let mut ends = steps.iter().flat_map(|step| &step.facts.ends);
+        let end = ends.find(|end| end.topic == route.topic && end.partition == partition);
+        let mut digests =
             steps.iter().filter_map(|step| step.facts.verified.as_ref()).flat_map(|found| &found.digests);
-        let digest = digests.into_iter().find(|one| one.topic == route.topic && one.partition == partition);
+        let digest = digests.find(|one| one.topic == route.topic && one.partition == partition);
         writeln!(
             out,
             "<tr><td class=\"n\">{partition}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
@@ -145,7 +145,7 @@ fn topic(out: &mut String, topic: &TopicHistory, history: &History) -> fmt::Resu
             arrow_of(lane.position.source, lane.position.target),
             human::count(lane.records),
             end.map_or_else(|| human::NONE.to_owned(), |end| arrow_of(end.source, end.target)),
-            digest.map_or(human::NONE, |digest| &digest.digest)
+            digest.map_or(human::NONE, |digest| digest.digest.as_str())
         )?;
     }
     out.push_str("</table>\n");

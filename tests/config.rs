@@ -252,8 +252,8 @@ fn values() -> Vec<Bad> {
         ),
         bad(
             "an unknown key of configs",
-            with("[configs]\nevery = \"5m\"\n"),
-            &["link.toml:9:1: unknown key `every` in [configs]", "known keys here are sync"],
+            with("[configs]\npace = \"5m\"\n"),
+            &["link.toml:9:1: unknown key `pace` in [configs]", "known keys here are sync"],
         ),
         bad(
             "ACLs without a pause",

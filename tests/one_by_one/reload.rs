@@ -3,6 +3,7 @@
 use std::{os::unix::net::UnixDatagram, process::Command, time::Duration};
 
 use kafka_harness::{
+    client::{self, Load},
     daemon::{Config, Daemon, PATIENCE, eventually, isomirror},
     shared::{pair, unique},
 };
@@ -138,7 +139,8 @@ fn a_run_with_an_end_ends_at_a_hangup() {
     let (source, target) = pair();
     let topic = unique("hangup");
     source.create_topic(&topic, 1, 1, &[]).unwrap();
-    write(source, &topic, 0, 0..2000);
+    // More than goes at once: it can't be done before it is told to end.
+    client::load(&source.props(), &topic, &Load { count: 3000, ..Load::default() }).unwrap();
     let config = Config::new(source, target, &topic).section("[limits]\nthrottle = \"1KB/s\"");
     let daemon = config.run_with(&["--until-caught-up"]);
     daemon.wait_for_log("lanes started");

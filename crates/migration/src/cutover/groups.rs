@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use group_offsets::{Chosen, Outcome, Rule};
 use mirror_types::Side;
 
-use super::{Facts, GroupMoved, Plan, Request, drive::Trouble, lanes::few};
+use super::{Facts, GroupMoved, Plan, Request, drive::Trouble, facts::counted, lanes::few};
 use crate::{
     groups::{self, Prepared},
     sides::Clusters,
@@ -124,7 +124,7 @@ pub(super) async fn carry_over(request: &Request, plan: &Plan) -> Result<Facts, 
         .map(|group| GroupMoved { group: group.group.clone(), partitions: group.partitions.len() })
         .collect();
     let offsets: usize = moved.iter().map(|group| group.partitions).sum();
-    let mut says = format!("{} groups, {offsets} offsets", moved.len());
+    let mut says = format!("{}, {}", counted(moved.len(), "group"), counted(offsets, "offset"));
     if !report.left_out.is_empty() {
         says.push_str(&format!(
             "; left out: {}",

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::{
     Block, Chosen, Depth, Error, Intent, Plan, Request, Step, chosen,
     drive::Trouble,
+    facts::counted,
     groups,
     lanes::{Lanes, Standing, few},
     machine::{Course, Ending},
@@ -170,8 +171,9 @@ impl Looking<'_> {
             Ok((readers, Some(planned))) => {
                 let totals = planned.report().totals;
                 let would = format!(
-                    "wait until no member is left, and carry over the offsets of {} groups ({} to commit now)",
-                    totals.groups, totals.commit
+                    "wait until no member is left, and carry over the offsets of {} ({} to commit now)",
+                    counted(totals.groups, "group"),
+                    totals.commit
                 );
                 let trouble = (!readers.is_empty()).then(|| {
                     Trouble::refused(

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{
     Block, Depth, Error, Facts, Hook, Intent, LaneDigest, Request, Told, Verified, Watcher, acls,
     drive::{Trouble, World},
+    facts::counted,
     groups, hook,
     lanes::{self, Lanes, Standing, few},
     machine::{Cause, Course, Step},
@@ -94,7 +95,11 @@ impl<'r> Acting<'r> {
             return Err(Trouble::refused(what, &fix));
         }
         self.may_act(course).await?;
-        Ok(Facts::says(format!("{} topics, {} partitions", course.plan.topics.len(), lanes.len())))
+        Ok(Facts::says(format!(
+            "{}, {}",
+            counted(course.plan.topics.len(), "topic"),
+            counted(lanes.len(), "partition")
+        )))
     }
 
     /// Whether what later steps do to ACLs would be let through.
@@ -209,7 +214,7 @@ impl<'r> Acting<'r> {
                 }
                 None if still.as_ref().is_some_and(|(before, _)| *before == ends) => {
                     if still.as_ref().is_some_and(|(_, since)| since.elapsed() >= STILL) {
-                        let says = format!("lag 0; {} logs end as they have to", now.len());
+                        let says = format!("lag 0; {} where it has to be", counted(now.len(), "log end"));
                         let ends = now.iter().map(Standing::end).collect();
                         return Ok(Facts { says, ends, ..Facts::default() });
                     }
@@ -302,7 +307,11 @@ impl<'r> Acting<'r> {
             Verdict::Equal => {
                 let depth =
                     sample.map_or_else(|| "full".to_owned(), |sample| format!("{}%", sample.part * 100.0));
-                let says = format!("{} lanes are equal: {} records", report.lanes.len(), report.totals.equal);
+                let says = format!(
+                    "equal: {}, {} records",
+                    counted(report.lanes.len(), "lane"),
+                    report.totals.equal
+                );
                 let digest = |lane: &LaneReport| LaneDigest {
                     topic: lane.topic.clone(),
                     partition: lane.partition,
@@ -372,7 +381,7 @@ impl<'r> Acting<'r> {
             _ => 0,
         };
         self.settle(Change::Resume, course).await?;
-        Ok(Facts::says(format!("{deleted} ACLs deleted; the topics are mirrored on")))
+        Ok(Facts::says(format!("{} deleted; mirrored on", counted(deleted, "ACL"))))
     }
 
     /// Has the topics rest, go on, or be given up, and waits until the link does so.
@@ -452,7 +461,7 @@ impl<'r> Acting<'r> {
 
     async fn stop(&self, course: &Course) -> Result<Facts, Trouble> {
         self.settle(Change::Stop, course).await?;
-        Ok(Facts::says(format!("{} topics are given up", course.plan.topics.len())))
+        Ok(Facts::says(format!("given up: {}", counted(course.plan.topics.len(), "topic"))))
     }
 }
 
@@ -487,7 +496,7 @@ impl World for Acting<'_> {
             (Step::Rights, intent) => self.rights_back(intent, course).await,
             (_, Intent::Acls { create, .. }) => {
                 acls::unmake(&self.clusters, Side::Source, create).await?;
-                Ok(Facts::says(format!("{} ACLs deleted", create.len())))
+                Ok(Facts::says(format!("{} deleted", counted(create.len(), "ACL"))))
             }
             (Step::Clients, Intent::Run { back, .. }) => self.clients_back(back.as_deref(), course).await,
             (_, Intent::Run { back: Some(command), .. }) => self.hook("unblock", command, course).await,
@@ -537,8 +546,8 @@ pub(super) fn lag(lanes: &[Standing]) -> u64 {
 
 fn acls_say(create: &[AclRule], there: &[AclRule]) -> String {
     match there.len() {
-        0 => format!("{} ACLs made", create.len()),
-        there => format!("{} ACLs made, {there} were there", create.len()),
+        0 => format!("{} made", counted(create.len(), "ACL")),
+        there => format!("{} made, {there} there before", counted(create.len(), "ACL")),
     }
 }
 

@@ -79,7 +79,8 @@ impl Acls {
 
     /// The source's groups that are carried over.
     async fn groups(&self) -> Result<BTreeSet<String>, String> {
-        let choice = &self.control.config.groups.choice;
+        let live = self.control.live();
+        let choice = &live.groups.choice;
         if choice.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -102,7 +103,7 @@ impl InStep for Acls {
 
     async fn round(&self) -> Result<(), String> {
         let Some([source, target]) = self.rules().await? else { return Ok(()) };
-        let (control, config) = (&self.control, &self.control.config);
+        let (control, config) = (&self.control, self.control.live());
         let topics = tokio::try_join!(control.source.topics(), control.target.topics());
         let (sources, targets) = topics.map_err(|error| error.to_string())?;
         let diff = acl_diff(

@@ -47,7 +47,7 @@ impl Configs {
         let moment = deleting();
         let (mut diffs, mut trouble) = (BTreeMap::new(), Vec::new());
         for (topic, target_topic) in routes {
-            let settings = (control.config.settings)(&topic);
+            let settings = (control.live().settings)(&topic);
             let both = [of_source.remove(&topic), of_target.remove(&target_topic)];
             let both: Result<Vec<TopicConfigs>, _> = both.into_iter().flatten().collect();
             match (both.as_deref(), targets.get(target_topic.as_str())) {

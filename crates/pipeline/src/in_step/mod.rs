@@ -77,7 +77,7 @@ async fn rounds<T: InStep>(control: &Control, what: &T) {
 /// Of the source's topics those that this link has begun to mirror and that are on the target, with their names there.
 fn mirrored(control: &Control, sources: &Topics, targets: &Topics) -> BTreeMap<String, String> {
     let there = |topic: &str, of: &Topics| of.get(topic).is_some_and(Result::is_ok);
-    let mut routes = match control.config.rules.route(sources.keys().map(|topic| &**topic)) {
+    let mut routes = match control.live().rules.route(sources.keys().map(|topic| &**topic)) {
         Ok(routes) => routes,
         Err(refused) => refused.rest,
     };

@@ -138,7 +138,9 @@ impl Board {
 fn about(intent: &Intent) -> String {
     match intent {
         Intent::Look => String::new(),
-        Intent::Acls { create, there } => format!("{} ACLs to make, {} are there", create.len(), there.len()),
+        Intent::Acls { create, there } => {
+            format!("{} to make, {} there", human::plural(create.len(), "ACL", "ACLs"), there.len())
+        }
         Intent::Run { command, .. } => format!("runs {command:?}"),
     }
 }

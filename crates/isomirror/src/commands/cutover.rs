@@ -8,7 +8,6 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
 use migration::cutover::{
     Block, Cause, Depth, Ending, Hook, Preview, Report, Request, Settings, back, cutover, preview,
     this_process,
@@ -39,20 +38,11 @@ pub fn run(config: &Config, args: &CutoverArgs, common: &Common) -> anyhow::Resu
     }
     let board = Board::new();
     let request = request(config, args, &board)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = perform(&request, args, board.clone(), common.output) => done,
-            _ = tokio::signal::ctrl_c() => {
-                let message = "interrupted; what is done is on record: `isomirror cutover CONFIG` goes on, --back undoes it";
-                Err(Failure::new(Exit::Interrupted, message).into())
-            }
-        }
-    });
+    let done = super::interruptible(
+        perform(&request, args, board.clone(), common.output),
+        "interrupted; what is done is on record: `isomirror cutover CONFIG` goes on, --back undoes it",
+    );
     board.end();
-    // Whatever is still being asked is of no use any more.
-    runtime.shutdown_background();
     done
 }
 

@@ -6,7 +6,6 @@ mod show;
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use migration::plan::{Error, Part, Prepared, Progress, Report, Request, prepare};
 use serde_json::Value;
 
@@ -52,20 +51,10 @@ pub fn apply(config: &Config, args: &ApplyArgs, common: &Common) -> anyhow::Resu
 }
 
 fn run(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = work => done,
-            _ = tokio::signal::ctrl_c() => {
-                let message = "interrupted; what was done before stays, and `isomirror plan` says what is left";
-                Err(Failure::new(Exit::Interrupted, message).into())
-            }
-        }
-    });
-    // Whatever is still being asked is of no use any more.
-    runtime.shutdown_background();
-    done
+    super::interruptible(
+        work,
+        "interrupted; what was done before stays, and `isomirror plan` says what is left",
+    )
 }
 
 /// A plan that somebody has looked at.

@@ -6,7 +6,6 @@ mod page;
 
 use std::{fs, time::Duration};
 
-use anyhow::Context;
 use migration::{history, topics};
 
 use super::topics::author;
@@ -33,17 +32,17 @@ pub fn run(config: &Config, args: &ReportArgs, common: &Common) -> anyhow::Resul
         by: author(),
         wait: Duration::ZERO,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let found = runtime.block_on(history::history(&request));
-    runtime.shutdown_background();
-    let found = found.map_err(super::failure)?;
+    super::interruptible(write(&request, args, common.output), "interrupted; nothing was written")
+}
+
+async fn write(request: &topics::Request, args: &ReportArgs, output: Output) -> anyhow::Result<Exit> {
+    let found = history::history(request).await.map_err(super::failure)?;
     if let Some(path) = &args.html {
         fs::write(path, page::render(&found)).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
         })?;
     }
-    match common.output {
+    match output {
         Output::Json => super::print(&serde_json::to_string_pretty(&found)?)?,
         Output::Table => {
             let path = args.html.as_ref().map(|path| path.display().to_string()).unwrap_or_default();

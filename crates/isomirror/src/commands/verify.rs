@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
 use migration::verify::{Progress, Request, Sample, Verdict, verify};
 
 use crate::{
@@ -34,25 +33,19 @@ pub fn run(config: &Config, args: &VerifyArgs, common: &Common) -> anyhow::Resul
         show: args.show_values,
         resume: args.resume.clone(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the runtime")?;
-    let began = Instant::now();
-    let report = runtime.block_on(async {
-        let progress = Arc::new(Progress::default());
-        tokio::select! {
-            report = verify(&request, progress.clone()) => report.map_err(failure),
-            () = draw(progress) => unreachable!("it is drawn for ever"),
-            _ = tokio::signal::ctrl_c() => Err(Failure::new(Exit::Interrupted, interrupted(&request))),
-        }
-    });
-    // Whatever is still being asked is of no use any more.
-    runtime.shutdown_background();
-    let report = report?;
-    let text = match common.output {
+    super::interruptible(compare(&request, common.output), &interrupted(&request))
+}
+
+async fn compare(request: &Request, output: Output) -> anyhow::Result<Exit> {
+    let (began, progress) = (Instant::now(), Arc::new(Progress::default()));
+    let report = tokio::select! {
+        report = verify(request, progress.clone()) => report.map_err(failure)?,
+        () = draw(progress) => unreachable!("it is drawn for ever"),
+    };
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&report)?,
         Output::Table => show::report(&report, began.elapsed()),
-    };
-    super::print(&text)?;
+    })?;
     Ok(match report.verdict {
         Verdict::Equal => Exit::Done,
         Verdict::Different => Exit::Refused,

@@ -70,7 +70,7 @@ fn write_summary(out: &mut String, status: &LinkStatus) -> fmt::Result {
         human::bytes(totals.buffer_bytes),
         human::bytes(totals.buffer_limit_bytes)
     )?;
-    writeln!(
+    write!(
         out,
         "lanes  {}, {} running, {} stopped",
         human::count(totals.lanes as u64),

@@ -5,6 +5,8 @@
 mod cleaned;
 #[path = "support/ledgers.rs"]
 mod ledgers;
+#[path = "support/numbered.rs"]
+mod numbered;
 
 use std::fs;
 
@@ -19,16 +21,7 @@ use offset_marks::{LaneStart, LedgerWriter, OffsetsMode, Point};
 use serde_json::{Value, json};
 
 use ledgers::{ended, link_of, start, write};
-
-fn record(partition: i32, n: i64) -> TestRecord {
-    TestRecord {
-        partition,
-        key: Some(format!("k{n}").into_bytes()),
-        value: Some(format!("value {n}").into_bytes()),
-        headers: vec![("n".to_owned(), Some(n.to_string().into_bytes()))],
-        timestamp: Some(1_700_000_000_000 + n * 1000),
-    }
-}
+use numbered::record;
 
 fn produce(cluster: &Cluster, topic: &str, records: &[TestRecord]) {
     client::produce(&cluster.props(), topic, records).unwrap();

@@ -5,6 +5,8 @@
 mod cleaned;
 #[path = "support/ledgers.rs"]
 mod ledgers;
+#[path = "support/numbered.rs"]
+mod numbered;
 
 use std::{
     collections::BTreeSet,
@@ -23,22 +25,13 @@ use offset_marks::{LaneStart, LedgerWriter, OffsetsMode, Point};
 use serde_json::{Value, json};
 
 use ledgers::{ended, link_of, start, write};
+use numbered::record;
 
 /// The records are years old.
 const KEPT: &[(&str, &str)] = &[("retention.ms", "-1")];
 const VERIFIED: &str = "isomirror_verified_offset";
 const DIFFERENCES: &str = "isomirror_verify_differences_total";
 const BYTES: &str = "isomirror_verify_bytes_total";
-
-fn record(partition: i32, n: i64) -> TestRecord {
-    TestRecord {
-        partition,
-        key: Some(format!("k{n}").into_bytes()),
-        value: Some(format!("value {n}").into_bytes()),
-        headers: vec![("n".to_owned(), Some(n.to_string().into_bytes()))],
-        timestamp: Some(1_700_000_000_000 + n * 1000),
-    }
-}
 
 fn produce(cluster: &Cluster, topic: &str, partition: i32, numbers: std::ops::Range<i64>) {
     let records: Vec<_> = numbers.map(|n| record(partition, n)).collect();

@@ -1,5 +1,7 @@
 //! Which groups: by patterns of their names, without those that have no offsets to be carried over.
 
+use std::collections::BTreeSet;
+
 use kafka_wire::ListedGroup;
 use topic_rename::Pattern;
 
@@ -77,6 +79,12 @@ impl Choice {
             }
             _ => Chosen::LeftOut("of a kind that this version does not know"),
         }
+    }
+
+    /// The names of those that are, of the source's groups.
+    pub fn names(&self, listed: impl IntoIterator<Item = ListedGroup>) -> BTreeSet<String> {
+        let chosen = listed.into_iter().filter(|group| self.of(group) == Chosen::Yes);
+        chosen.map(|group| group.name).collect()
     }
 }
 

@@ -63,7 +63,7 @@ impl JournalState {
     }
 
     pub(crate) fn has(&self, decision: &Decision) -> bool {
-        self.decisions.iter().rev().any(|known| known.token == decision.token && known == decision)
+        self.decisions.iter().rev().any(|known| known == decision)
     }
 
     pub(crate) fn has_note(&self, note: &Note) -> bool {

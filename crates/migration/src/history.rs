@@ -1,10 +1,8 @@
 //! What a migration has been, from start to end: from the link's marks, its journal, and the cutovers in it. Changes nothing.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use link_journal::{Decision, Journal};
+use link_journal::Decision;
 use mirror_types::Side;
-use offset_marks::LaneSummary;
+use offset_marks::{LaneSummary, now_ms};
 use serde::Serialize;
 
 pub use crate::sides::Error;
@@ -58,10 +56,7 @@ pub struct TopicHistory {
 pub async fn history(request: &Request) -> Result<History, Error> {
     let scene = Scene::of(request).await?;
     let link = &request.link;
-    let decided = match Journal::open(scene.clusters.client(Side::Target), &link.link).await? {
-        Some(journal) => Some(journal.read().await?),
-        None => None,
-    };
+    let decided = scene.journal().await?;
     scene.check_known(&request.topics, decided.as_ref())?;
     let asked = |topic: &str| request.topics.is_empty() || request.topics.iter().any(|one| one == topic);
     let mut topics: Vec<TopicHistory> = Vec::new();
@@ -91,10 +86,9 @@ pub async fn history(request: &Request) -> Result<History, Error> {
             id: cluster_id(&scene.clusters, side).await?,
         })
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     Ok(History {
         link: link.link.clone(),
-        as_of: i64::try_from(now).unwrap_or(i64::MAX),
+        as_of: now_ms(),
         source: cluster(Side::Source).await?,
         target: cluster(Side::Target).await?,
         topics,

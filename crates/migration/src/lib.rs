@@ -16,3 +16,4 @@ pub mod plan;
 mod sides;
 pub mod topics;
 pub mod verify;
+mod words;

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
+use cluster_admin::Cluster;
 use control_topic::{ControlTopic, name_of};
+use group_offsets::Choice;
 use kafka_wire::{Client, Isolation, Purpose, Settings, Topic};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, control::Keep, slot_of};
@@ -189,6 +191,32 @@ pub(crate) async fn cluster_id(clusters: &Clusters, side: Side) -> Result<Option
 pub(crate) async fn topics(clusters: &Clusters, side: Side) -> Result<HashMap<String, Arc<Topic>>, Error> {
     let topics = clusters.client(side).topics().await.map_err(|error| clusters.error(side, error))?;
     Ok(topics.into_iter().map(|topic| (topic.name.to_string(), topic)).collect())
+}
+
+/// The groups there are on the source, of those that are carried over.
+pub(crate) async fn groups_of_source(
+    clusters: &Clusters,
+    choice: &Choice,
+) -> Result<BTreeSet<String>, Error> {
+    if choice.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let listed = clusters.client(Side::Source).list_groups().await;
+    let listed = listed.map_err(|error| clusters.error(Side::Source, error))?;
+    Ok(choice.names(listed.into_values()))
+}
+
+/// A side's client for administration.
+pub(crate) fn admin(
+    link: &LinkConfig,
+    side: Side,
+    timeout: Duration,
+) -> Result<Cluster, cluster_admin::Error> {
+    let endpoint = match side {
+        Side::Source => &link.source,
+        Side::Target => &link.target,
+    };
+    Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout)
 }
 
 /// What has become of a lane's topics since it began, if that is a reason not to trust its marks.

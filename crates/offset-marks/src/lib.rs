@@ -21,7 +21,7 @@ pub use ledger::{
     OffsetsMode, OutOfOrder, Overlap, Point, Revision, Shorter, Stretch, Translated, Translation, Unwritten,
     WritersMode,
 };
-pub use metrics::Metrics;
+pub use metrics::{Metrics, now_ms};
 pub use progress::{LaneBook, LaneProgress, ProgressBoard};
 pub use slot::slot_of;
 pub use stage::{Config, OffsetMarks};

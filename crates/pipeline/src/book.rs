@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use mirror_types::{Budget, LaneId, Offset, Side, SourceChange, SourceLane, Stop, StopKind, TopicPartition};
-use offset_marks::LaneProgress;
+use offset_marks::{LaneProgress, now_ms};
 use pinned_producer::Offsets;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -489,8 +489,4 @@ fn lane_status(at: &TopicPartition, lane: &LaneEntry) -> LaneStatus {
         lag_seconds: lane.lag_seconds(),
         verified: None,
     }
-}
-
-pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -23,14 +23,14 @@ use mirror_types::{Gap, GapCause, Mark, Offset, Stop, StopKind, TopicPartition};
 use offset_marks::{
     LaneBook, LaneStart, Ledger, LedgerWriter, MarkStore, Point, StoreError, WritersMode,
     control::{ControlRecord, ControlState, Decoded, Event, EventKind, Followed, Keep, Link, Owner, Record},
-    slot_of,
+    now_ms, slot_of,
 };
 use ownership::Lease;
 use pinned_producer::{BoxFuture, Configs, Note};
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use crate::{book::now_ms, config::LinkConfig};
+use crate::config::LinkConfig;
 
 /// Partitions of a new control topic.
 pub const SLOTS: i32 = 16;

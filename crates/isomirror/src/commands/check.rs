@@ -23,8 +23,6 @@ use crate::{
     link,
 };
 
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Findings of one kind that a person is shown; JSON has all.
 const SHOWN: usize = 10;
 
@@ -38,7 +36,7 @@ pub fn run(config: Config, args: &CheckArgs, common: &Common) -> anyhow::Result<
         if args.config_only {
             return say_config_is_good(&config, common);
         }
-        let request = Request { link, timeout: TIMEOUT, verifies: config.verify.every.is_some() };
+        let request = Request { link, timeout: super::TIMEOUT, verifies: config.verify.every.is_some() };
         let report = check(&request).await.map_err(|e| Failure::new(Exit::Usage, e.to_string()))?;
         print(&match common.output {
             Output::Table => render(&report),

@@ -6,7 +6,7 @@
 mod show;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use migration::cutover::{
     Block, Cause, Depth, Ending, Hook, Preview, Report, Request, Settings, back, cutover, preview,
@@ -23,8 +23,6 @@ use crate::{
     link,
 };
 
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// For tests: where to stay for ever, as `drain.entered`, to be killed there.
 const HOLD: &str = "ISOMIRROR_TEST_HOLD";
 
@@ -107,7 +105,7 @@ fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board>) -> Result<Re
     let (yes, asks, listen) = (args.yes, board.clone(), config.admin.listen);
     Ok(Request {
         link: link::config(config, None),
-        timeout: TIMEOUT,
+        timeout: super::TIMEOUT,
         topics: args.topic.clone(),
         by: author(),
         run: this_process(),

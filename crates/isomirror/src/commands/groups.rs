@@ -7,10 +7,7 @@ mod show;
 
 pub(super) use show::sum;
 
-use std::{
-    io::{Write, stderr},
-    time::Duration,
-};
+use std::io::{Write, stderr};
 
 use anyhow::Context;
 use group_offsets::Rule;
@@ -23,9 +20,6 @@ use crate::{
     exit::{Exit, Failure},
     link,
 };
-
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for, and says by the exit code whether all of it was done.
 pub fn run(config: &Config, what: &Groups, common: &Common) -> anyhow::Result<Exit> {
@@ -67,7 +61,7 @@ fn request(config: &Config, chosen: &ChosenArgs, backwards: bool) -> Request {
     }
     Request {
         link: link::config(config, None),
-        timeout: TIMEOUT,
+        timeout: super::TIMEOUT,
         choice,
         named: !chosen.group.is_empty(),
         topics: chosen.topic.clone(),
@@ -92,7 +86,7 @@ async fn set(config: &Config, args: &ResetArgs, output: Output) -> anyhow::Resul
     };
     let request = Reset {
         link: link::config(config, None),
-        timeout: TIMEOUT,
+        timeout: super::TIMEOUT,
         groups: args.group.clone(),
         new: args.new,
         topics: args.topic.clone(),

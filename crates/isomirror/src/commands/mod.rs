@@ -14,7 +14,10 @@ mod status;
 pub mod topics;
 pub mod verify;
 
-use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
+use std::{
+    io::{self, IsTerminal, Write, stderr, stdin, stdout},
+    time::Duration,
+};
 
 use anyhow::Context;
 
@@ -22,6 +25,9 @@ pub use status::status;
 use status::status_at;
 
 use crate::exit::{Exit, Failure};
+
+/// What each question to a cluster is given.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what can be interrupted with Ctrl-C, which then says this.
 fn interruptible(

@@ -4,7 +4,7 @@
 
 mod show;
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use migration::plan::{Error, Part, Prepared, Progress, Report, Request, prepare};
 use serde_json::Value;
@@ -15,9 +15,6 @@ use crate::{
     exit::{Exit, Failure},
     link, progress,
 };
-
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Says what would be done.
 pub fn plan(config: &Config, args: &PlanArgs, common: &Common) -> anyhow::Result<Exit> {
@@ -80,7 +77,7 @@ async fn planned(config: &Config, args: &PlanArgs) -> Result<Prepared, Failure> 
     };
     let request = Request {
         link: link::config(config, None),
-        timeout: TIMEOUT,
+        timeout: super::TIMEOUT,
         parts: only.iter().map(part).collect::<BTreeSet<_>>(),
         choice: link::groups(config),
     };
@@ -116,17 +113,12 @@ fn said(report: &Report, output: Output) -> anyhow::Result<Exit> {
     })
 }
 
-/// Draws until it is dropped; for ever. Where there is no terminal, only waits.
 async fn draw(progress: Arc<Progress>) {
-    if !progress::is_drawn() {
-        return std::future::pending().await;
-    }
-    let bar = progress::bar();
-    loop {
+    progress::keep_drawn(|bar| {
         let (done, of) = progress.now();
         bar.set_length(of.max(1) as u64);
         bar.set_position(done as u64);
         bar.set_message(format!("{done} of {of} steps"));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    })
+    .await;
 }

@@ -16,9 +16,6 @@ use crate::{
     link,
 };
 
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Puts it together, and writes it.
 pub fn run(config: &Config, args: &ReportArgs, common: &Common) -> anyhow::Result<Exit> {
     if args.html.is_none() && common.output != Output::Json {
@@ -27,7 +24,7 @@ pub fn run(config: &Config, args: &ReportArgs, common: &Common) -> anyhow::Resul
     }
     let request = topics::Request {
         link: link::config(config, None),
-        timeout: TIMEOUT,
+        timeout: super::TIMEOUT,
         topics: args.topic.clone(),
         by: author(),
         wait: Duration::ZERO,

@@ -20,9 +20,6 @@ use crate::{
     human, link,
 };
 
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Does what was asked for, and says by the exit code whether all of it is done.
 pub fn run(config: &Config, what: &Topics, common: &Common) -> anyhow::Result<Exit> {
     super::interruptible(
@@ -56,7 +53,13 @@ fn of(config: &Config, named: &NamedArgs) -> Request {
 }
 
 fn request(config: &Config, names: &[String], wait: Duration) -> Request {
-    Request { link: link::config(config, None), timeout: TIMEOUT, topics: names.to_vec(), by: author(), wait }
+    Request {
+        link: link::config(config, None),
+        timeout: super::TIMEOUT,
+        topics: names.to_vec(),
+        by: author(),
+        wait,
+    }
 }
 
 /// Who asks: this machine, and who is logged in, or was before `sudo`.

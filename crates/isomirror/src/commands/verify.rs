@@ -4,12 +4,9 @@
 
 mod show;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use migration::verify::{Progress, Request, Sample, Verdict, verify};
+use migration::verify::{Error, Progress, Request, Sample, Verdict, verify};
 
 use crate::{
     cli::{Common, Output, VerifyArgs},
@@ -18,14 +15,11 @@ use crate::{
     human, link, progress,
 };
 
-/// What each question to a cluster is given.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Compares, prints what was found, and says by the exit code whether it is the same.
 pub fn run(config: &Config, args: &VerifyArgs, common: &Common) -> anyhow::Result<Exit> {
     let request = Request {
         link: link::config(config, None),
-        timeout: TIMEOUT,
+        timeout: super::TIMEOUT,
         topics: args.topic.clone(),
         since: args.since.map(|since| since.as_millisecond()),
         sample: args.sample.map(|part| Sample { part, seed: args.seed.unwrap_or_else(random) }),
@@ -53,14 +47,12 @@ async fn compare(request: &Request, output: Output) -> anyhow::Result<Exit> {
     })
 }
 
-fn failure(error: migration::verify::Error) -> Failure {
-    let exit = match &error {
-        error if error.is_unreachable() => Exit::Unreachable,
-        error if error.is_usage() => Exit::Usage,
-        error if error.is_refused() => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::new(exit, error.to_string())
+fn failure(error: Error) -> Failure {
+    match error {
+        Error::Sides(error) => super::failure(error),
+        Error::Resume { .. } => Failure::new(Exit::Usage, error.to_string()),
+        Error::Metrics(_) => Failure::new(Exit::Failed, error.to_string()),
+    }
 }
 
 fn interrupted(request: &Request) -> String {
@@ -70,14 +62,9 @@ fn interrupted(request: &Request) -> String {
     }
 }
 
-/// Draws until it is dropped; for ever. Where there is no terminal, only waits.
 async fn draw(progress: Arc<Progress>) {
-    if !progress::is_drawn() {
-        return std::future::pending().await;
-    }
-    let bar = progress::bar();
     let began = Instant::now();
-    loop {
+    progress::keep_drawn(|bar| {
         let done = progress.now();
         bar.set_length(done.of.max(1));
         bar.set_position(done.offsets);
@@ -92,8 +79,8 @@ async fn draw(progress: Arc<Progress>) {
             human::bytes_rate(done.bytes as f64 / seconds),
             human::eta((rate > 0.0).then(|| left as f64 / rate)),
         ));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    })
+    .await;
 }
 
 /// Another one each time.

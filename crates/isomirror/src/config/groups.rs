@@ -35,7 +35,7 @@ pub struct ReadGroups {
 pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadGroups {
     let include = section.list("include");
     let exclude = section.list("exclude");
-    let sync = read_sync(&mut section, "the groups' coordinators", "10s", problems);
+    let sync = read_every(&mut section, "sync", "the groups' coordinators", "10s", problems);
     let sync = sync.map_or(Duration::from_secs(10), |found| found.value);
     section.finish();
     let origin = include.as_ref().filter(|list| !list.value.is_empty()).map(|list| list.origin.clone());
@@ -48,15 +48,16 @@ pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadGroup
 }
 
 /// How often something is looked at.
-pub fn read_sync(
+pub fn read_every(
     section: &mut Section<'_>,
+    key: &str,
     asked: &str,
     example: &str,
     problems: &RefCell<Problems>,
 ) -> Option<Located<Duration>> {
-    let found = section.get::<Duration>("sync")?;
+    let found = section.get::<Duration>(key)?;
     if found.value < LEAST {
-        let message = format!("`sync`: {asked} would be asked without a pause");
+        let message = format!("`{key}`: {asked} would be asked without a pause");
         let fix = format!("write 1s or more, as in {example:?}");
         problems.borrow_mut().add(&found.origin, message, fix);
     }

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
 use super::{
     error::Problems,
-    groups::read_sync,
+    groups::read_every,
     section::Section,
     tree::{Origin, Value},
 };
@@ -34,14 +34,14 @@ pub struct ReadAcls {
 
 /// Reads `[configs]`.
 pub fn read_configs(mut section: Section<'_>, problems: &RefCell<Problems>) -> Configs {
-    let sync = read_sync(&mut section, "the clusters", "5m", problems);
+    let sync = read_every(&mut section, "sync", "the clusters", "5m", problems);
     section.finish();
     Configs { sync: sync.map(|found| found.value) }
 }
 
 /// Reads `[acls]`.
 pub fn read_acls(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadAcls {
-    let sync = read_sync(&mut section, "the clusters", "5m", problems);
+    let sync = read_every(&mut section, "sync", "the clusters", "5m", problems);
     let mut principals = BTreeMap::new();
     let fix = "write them as ACLs have them, as in \"User:CN=old\" = \"User:new\"";
     for (key, node) in section.table("principals").map(|table| table.value).unwrap_or_default() {

@@ -5,10 +5,7 @@ use std::{cell::RefCell, time::Duration};
 use kafka_rd::Properties;
 use mirror_types::Side;
 
-use super::{error::Problems, section::Section, tree::Origin, units::Rate};
-
-/// More often than that, there would be little to compare each time, and much to ask for it.
-const LEAST: Duration = Duration::from_secs(1);
+use super::{error::Problems, groups::read_every, section::Section, tree::Origin, units::Rate};
 
 /// The `[verify]` section.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +24,9 @@ pub struct ReadVerify {
 
 /// Reads the section.
 pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadVerify {
-    let every = section.get::<Duration>("every");
+    let every = read_every(&mut section, "every", "both clusters", "10m", problems);
     let rate = section.get::<Rate>("rate");
     section.finish();
-    if let Some(found) = every.as_ref().filter(|found| found.value < LEAST) {
-        let message = "`every`: both clusters would be asked without a pause";
-        problems.borrow_mut().add(&found.origin, message, "write 1s or more, as in \"10m\"");
-    }
     if let (None, Some(found)) = (&every, &rate) {
         let message = "`rate`: nothing is compared without `every`";
         problems.borrow_mut().add(&found.origin, message, "add every = \"10m\", or leave [verify] out");

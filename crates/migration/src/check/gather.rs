@@ -24,6 +24,7 @@ use super::{
     count::{self, Bounds},
     trials::{Trials, unanswered},
 };
+use crate::sides::admin;
 
 /// How many questions about single topics wait for their answers at a time.
 const AT_ONCE: usize = 16;
@@ -47,11 +48,8 @@ type Answers<T> = BTreeMap<String, Result<T, Error>>;
 /// Gathers the facts, or says which clusters can't be reached. Only properties that librdkafka makes no
 /// client of are an outer error.
 pub async fn gather(request: &Request) -> Result<Result<Facts, Vec<Error>>, Error> {
-    let connect = |side, endpoint: &Endpoint| {
-        Cluster::connect(side, &endpoint.name, &endpoint.properties, request.timeout)
-    };
-    let source = connect(Side::Source, &request.link.source)?;
-    let target = connect(Side::Target, &request.link.target)?;
+    let source = admin(&request.link, Side::Source, request.timeout)?;
+    let target = admin(&request.link, Side::Target, request.timeout)?;
     let wire = wire(request)?;
     let asked = join!(look(&source, &request.link.source), look(&target, &request.link.target));
     Ok(match asked {

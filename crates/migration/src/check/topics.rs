@@ -7,6 +7,7 @@ use pipeline::{Decision, PADDING_RATE, padding_takes};
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::{Emptied, Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
+use crate::words::counted;
 
 pub(crate) fn findings(
     facts: &Facts,
@@ -120,7 +121,11 @@ fn partitions(
     decision: Option<&Decision>,
 ) -> Option<Finding> {
     let wanted = topic.info.as_ref().ok()?.partitions;
-    let count = format!("it has {}, source topic {} has {wanted}", plural(there.partitions), topic.topic);
+    let count = format!(
+        "it has {}, source topic {} has {wanted}",
+        counted(there.partitions, "partition"),
+        topic.topic
+    );
     match decision? {
         Decision::Refuse(_) => {
             let finding = Finding::new(
@@ -205,7 +210,7 @@ fn missing(
                 "target-created",
                 target(topic),
                 "it is not there",
-                format!("it would be created with {}, {replicas}, {}", plural(wanted), configs.join(", ")),
+                format!("it would be created with {}, {replicas}, {}", counted(wanted, "partition"), configs.join(", ")),
             ))
         }
         (Decision::Refuse(_), _) if topic.is_mirrored() => Some(
@@ -269,8 +274,10 @@ fn creation_refused(
             "set topics.replication_factor to at most {}, the brokers that are up",
             facts.target.brokers.len()
         )),
-        Code::PolicyViolation => finding("target-policy", words)
-            .fix(format!("create it as the target's policy wants it, with {}: {create}", plural(wanted))),
+        Code::PolicyViolation => finding("target-policy", words).fix(format!(
+            "create it as the target's policy wants it, with {}: {create}",
+            counted(wanted, "partition")
+        )),
         _ => finding("target-create-refused", words).fix(create),
     }
 }
@@ -299,8 +306,4 @@ fn hidden(facts: &Facts, topic: &TopicFacts, error: &Error) -> Finding {
         "it can't be written either, and the target does not even say whether it is there",
     );
     finding.fix(facts.target.grant(operations, &format!("--topic {name}")))
-}
-
-fn plural(partitions: i32) -> String {
-    format!("{partitions} partition{}", if partitions == 1 { "" } else { "s" })
 }

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use group_offsets::Chosen;
 use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Code};
 use mirror_types::Side;
 use target_diff::{AclScope, acl_diff};
@@ -16,7 +15,7 @@ use super::{
     drive::Trouble,
     machine::{Course, Step},
 };
-use crate::sides::{Clusters, topics};
+use crate::sides::{Clusters, groups_of_source, topics};
 
 /// Between two looks whether all brokers know the rules.
 const LOOK: Duration = Duration::from_millis(100);
@@ -157,15 +156,7 @@ pub(super) async fn held(
     let routes: BTreeMap<String, String> =
         course.plan.topics.iter().map(|route| (route.topic.clone(), route.target_topic.clone())).collect();
     let choice = &link.groups.choice;
-    let groups = match choice.is_empty() {
-        true => BTreeSet::new(),
-        false => {
-            let listed = clusters.client(Side::Source).list_groups().await;
-            let listed = listed.map_err(|error| Trouble::of(clusters.error(Side::Source, error)))?;
-            let chosen = listed.into_values().filter(|group| choice.of(group) == Chosen::Yes);
-            chosen.map(|group| group.name).collect()
-        }
-    };
+    let groups = groups_of_source(clusters, choice).await.map_err(Trouble::of)?;
     let target_topics = topics(clusters, Side::Target).await.map_err(Trouble::of)?.into_keys().collect();
     let diff = acl_diff(
         &source,

@@ -115,12 +115,6 @@ pub struct LaneDigest {
     pub digest: String,
 }
 
-/// `1 topic`, `2 topics`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    let many = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{many}")
-}
-
 // === impl Plan ===
 
 impl Plan {

@@ -6,10 +6,11 @@ use futures::{StreamExt, stream};
 use group_offsets::{Chosen, Outcome, Rule};
 use mirror_types::Side;
 
-use super::{Facts, GroupMoved, Plan, Request, drive::Trouble, facts::counted, lanes::few};
+use super::{Facts, GroupMoved, Plan, Request, drive::Trouble};
 use crate::{
     groups::{self, Prepared},
     sides::Clusters,
+    words::{counted, few},
 };
 
 /// Groups that are asked about at the same time.

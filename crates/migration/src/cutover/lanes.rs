@@ -238,15 +238,6 @@ pub(super) async fn explained(client: &Client, moved: &[Moved]) -> String {
     said.join("; ")
 }
 
-/// Some names, and how many there are more.
-pub(super) fn few(names: impl IntoIterator<Item = String>) -> String {
-    let names: Vec<String> = names.into_iter().collect();
-    match names.len().checked_sub(NAMED) {
-        None | Some(0) => names.join(", "),
-        Some(more) => format!("{} and {more} more", names[..NAMED].join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

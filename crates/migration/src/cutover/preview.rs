@@ -1,22 +1,22 @@
 //! What a cutover would do, step by step, and whether it could do that now. Changes nothing, not even the journal.
 
-use link_journal::Journal;
-use mirror_types::Side;
 use serde::Serialize;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
     Block, Chosen, Depth, Error, Intent, Plan, Request, Step, chosen,
     drive::Trouble,
-    facts::counted,
     groups,
-    lanes::{Lanes, Standing, few},
+    lanes::{Lanes, Standing},
     machine::{Course, Ending},
     of_topics,
     story::Story,
     world::{Acting, lag},
 };
-use crate::topics::Scene;
+use crate::{
+    topics::Scene,
+    words::{counted, few},
+};
 
 /// All steps.
 #[derive(Debug, Clone, Serialize)]
@@ -53,11 +53,7 @@ pub struct StepPreview {
 /// Looks.
 pub async fn preview(request: &Request) -> Result<Preview, Error> {
     let scene = Scene::of(&of_topics(request)).await?;
-    let journal = Journal::open(scene.clusters.client(Side::Target), &request.link.link).await?;
-    let decided = match &journal {
-        Some(journal) => Some(journal.read().await?),
-        None => None,
-    };
+    let decided = scene.journal().await?;
     let stories = decided.as_ref().map(Story::all).transpose()?.unwrap_or_default();
     let (open, mut done): (Vec<_>, Vec<_>) =
         stories.into_iter().partition(|story| story.course.ended.is_none());

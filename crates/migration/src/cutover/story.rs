@@ -1,12 +1,10 @@
 //! The story of a cutover, as it stands in the link's journal; and going on with it there. What is written is refused where
 //! another process has gone on with it meanwhile.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::collections::BTreeMap;
 
 use link_journal::{Author, Journal, JournalState, Note, Process};
+use offset_marks::now_ms;
 
 use super::{
     Error, Plan, Request, Told, Watcher,
@@ -107,7 +105,7 @@ impl Story {
 
     /// One that has not begun.
     pub(super) fn imagined(plan: Plan, request: &Request) -> Self {
-        let runner = Runner { by: request.by.clone(), run: request.run, since: now() };
+        let runner = Runner { by: request.by.clone(), run: request.run, since: now_ms() };
         let course = Course::new(plan, runner.since);
         Self { id: String::new(), by: request.by.clone(), runner, course, next: 0 }
     }
@@ -146,7 +144,7 @@ impl Notes {
         request: &Request,
         watcher: &Watcher,
     ) -> Result<Self, Error> {
-        let when = now();
+        let when = now_ms();
         let id = when.to_string();
         let began = Event::Began { plan };
         let state = journal
@@ -204,7 +202,7 @@ impl Notes {
 
     /// Puts something on record, unless another process has gone on with it.
     pub(super) async fn put(&mut self, event: Event) -> Result<(), Error> {
-        let when = now();
+        let when = now_ms();
         let (id, number) = (self.story.id.clone(), self.story.next);
         let noted = note(&id, number, when, self.by.clone(), self.run, &event);
         let state = self
@@ -251,12 +249,6 @@ impl Log for Notes {
 fn note(id: &str, number: u32, when: i64, by: Author, run: Process, event: &Event) -> Note {
     let what = serde_json::to_value(event).expect("text and numbers");
     Note { kind: KIND.to_owned(), id: id.to_owned(), number, when, by, run, what }
-}
-
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// A time for people.

@@ -10,9 +10,8 @@ use tokio::time::Instant;
 use super::{
     Block, Depth, Error, Facts, Hook, Intent, LaneDigest, Request, Told, Verified, Watcher, acls,
     drive::{Trouble, World},
-    facts::counted,
     groups, hook,
-    lanes::{self, Lanes, Standing, few},
+    lanes::{self, Lanes, Standing},
     machine::{Cause, Course, Step},
     story::Story,
 };
@@ -21,6 +20,7 @@ use crate::{
     sides::Clusters,
     topics::{self, Change, Done},
     verify::{self, LaneReport, Progress, Sample, Verdict},
+    words::{counted, few},
 };
 
 /// Between two looks at what is waited for.

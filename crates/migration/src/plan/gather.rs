@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_admin::{Cluster, Error as AdminError, TopicConfigs};
-use group_offsets::{Chosen, Rule};
+use group_offsets::Rule;
 use kafka_wire::Code;
 use mirror_types::Side;
 use offset_marks::Ledger;
-use pipeline::{Endpoint, LOOP_FIX, LinkConfig, loops, nothing_renamed};
+use pipeline::{LOOP_FIX, LinkConfig, loops, nothing_renamed};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::try_join;
 
@@ -15,7 +15,7 @@ use super::{AclFacts, Facts, GroupPart, Part, Request, TopicFacts};
 use crate::{
     check::refused,
     groups,
-    sides::{Clusters, Error, check_clusters, ledgers_if_any},
+    sides::{Clusters, Error, admin, check_clusters, groups_of_source, ledgers_if_any},
 };
 
 /// The facts, and what it takes to act on them.
@@ -31,10 +31,8 @@ type Answers = BTreeMap<String, Result<TopicConfigs, AdminError>>;
 
 pub(super) async fn gather(request: &Request) -> Result<Gathered, Error> {
     let link = &request.link;
-    let connect = |side, endpoint: &Endpoint| {
-        Cluster::connect(side, &endpoint.name, &endpoint.properties, request.timeout)
-    };
-    let (source, target) = (connect(Side::Source, &link.source)?, connect(Side::Target, &link.target)?);
+    let source = admin(link, Side::Source, request.timeout)?;
+    let target = admin(link, Side::Target, request.timeout)?;
     let clusters = Clusters::new(link, request.timeout)?;
     let (sources, targets) = try_join!(source.topics(), target.topics())?;
     let ids = try_join!(source.cluster_id(), target.cluster_id())?;
@@ -130,18 +128,7 @@ async fn acls(request: &Request, clusters: &Clusters) -> Result<AclFacts, Error>
         listed => Ok(listed),
     };
     let (source, target) = (list(Side::Source).await?, list(Side::Target).await?);
-    Ok(AclFacts { source, target, groups: chosen(request, clusters).await? })
-}
-
-/// The groups there are on the source, of those that are carried over.
-async fn chosen(request: &Request, clusters: &Clusters) -> Result<BTreeSet<String>, Error> {
-    if request.choice.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let listed = clusters.client(Side::Source).list_groups().await;
-    let listed = listed.map_err(|error| clusters.error(Side::Source, error))?;
-    let chosen = listed.into_values().filter(|group| request.choice.of(group) == Chosen::Yes);
-    Ok(chosen.map(|group| group.name).collect())
+    Ok(AclFacts { source, target, groups: groups_of_source(clusters, &request.choice).await? })
 }
 
 /// What `groups plan` says.
@@ -151,7 +138,10 @@ async fn of_groups(
     begun: bool,
 ) -> Result<(Option<GroupPart>, Option<groups::Prepared>), Error> {
     if !begun {
-        let totals = groups::Totals { groups: chosen(request, clusters).await?.len(), ..Default::default() };
+        let totals = groups::Totals {
+            groups: groups_of_source(clusters, &request.choice).await?.len(),
+            ..Default::default()
+        };
         let note = "no lane has begun yet, and offsets are carried over as far as records are mirrored";
         return Ok((Some(GroupPart { totals, note: Some(note.to_owned()) }), None));
     }

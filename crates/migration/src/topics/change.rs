@@ -3,13 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{BuildHasher, RandomState},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use kafka_wire::{Isolation, OffsetSpec};
 use link_journal::{Author, Decision, Journal, JournalState, TopicState};
 use mirror_types::{Offset, Side};
-use offset_marks::control::Keep;
+use offset_marks::{control::Keep, now_ms};
 use pipeline::TopicPlan;
 use serde::Serialize;
 
@@ -190,12 +190,11 @@ pub(super) fn decision(
     by: &Author,
     decided: &JournalState,
 ) -> Decision {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
     let last = decided.topic(topic).map_or(0, |last| last.when + 1);
     Decision {
         topic: topic.to_owned(),
         state,
-        when: now.max(last),
+        when: now_ms().max(last),
         by: by.clone(),
         why: why.map(str::to_owned),
         token: RandomState::new().hash_one(topic),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_admin::{Cluster, TopicConfigs};
-use kafka_wire::{OffsetSpec, Topic};
+use kafka_wire::{Code, OffsetSpec, Topic};
 use link_journal::{Decision, Journal, JournalState, TopicState};
 use mirror_types::{Offset, Side};
 use offset_marks::{LaneStart, OffsetsMode, WritersMode, control::Keep};
@@ -18,7 +18,7 @@ use super::{
     change::{Changed, Done, REDO, decision, distinct, followed},
     scene::Scene,
 };
-use crate::sides::topics;
+use crate::sides::{admin, topics};
 
 /// How often a topic is asked for that was deleted a moment ago, and is still there for some broker.
 const ATTEMPTS: u32 = 20;
@@ -45,13 +45,6 @@ pub struct Clearing {
     pub offsets: u64,
     #[serde(skip)]
     id: Option<String>,
-}
-
-/// How a topic is made.
-struct Shape {
-    partitions: i32,
-    replication: i32,
-    configs: Vec<(String, String)>,
 }
 
 /// Finds out what would be cleared. Changes nothing.
@@ -196,11 +189,11 @@ impl Redo {
         let link = &scene.link;
         let topics: Vec<String> = clearings.iter().map(|clearing| clearing.topic.clone()).collect();
         let named = topics.join(", ");
-        let source = cluster(&scene, Side::Source, &request)?;
-        let target = cluster(&scene, Side::Target, &request)?;
-        let mut shapes = BTreeMap::new();
+        let source = admin(link, Side::Source, request.timeout)?;
+        let target = admin(link, Side::Target, request.timeout)?;
+        let mut new = Vec::new();
         for clearing in &clearings {
-            shapes.insert(clearing.topic.clone(), shape(&scene, &source, &target, clearing).await?);
+            new.push(new_topic(&scene, &source, &target, clearing).await?);
         }
         let journal = Journal::ensure(scene.clusters.client(Side::Target), &link.link).await?;
 
@@ -230,23 +223,29 @@ impl Redo {
 
         still_ours(&topics, &stopped.decisions, &journal.read().await?)?;
 
-        for clearing in &clearings {
+        for (clearing, new) in clearings.iter().zip(&new) {
             let Clearing { topic, target_topic, id, .. } = clearing;
             if clearing.there {
                 tell(&format!("deleting topic {target_topic}"));
-                let now = scene.clusters.client(Side::Target).fresh_topic(target_topic).await;
-                if now.is_ok_and(|now| now.id_text() != *id) {
-                    return refused(
-                        format!("topic {target_topic} was made again meanwhile; it is left as it is"),
-                        "see who has",
-                    );
+                match scene.clusters.client(Side::Target).fresh_topic(target_topic).await {
+                    Ok(now) if now.id_text() != *id => {
+                        return refused(
+                            format!("topic {target_topic} was made again meanwhile; it is left as it is"),
+                            "see who has",
+                        );
+                    }
+                    // Nothing is deleted of which it is not known what it is.
+                    Err(error) if error.code() != Some(Code::UnknownTopicOrPartition) => {
+                        return Err(scene.clusters.error(Side::Target, error));
+                    }
+                    _ => {}
                 }
                 target.delete_topic(target_topic).await?;
             }
             tell(&format!("forgetting the marks of {topic}"));
             forget(&scene, topic).await?;
             tell(&format!("creating topic {target_topic}"));
-            create(&target, target_topic, &shapes[topic]).await?;
+            create(&target, new).await?;
         }
 
         tell(&format!("starting {named}"));
@@ -285,29 +284,19 @@ fn still_ours(topics: &[String], stopped: &[Decision], decided: &JournalState) -
     }
 }
 
-fn cluster(scene: &Scene, side: Side, request: &Request) -> Result<Cluster, Error> {
-    let endpoint = match side {
-        Side::Source => &scene.link.source,
-        Side::Target => &scene.link.target,
-    };
-    Ok(Cluster::connect(side, &endpoint.name, &endpoint.properties, request.timeout)?)
-}
-
 /// How the target topic is made: as the daemon would; where it makes none, as it was.
-async fn shape(
+async fn new_topic(
     scene: &Scene,
     source: &Cluster,
     target: &Cluster,
     clearing: &Clearing,
-) -> Result<Shape, Error> {
+) -> Result<NewTopic, Error> {
     let Clearing { topic, target_topic, .. } = clearing;
     let settings = (scene.link.settings)(topic);
     let partitions = i32::try_from(scene.partitions(topic).len()).unwrap_or(i32::MAX);
     if settings.create {
         let configs = configs(source, topic).await?;
-        let NewTopic { configs, replication, .. } =
-            NewTopic::of(partitions, Some(&configs), target_topic, &settings);
-        return Ok(Shape { partitions, replication, configs });
+        return Ok(NewTopic::of(partitions, Some(&configs), target_topic, &settings));
     }
     let Some(was) = target.topic(target_topic).await? else {
         return refused(
@@ -317,7 +306,12 @@ async fn shape(
     };
     let configs = configs(target, target_topic).await?;
     let configs = configs.set_on_topic().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    Ok(Shape { partitions: was.partitions, replication: was.replication, configs })
+    Ok(NewTopic {
+        name: target_topic.clone(),
+        partitions: was.partitions,
+        replication: was.replication,
+        configs,
+    })
 }
 
 async fn configs(cluster: &Cluster, topic: &str) -> Result<TopicConfigs, Error> {
@@ -325,18 +319,16 @@ async fn configs(cluster: &Cluster, topic: &str) -> Result<TopicConfigs, Error> 
     Ok(configs.remove(topic).transpose()?.unwrap_or_default())
 }
 
-async fn create(target: &Cluster, topic: &str, shape: &Shape) -> Result<(), Error> {
+async fn create(target: &Cluster, new: &NewTopic) -> Result<(), Error> {
     for _ in 0..ATTEMPTS {
-        if target.create_topic(topic, shape.partitions, shape.replication, &shape.configs).await?
-            || target.topic(topic).await?.is_some()
-        {
+        if new.make(target).await? || target.topic(&new.name).await?.is_some() {
             return Ok(());
         }
         // Some broker has not heard yet that it is gone.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     refused(
-        format!("topic {topic} was deleted, and can't be made again yet"),
+        format!("topic {} was deleted, and can't be made again yet", new.name),
         "do this again: it goes on here",
     )
 }

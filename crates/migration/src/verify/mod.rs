@@ -213,26 +213,3 @@ impl Progress {
         self.bytes.fetch_add(bytes, Relaxed);
     }
 }
-
-// === impl Error ===
-
-impl Error {
-    /// Whether a cluster can't be reached, or does not let us in.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Sides(error) if error.is_unreachable())
-    }
-
-    /// Whether there is a reason not to compare what is there.
-    pub fn is_refused(&self) -> bool {
-        matches!(self, Self::Sides(error) if error.is_refused())
-    }
-
-    /// Whether it is the asker's to change what was asked.
-    pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Sides(error) => error.is_usage(),
-            Self::Resume { .. } => true,
-            Self::Metrics(_) => false,
-        }
-    }
-}

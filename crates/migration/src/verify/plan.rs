@@ -12,14 +12,14 @@ use cluster_admin::Cluster;
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
-use pipeline::{Endpoint, LinkConfig};
+use pipeline::LinkConfig;
 
 use super::{
     Error, LaneReport, Notes, Request, Sample, Verdict,
     compare::{Mapping, Marks},
 };
 use crate::sides::{
-    BySide, Clusters, NAMED, changed, check_clusters, ledgers, source_isolation, topics, unknown,
+    BySide, Clusters, NAMED, admin, changed, check_clusters, ledgers, source_isolation, topics, unknown,
 };
 
 /// Source offsets of a piece of a sample.
@@ -111,9 +111,7 @@ pub(super) async fn both_topics(clusters: &Clusters) -> Result<Topics, Error> {
 pub(super) type Admins = BySide<Result<Cluster, cluster_admin::Error>>;
 
 pub(super) fn admins(link: &LinkConfig, timeout: Duration) -> Admins {
-    let connect =
-        |side, endpoint: &Endpoint| Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout);
-    BySide { source: connect(Side::Source, &link.source), target: connect(Side::Target, &link.target) }
+    BySide { source: admin(link, Side::Source, timeout), target: admin(link, Side::Target, timeout) }
 }
 
 /// What is to be done with these lanes. Where it is not known whether a topic is compacted, that is noted, and it is

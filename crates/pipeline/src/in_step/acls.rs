@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use group_offsets::Chosen;
+use group_offsets::Choice;
 use kafka_wire::{AclRule, Client, Code, Purpose, Settings};
 use prometheus::{IntCounter, Registry};
 use target_diff::{AclScope, acl_diff};
@@ -78,15 +78,12 @@ impl Acls {
     }
 
     /// The source's groups that are carried over.
-    async fn groups(&self) -> Result<BTreeSet<String>, String> {
-        let live = self.control.live();
-        let choice = &live.groups.choice;
+    async fn groups(&self, choice: &Choice) -> Result<BTreeSet<String>, String> {
         if choice.is_empty() {
             return Ok(BTreeSet::new());
         }
         let listed = self.source.list_groups().await.map_err(|error| format!("source: {error}"))?;
-        let chosen = listed.into_values().filter(|group| choice.of(group) == Chosen::Yes);
-        Ok(chosen.map(|group| group.name).collect())
+        Ok(choice.names(listed.into_values()))
     }
 }
 
@@ -110,10 +107,10 @@ impl InStep for Acls {
             &source,
             &target,
             AclScope {
-                routes: &mirrored(control, &sources, &targets),
+                routes: &mirrored(control, &config.rules, &sources, &targets),
                 rules: &config.rules,
                 choice: &config.groups.choice,
-                groups: &self.groups().await?,
+                groups: &self.groups(&config.groups.choice).await?,
                 target_topics: &targets.keys().map(ToString::to_string).collect(),
                 principals: &config.acls.principals,
                 own: config.target.principal().as_deref(),

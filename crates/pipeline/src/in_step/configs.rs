@@ -38,16 +38,16 @@ impl Configs {
 
     /// How each target topic differs, and what could not be found out.
     async fn differences(&self) -> Result<(BTreeMap<String, ConfigDiff>, Vec<String>), cluster_admin::Error> {
-        let control = &self.control;
+        let (control, live) = (&self.control, self.control.live());
         let (sources, targets) = tokio::try_join!(control.source.topics(), control.target.topics())?;
-        let routes = mirrored(control, &sources, &targets);
+        let routes = mirrored(control, &live.rules, &sources, &targets);
         let (from, to): (Vec<String>, Vec<String>) = routes.clone().into_iter().unzip();
         let (mut of_source, mut of_target) =
             tokio::try_join!(control.source.topic_configs(&from), control.target.topic_configs(&to))?;
         let moment = deleting();
         let (mut diffs, mut trouble) = (BTreeMap::new(), Vec::new());
         for (topic, target_topic) in routes {
-            let settings = (control.live().settings)(&topic);
+            let settings = (live.settings)(&topic);
             let both = [of_source.remove(&topic), of_target.remove(&target_topic)];
             let both: Result<Vec<TopicConfigs>, _> = both.into_iter().flatten().collect();
             match (both.as_deref(), targets.get(target_topic.as_str())) {

@@ -12,6 +12,7 @@ use cluster_admin::Topics;
 use prometheus::{IntCounter, Registry};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use topic_rename::Rules;
 use tracing::{info, warn};
 
 pub(crate) use self::{acls::Acls, configs::Configs};
@@ -75,9 +76,14 @@ async fn rounds<T: InStep>(control: &Control, what: &T) {
 }
 
 /// Of the source's topics those that this link has begun to mirror and that are on the target, with their names there.
-fn mirrored(control: &Control, sources: &Topics, targets: &Topics) -> BTreeMap<String, String> {
+fn mirrored(
+    control: &Control,
+    rules: &Rules,
+    sources: &Topics,
+    targets: &Topics,
+) -> BTreeMap<String, String> {
     let there = |topic: &str, of: &Topics| of.get(topic).is_some_and(Result::is_ok);
-    let mut routes = match control.live().rules.route(sources.keys().map(|topic| &**topic)) {
+    let mut routes = match rules.route(sources.keys().map(|topic| &**topic)) {
         Ok(routes) => routes,
         Err(refused) => refused.rest,
     };

@@ -11,7 +11,7 @@ use cluster_admin::Isolation;
 use futures::{StreamExt, stream};
 use kafka_wire::{Cause, Client, Sent};
 use mirror_types::{GapCause, SourceChange, Stop, StopKind, TopicPartition};
-use offset_marks::{LaneBook, LaneStart, Point, control::EventKind};
+use offset_marks::{LaneBook, LaneStart, Point, control::EventKind, now_ms};
 use pinned_producer::{Offsets, Standing};
 use source_consumer::LossPolicy;
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 
 use super::{Topics, Trouble, Wanted, start::Where};
 use crate::{
-    book::{LaneEntry, LaneState, now_ms},
+    book::{LaneEntry, LaneState},
     marks::{Beginning, ClusterIds},
     resume::{Begin, Known, Loss, Now, Place, Refused, begin, modes, same_story},
 };

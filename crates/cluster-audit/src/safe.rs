@@ -1,0 +1,48 @@
+//! Whether a broker may go down now.
+
+use std::collections::BTreeSet;
+
+use crate::{Facts, PartitionId, predict};
+
+/// Why a broker should not go down now; nothing if it may. Its restart would do no harm then, and what an earlier restart
+/// of another broker has left behind is over.
+pub fn unsafe_now(facts: &Facts, broker: i32) -> Vec<String> {
+    let mut why = Vec::new();
+    let found = predict(facts, &BTreeSet::from([broker]));
+    for (list, what) in [
+        (&found.loses, "would lose records"),
+        (&found.unreadable, "could be neither read nor written"),
+        (&found.unwritable, "could not be written with acks=all"),
+    ] {
+        why.extend(some(list, what));
+    }
+    let down = facts.brokers.iter().filter(|(id, found)| **id != broker && !found.live);
+    let down: Vec<String> = down.map(|(id, _)| id.to_string()).collect();
+    if !down.is_empty() {
+        why.push(format!("down already: broker {}", down.join(", ")));
+    }
+    let behind = |replicas: &[i32], in_sync: &[i32]| {
+        replicas.iter().any(|id| *id != broker && facts.is_live(*id) && !in_sync.contains(id))
+    };
+    let lagging: Vec<PartitionId> = facts
+        .partitions()
+        .filter(|(.., found)| found.replicas.contains(&broker) && behind(&found.replicas, &found.in_sync))
+        .map(|(topic, _, number, _)| PartitionId::new(topic, number))
+        .collect();
+    why.extend(some(&lagging, "of its partitions still catch up on another broker"));
+    let moving: Vec<PartitionId> = facts
+        .partitions()
+        .filter(|(.., found)| found.moving.is_some() && found.replicas.contains(&broker))
+        .map(|(topic, _, number, _)| PartitionId::new(topic, number))
+        .collect();
+    why.extend(some(&moving, "of its partitions are being reassigned"));
+    why
+}
+
+fn some(list: &[PartitionId], what: &str) -> Option<String> {
+    let first = list.first()?;
+    Some(match list.len() {
+        1 => format!("1 {what}: {first}"),
+        count => format!("{count} {what}: {first} and others"),
+    })
+}

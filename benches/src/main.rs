@@ -4,7 +4,8 @@
 //! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures all, and writes
 //! `benches/RESULTS.md`, its plots, and every run in `benches/results.json`. `--parts`, `--shapes` and `--mirrors` measure a
 //! part of it again, in the place of what was there. `--failover` counts instead what consumers read again on the target,
-//! `--exactness` measures what the promises cost; each writes only the section on that.
+//! `--exactness` measures what the promises cost, `--planner` how `audit plan` places replicas; each writes only the section on
+//! that.
 
 mod bare;
 mod clusters;
@@ -14,6 +15,7 @@ mod idle;
 mod latency;
 mod load;
 mod mirrors;
+mod planner;
 mod plots;
 mod report;
 mod results;
@@ -70,6 +72,9 @@ struct Args {
     /// Instead: what the promises cost, in so many runs of each.
     #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "5", conflicts_with = "failover")]
     exactness: Option<usize>,
+    /// Instead: how `audit plan` places replicas on a large cluster, against Kafka's own tool. Needs no broker.
+    #[arg(long, conflicts_with_all = ["failover", "exactness"])]
+    planner: bool,
     /// Write benches/RESULTS.md, with what belongs to it, after each shape; otherwise it is printed at the end.
     #[arg(long)]
     write: bool,
@@ -108,6 +113,7 @@ fn main() -> Result<()> {
     }
     let dir = args.dir.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
     let (heading, section) = match (args.failover, args.exactness) {
+        _ if args.planner => (planner::HEADING, planner::run(&command_line())?),
         (Some(times), _) => (failover::HEADING, failover::run(times, &command_line())?),
         (_, Some(runs)) => (exactness::HEADING, exactness::run(runs, &command_line())?),
         (None, None) => return Bench::new(args, dir)?.run(),
@@ -266,6 +272,11 @@ impl Bench {
         }
         self.results.write(&self.dir)?;
         let old = fs::read_to_string(self.dir.join(report::FILE)).unwrap_or_default();
-        report::write(&self.results, &old, &[failover::HEADING, exactness::HEADING], &self.dir)
+        report::write(
+            &self.results,
+            &old,
+            &[failover::HEADING, exactness::HEADING, planner::HEADING],
+            &self.dir,
+        )
     }
 }

@@ -26,6 +26,39 @@ fn of(daemon: &Daemon, name: &str, topic: &str, partition: i32) -> Option<f64> {
 }
 
 #[test]
+fn with_audit_both_clusters_brokers_and_replicas_are_shown_and_without_it_nothing_is() {
+    let (source, target) = pair();
+    let topic = unique("audited");
+    create(source, &topic, 3, &[]);
+    let config = Config::new(source, target, &topic);
+    let quiet = config.run();
+    quiet.wait_ready();
+    assert_eq!(quiet.metric("isomirror_cluster_brokers", &[("side", "source")]), None);
+    assert!(quiet.status()["source"].get("health").is_none());
+    quiet.stop().expect(0);
+
+    let daemon = config.section("[audit]\nevery = \"1s\"").run();
+    daemon.wait_ready();
+    for side in ["source", "target"] {
+        let metric = |name: &str| daemon.metric(&format!("isomirror_cluster_{name}"), &[("side", side)]);
+        // One broker a cluster: nothing has two replicas.
+        eventually("it is audited", || (metric("single_replica_partitions")? >= 3.0).then_some(()));
+        assert_eq!(metric("brokers"), Some(1.0));
+        for nothing in
+            ["brokers_down", "offline_partitions", "under_min_isr_partitions", "under_replicated_partitions"]
+        {
+            assert_eq!(metric(nothing), Some(0.0), "{side} {nothing}");
+        }
+        assert!(metric("audit_timestamp_seconds") > Some(1.7e9));
+        let health = &daemon.status()[side]["health"];
+        assert!(health["single_replica"].as_u64() >= Some(3) && health["trouble"].is_null(), "{health}");
+    }
+    let (_, page) = daemon.get("/");
+    assert_eq!(page.matches(" with one replica").count(), 2, "{page}");
+    daemon.stop().expect(0);
+}
+
+#[test]
 fn after_a_known_load_every_metric_is_exact() {
     let (source, target) = pair();
     let topic = unique("counted");

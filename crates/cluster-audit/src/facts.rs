@@ -103,6 +103,11 @@ impl fmt::Display for PartitionId {
     }
 }
 
+/// `1 partition`, `2 partitions`.
+pub fn partitions(count: usize) -> String {
+    format!("{count} partition{}", if count == 1 { "" } else { "s" })
+}
+
 // === impl Facts ===
 
 impl Facts {
@@ -142,6 +147,16 @@ impl Facts {
     pub fn moving(&self) -> impl Iterator<Item = PartitionId> {
         let moving = self.partitions().filter(|(.., partition)| partition.moving.is_some());
         moving.map(|(topic, _, number, _)| PartitionId::new(topic, number))
+    }
+}
+
+// === impl Partition ===
+
+impl Partition {
+    /// How many replicas it has, without those that are only being added.
+    pub fn settled(&self) -> usize {
+        let adding = self.moving.as_ref().map_or(0, |moving| moving.adding.len());
+        self.replicas.len().saturating_sub(adding)
     }
 }
 

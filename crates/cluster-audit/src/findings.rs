@@ -217,8 +217,7 @@ fn of_partition(facts: &Facts, topic: &Topic, partition: &Partition, racks: usiz
         }
     };
     // While it is moved it has replicas that are not in sync yet.
-    let settled = replicas.len()
-        - partition.moving.as_ref().map_or(0, |moving| moving.adding.len()).min(replicas.len());
+    let settled = partition.settled();
     when(partition.leader.is_none(), Kind::Offline);
     when(partition.leader.is_some() && in_sync < min, Kind::UnderMinIsr);
     when(in_sync < settled, Kind::UnderReplicated);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{Facts, Partition, PartitionId};
+use crate::{Facts, Partition, PartitionId, facts::partitions};
 
 /// What is wanted.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +69,7 @@ pub enum Refusal {
     },
     /// Another reassignment goes on.
     #[error(
-        "another reassignment is in progress: {count} partitions, {example} among them; wait for it, or cancel it"
+        "another reassignment is in progress: {}, {example} among them; wait for it, or cancel it", partitions(*.count)
     )]
     InProgress {
         /// Of how many partitions.
@@ -78,7 +78,7 @@ pub enum Refusal {
         example: PartitionId,
     },
     /// The disks of all brokers that come into question would be too full.
-    #[error("{example} ({bytes} B) and {} more find no broker whose disks would stay under {watermark} %", count - 1)]
+    #[error("{} find no broker whose disks would stay under {watermark} %, {example} ({bytes} B) among them", partitions(*.count))]
     DisksFull {
         /// How many partitions find none.
         count: usize,
@@ -90,7 +90,7 @@ pub enum Refusal {
         watermark: u64,
     },
     /// Nobody has the data.
-    #[error("{example} and {} more have no replica in sync that is up: nothing can be copied; start their brokers", count - 1)]
+    #[error("{} have no replica in sync that is up, {example} among them: nothing can be copied; start their brokers", partitions(*.count))]
     Offline {
         /// How many partitions.
         count: usize,
@@ -257,6 +257,10 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        // Where disks leave no other place it is where it was.
+        if after.len() == before.len() && after.iter().all(|broker| before.contains(broker)) {
+            return before.clone();
+        }
         self.prefer(&mut after, partition);
         after
     }
@@ -271,7 +275,8 @@ impl<'a> Planner<'a> {
         let shared = |broker: &&i32| after.iter().filter(|other| rack(other) == rack(broker)).count() > 1;
         // The last one that does not lead; of those that are out of sync first.
         let in_sync = |broker: &i32| partition.in_sync.contains(broker);
-        let leads = |broker: &&i32| partition.leader == Some(**broker) || after.first() == Some(*broker);
+        let leader = partition.leader.filter(|leader| after.contains(leader)).or(after.first().copied());
+        let leads = |broker: &&i32| leader == Some(**broker);
         let mut candidates = after.iter().rev().filter(shared).filter(|broker| !leads(broker));
         let candidates: Vec<i32> = candidates.by_ref().copied().collect();
         candidates.iter().find(|broker| !in_sync(broker)).or(candidates.first()).copied()
@@ -336,7 +341,7 @@ impl<'a> Planner<'a> {
     /// fewest partitions prefer.
     fn prefer(&mut self, after: &mut [i32], partition: &Partition) {
         let (Some(old), Some(first)) = (partition.replicas.first(), after.first()) else { return };
-        if old == first && partition.replicas.contains(first) {
+        if old == first {
             return;
         }
         let has_data = |broker: &i32| partition.in_sync.contains(broker) && self.facts.is_live(*broker);

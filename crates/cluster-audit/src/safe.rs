@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Facts, PartitionId, predict};
+use crate::{Facts, PartitionId, facts::partitions, predict};
 
 /// Why a broker should not go down now; nothing if it may. Its restart would do no harm then, and what an earlier restart
 /// of another broker has left behind is over.
@@ -29,20 +29,18 @@ pub fn unsafe_now(facts: &Facts, broker: i32) -> Vec<String> {
         .filter(|(.., found)| found.replicas.contains(&broker) && behind(&found.replicas, &found.in_sync))
         .map(|(topic, _, number, _)| PartitionId::new(topic, number))
         .collect();
-    why.extend(some(&lagging, "of its partitions still catch up on another broker"));
+    why.extend(some(&lagging, "with a replica there still catch up on another broker"));
     let moving: Vec<PartitionId> = facts
         .partitions()
         .filter(|(.., found)| found.moving.is_some() && found.replicas.contains(&broker))
         .map(|(topic, _, number, _)| PartitionId::new(topic, number))
         .collect();
-    why.extend(some(&moving, "of its partitions are being reassigned"));
+    why.extend(some(&moving, "with a replica there are being reassigned"));
     why
 }
 
 fn some(list: &[PartitionId], what: &str) -> Option<String> {
     let first = list.first()?;
-    Some(match list.len() {
-        1 => format!("1 {what}: {first}"),
-        count => format!("{count} {what}: {first} and others"),
-    })
+    let others = if list.len() == 1 { "" } else { " and others" };
+    Some(format!("{} {what}: {first}{others}", partitions(list.len())))
 }

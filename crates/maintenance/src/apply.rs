@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster_audit::{Facts, Move, PartitionId};
+use cluster_audit::{Facts, Move, PartitionId, partitions};
 use kafka_wire::{AclOperation, Code};
 use serde::Serialize;
 
@@ -423,7 +423,7 @@ impl Batch<'_> {
         let off = async { take_off(self.cluster, &left_over(self.cluster).await?).await }.await;
         let mut said = match undone {
             Ok(0) => String::new(),
-            Ok(count) => format!("{count} partitions were on their way: taken back. "),
+            Ok(count) => format!("on their way were {}: taken back. ", partitions(count)),
             Err(error) => format!("what was on its way could not be taken back: {error}. "),
         };
         if let Err(error) = &off {

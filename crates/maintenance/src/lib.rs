@@ -14,6 +14,7 @@ mod gather;
 mod orders;
 mod throttle;
 mod verify;
+mod watch;
 
 pub use apply::{Applied, ApplyOptions, Progress, apply};
 pub use elect::{ElectOptions, Elected, elect};
@@ -22,3 +23,4 @@ pub use gather::{Cluster, Gathered, gather, sizes};
 pub use orders::{Order, orders};
 pub use throttle::{LeftOver, left_over, take_off};
 pub use verify::{Standing, Verified, verify};
+pub use watch::{Look, Seen, Watch};

@@ -18,6 +18,7 @@ use kafka_wire::{Client, Settings};
 use maintenance::{Cluster, Error, gather};
 use serde::Serialize;
 
+use super::print;
 use crate::{
     cli::{Audit, AuditArgs, Common, Output, Which},
     config::{self, Clusters},
@@ -100,7 +101,8 @@ fn chosen(clusters: &Clusters, which: Option<Which>) -> Result<Vec<(&'static str
     Ok(chosen)
 }
 
-fn client(side: &str, cluster: &config::Cluster) -> Result<Cluster, Failure> {
+/// The client of a cluster of the configuration.
+pub fn client(side: &str, cluster: &config::Cluster) -> Result<Cluster, Failure> {
     let settings = Settings::new(cluster.kafka.iter())
         .map_err(|error| Failure::new(Exit::Usage, format!("[{side}.kafka] can't be used here: {error}")))?;
     let client = Client::new(settings).with_patience(PATIENCE);
@@ -125,7 +127,7 @@ async fn look(
             Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
         })?;
     }
-    super::print(&match output {
+    print(&match output {
         Output::Json => serde_json::to_string_pretty(&serde_json::json!({ "clusters": audited }))?,
         Output::Table => show::audited(&audited, args.all),
     })?;

@@ -7,7 +7,7 @@ use std::{
 use mirror_types::Side;
 
 use super::{
-    Admin, Cluster, Clusters, Config, Limits, Policy, clients, container, cutover, env,
+    Admin, Cluster, Clusters, Config, Limits, Policy, audit, clients, container, cutover, env,
     error::Problems,
     groups, in_step,
     kafka::{self, Kafka, Lookup},
@@ -73,6 +73,7 @@ pub fn config(
     let acls = in_step::read_acls(top.section("acls", "acls"), problems);
     let cutover = cutover::read(top.section("cutover", "cutover"), problems);
     let verify = verify::read(top.section("verify", "verify"), problems);
+    let audit = audit::read(top.section("audit", "audit"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -98,6 +99,7 @@ pub fn config(
         }
         let both = [(Side::Source, &source.1.properties), (Side::Target, &target.1.properties)];
         verify::check(&verify, both, &mut problems.borrow_mut());
+        audit::check(&audit, both, &mut problems.borrow_mut());
     }
     if !problems.borrow().is_empty() {
         return None;
@@ -116,6 +118,7 @@ pub fn config(
         configs,
         acls: acls.settings,
         verify: verify.settings,
+        audit: audit.settings,
         limits,
         policy: policy_read,
         admin: Admin { listen },

@@ -7,6 +7,7 @@
 //! ```
 //! Owns reading and checking. Never touches the process's environment or a cluster: `load` is given both.
 
+mod audit;
 mod build;
 mod changes;
 mod clients;
@@ -36,6 +37,7 @@ use std::{
 
 use kafka_rd::Properties;
 
+pub use audit::Audit;
 pub use changes::may_change;
 pub use cutover::{Cutover, Depth};
 pub use error::ConfigError;
@@ -71,6 +73,8 @@ pub struct Config {
     pub cutover: Cutover,
     /// Whether both sides are compared meanwhile.
     pub verify: Verify,
+    /// Whether both clusters are audited meanwhile.
+    pub audit: Audit,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.

@@ -34,7 +34,7 @@ pub async fn drain(cluster: &Cluster, args: &DrainArgs, output: Output) -> anyho
         true => maintenance::Elected::default(),
         false => run(cluster, &dir, false, &moved).await?,
     };
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(
             &json!({ "moved": moved, "elected": elected, "stay": found.undrainable }),
         )?,
@@ -81,7 +81,7 @@ pub async fn undrain(cluster: &Cluster, args: &DrainArgs, output: Output) -> any
     if elected.failed.is_empty() {
         fs::remove_dir_all(&dir)?;
     }
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&json!({ "moved": moved, "elected": elected }))?,
         Output::Table => format!("broker {}: {}", args.broker, super::elect::shown(&elected)),
     })?;

@@ -28,7 +28,7 @@ pub async fn run(cluster: &Cluster, args: &ElectArgs, output: Output) -> anyhow:
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&done)?,
         Output::Table => shown(&done),
     })?;

@@ -72,7 +72,7 @@ pub async fn run(cluster: &Cluster, args: &MakeArgs, watermark: u64, output: Out
         total: total(&moves, &batches, rate),
         elections: elections.len(),
     };
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&made)?,
         Output::Table => shown(&made, args),
     })?;

@@ -47,7 +47,7 @@ pub fn apply(cluster: &Cluster, args: &OrdersArgs, all: &AuditArgs, output: Outp
     });
     runtime.shutdown_background();
     let done = done?;
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&done)?,
         Output::Table => {
             let mut out = String::new();
@@ -163,7 +163,7 @@ pub async fn verify(cluster: &Cluster, args: &FilesArgs, output: Output) -> anyh
     let orders = maintenance::orders(&args.plans, args.rollback).map_err(failure)?;
     same_cluster(cluster, args).await?;
     let found = maintenance::verify(cluster, &orders).await.map_err(failure)?;
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&found)?,
         Output::Table => {
             let mut out = format!(

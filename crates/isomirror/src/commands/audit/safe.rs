@@ -44,7 +44,7 @@ pub async fn run(cluster: &Cluster, args: &SafeArgs, output: Output) -> anyhow::
         }
         tokio::time::sleep(LOOK).await;
     };
-    super::super::print(&match output {
+    super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&found)?,
         Output::Table => shown(&found),
     })?;

@@ -1,0 +1,119 @@
+//! What must not be begun is refused, with the reason, and nothing is changed.
+
+use std::fs;
+
+use kafka_harness::{
+    client::{Load, load},
+    shared::unique,
+};
+
+use crate::support::{Work, block_on, client, cluster, moving, replicas, throttles, wait_in_sync};
+
+#[test]
+fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
+    let (cluster, _turn) = cluster();
+    wait_in_sync(cluster);
+    let work = Work::new(cluster);
+    let topic = unique("refused");
+    cluster.create_topic(&topic, 2, 1, &[]).unwrap();
+    let before = replicas(cluster, &topic);
+
+    // More replicas than brokers.
+    let many = ["plan", "--replication", "5", "--topic", &topic, "--into", "many"];
+    let why = work.complained(&many, 3);
+    assert!(
+        why.contains("5 replicas need 5 brokers that are up and not to be emptied; there are 4 (1, 2, 3, 4)"),
+        "{why}"
+    );
+    assert!(!work.path("many").exists());
+
+    // Nothing asked for, no such topic, a directory with a plan in it.
+    assert!(work.complained(&["plan", "--into", "none"], 2).contains("nothing is asked for"));
+    assert!(
+        work.complained(&["plan", "--replication", "2", "--topic", "nobody", "--into", "x"], 3)
+            .contains("no topic")
+    );
+    work.said(&["plan", "--replication", "3", "--topic", &topic, "--into", "plan"], 0);
+    let again = ["plan", "--replication", "3", "--topic", &topic, "--into", "plan"];
+    assert!(work.complained(&again, 3).contains("has a plan in it"));
+
+    // Disks: nobody's are this empty.
+    let full = work.complained(&["apply", "plan", "--watermark", "1%"], 3);
+    assert!(full.contains("% full; the watermark is 1 %"), "{full}");
+
+    // A broker that is to have a replica is down; fewer live brokers than replicas, when planned.
+    let wants_four = work.path("plan/reassign-001.json");
+    let text = fs::read_to_string(&wants_four).unwrap();
+    let stopped: u32 = (1..=4)
+        .find(|id| {
+            let list = text.lines().find(|line| line.contains("\"partition\":0")).unwrap();
+            list.split("replicas\":[").nth(1).unwrap().contains(&id.to_string())
+                && !before[&0].contains(&i32::try_from(*id).unwrap())
+        })
+        .unwrap();
+    cluster.stop(stopped).unwrap();
+    let down = work.complained(&["apply", "plan"], 3);
+    assert!(down.contains(&format!("broker {stopped}, which is down; 3 brokers are up")), "{down}");
+    let four = ["plan", "--replication", "4", "--topic", &topic, "--into", "four"];
+    let few = work.complained(&four, 3);
+    assert!(few.contains("4 replicas need 4 brokers") && few.contains("there are 3"), "{few}");
+    cluster.start(stopped).unwrap();
+    wait_in_sync(cluster);
+
+    // A throttle that is somebody else's.
+    let list = [("leader.replication.throttled.replicas".to_owned(), Some("0:1".to_owned()))];
+    let set = |changes: kafka_wire::TopicChanges| {
+        let outcomes =
+            block_on(async { client(cluster).set_topic_configs(&[(topic.clone(), changes)].into()).await });
+        outcomes.into_values().for_each(|outcome| outcome.unwrap());
+    };
+    set(list.clone().into());
+    let foreign = work.complained(&["apply", "plan"], 3);
+    assert!(foreign.contains("throttled replicas that somebody else has set"), "{foreign}");
+    set(list.map(|(key, _)| (key, None)).into());
+
+    // Another reassignment that goes on.
+    let other = unique("other");
+    cluster.create_topic(&other, 1, 1, &[]).unwrap();
+    load(&cluster.props(), &other, &Load { count: 20_000, ..Load::default() }).unwrap();
+    work.said(&["plan", "--replication", "3", "--topic", &other, "--into", "other"], 0);
+    let slow = work.begin(&["apply", "other", "--throttle", "10kB/s"]);
+    kafka_harness::daemon::eventually("it is on its way", || moving(cluster).then_some(()));
+    let busy = work.complained(&["apply", "plan"], 3);
+    assert!(
+        busy.contains("another reassignment is in progress") && busy.contains(&format!("{other}[0]")),
+        "{busy}"
+    );
+    let busy = work.complained(&["plan", "--replication", "2", "--into", "busy"], 3);
+    assert!(busy.contains("another reassignment is in progress"), "{busy}");
+
+    // Ctrl-C takes back what is on its way, and the throttle.
+    let was = replicas(cluster, &other);
+    assert_eq!(was[&0].len(), 3, "those that are added are among them");
+    slow.interrupt();
+    let log = slow.expect(130);
+    assert!(log.contains("on their way were 1 partition: taken back"), "{log}");
+    assert!(!moving(cluster) && throttles(cluster).is_empty());
+    assert_eq!(replicas(cluster, &other)[&0].len(), 1);
+
+    // Orders that are out of date, and those of another cluster.
+    let placed = text.replace("\"partition\":0", "\"partition\":7");
+    fs::write(&wants_four, placed).unwrap();
+    let gone = work.complained(&["apply", "plan"], 3);
+    assert!(gone.contains(&format!("there is no {topic}[7]")), "{gone}");
+    fs::write(&wants_four, text).unwrap();
+    let summary = work.path("plan/plan.json");
+    let id = fs::read_to_string(&summary).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&id).unwrap();
+    fs::write(&summary, id.replace(value["cluster_id"].as_str().unwrap(), "elsewhere")).unwrap();
+    let elsewhere = work.complained(&["apply", "plan"], 3);
+    assert!(elsewhere.contains("was made for cluster dc2 (elsewhere)"), "{elsewhere}");
+
+    assert_eq!(replicas(cluster, &topic), before);
+    for topic in [topic, other] {
+        cluster.delete_topic(&topic).unwrap();
+    }
+    // Nobody there.
+    let nobody = Work::with("127.0.0.1:1", "\"reconnect.backoff.ms\" = 10");
+    nobody.complained(&[], 4);
+}

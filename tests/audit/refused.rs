@@ -3,6 +3,7 @@
 use std::fs;
 
 use kafka_harness::{
+    Cluster, Security,
     client::{Load, load},
     shared::unique,
 };
@@ -116,4 +117,30 @@ fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
     // Nobody there.
     let nobody = Work::with("127.0.0.1:1", "\"reconnect.backoff.ms\" = 10");
     nobody.complained(&[], 4);
+}
+
+#[test]
+fn without_the_rights_what_can_be_seen_is_shown_and_nothing_is_begun() {
+    let secured = Cluster::builder().security(Security::plain(&["app"])).start().unwrap();
+    let topic = unique("theirs");
+    secured.create_topic(&topic, 1, 1, &[]).unwrap();
+    secured.acl_add("app", &["--operation", "Describe", "--topic", &topic]).unwrap();
+    let app = secured.client_properties("app");
+    let lines: Vec<String> = app.iter().skip(1).map(|(key, value)| format!("\"{key}\" = \"{value}\"")).collect();
+    let work = Work::with(&secured.bootstrap(), &lines.join("\n"));
+    let found = work.json(&[], 3);
+    let cluster = &found["clusters"][0];
+    let hidden = cluster["hidden"].as_array().unwrap();
+    assert_eq!(hidden.len(), 2, "reassignments, log directories: {hidden:?}");
+    assert!(cluster["facts"]["topics"][&topic]["min_in_sync"].is_null(), "{cluster:#}");
+    let kinds: Vec<&str> =
+        cluster["findings"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["single-replica", "configs-hidden"]);
+
+    let text = format!("{{\"version\":1,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":0,\"replicas\":[1]}}]}}");
+    fs::write(work.path("reassign-001.json"), text).unwrap();
+    let why = work.complained(&["apply", "reassign-001.json"], 3);
+    for right in ["Alter", "Describe", "AlterConfigs", "DescribeConfigs"] {
+        assert!(why.contains(&format!("the right {right} on the cluster is missing")), "{why}");
+    }
 }

@@ -1,11 +1,11 @@
 //! A cluster's health in a few numbers, for metrics.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Facts, not_preferred};
 
 /// How many of what.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Brokers that there are, or that replicas are assigned to.
     pub brokers: usize,
@@ -43,5 +43,23 @@ impl Health {
             health.single_replica += usize::from(partition.settled() == 1);
         }
         health
+    }
+    /// What is not well, in words, the worst first; nothing if all is.
+    pub fn ills(&self) -> Vec<String> {
+        let ills = [
+            (self.offline, "offline"),
+            (self.under_min_isr, "under min.insync.replicas"),
+            (self.brokers_down, "brokers down"),
+            (self.under_replicated, "under-replicated"),
+            (self.single_replica, "with one replica"),
+            (self.not_preferred, "not led by the preferred replica"),
+        ];
+        let ills = ills.into_iter().filter(|(count, _)| *count > 0);
+        ills.map(|(count, what)| format!("{count} {what}")).collect()
+    }
+
+    /// Whether something can't be used now.
+    pub fn is_bad(&self) -> bool {
+        self.offline + self.under_min_isr + self.brokers_down > 0
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{Facts, PartitionId, facts::partitions, predict};
 
 /// Why a broker should not go down now; nothing if it may. Its restart would do no harm then, and what an earlier restart
-/// of another broker has left behind is over.
+/// has left behind is over.
 pub fn unsafe_now(facts: &Facts, broker: i32) -> Vec<String> {
     let mut why = Vec::new();
     let found = predict(facts, &BTreeSet::from([broker]));
@@ -16,20 +16,23 @@ pub fn unsafe_now(facts: &Facts, broker: i32) -> Vec<String> {
     ] {
         why.extend(some(list, what));
     }
+    if !facts.is_live(broker) {
+        why.push("it is down".to_owned());
+    }
     let down = facts.brokers.iter().filter(|(id, found)| **id != broker && !found.live);
     let down: Vec<String> = down.map(|(id, _)| id.to_string()).collect();
     if !down.is_empty() {
         why.push(format!("down already: broker {}", down.join(", ")));
     }
     let behind = |replicas: &[i32], in_sync: &[i32]| {
-        replicas.iter().any(|id| *id != broker && facts.is_live(*id) && !in_sync.contains(id))
+        replicas.iter().any(|id| facts.is_live(*id) && !in_sync.contains(id))
     };
     let lagging: Vec<PartitionId> = facts
         .partitions()
         .filter(|(.., found)| found.replicas.contains(&broker) && behind(&found.replicas, &found.in_sync))
         .map(|(topic, _, number, _)| PartitionId::new(topic, number))
         .collect();
-    why.extend(some(&lagging, "with a replica there still catch up on another broker"));
+    why.extend(some(&lagging, "with a replica there still catch up"));
     let moving: Vec<PartitionId> = facts
         .partitions()
         .filter(|(.., found)| found.moving.is_some() && found.replicas.contains(&broker))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster_audit::{Broker, Facts, Kind, Moving, Partition, Severity, Topic, findings, predict};
+use cluster_audit::{Broker, Facts, Kind, Moving, Partition, Severity, Topic, findings, predict, unsafe_now};
 
 fn facts(min: usize, unclean: bool, replicas: &[i32], in_sync: &[i32], live: &[i32]) -> Facts {
     let partition = Partition {
@@ -105,4 +105,20 @@ fn racks_internal_topics_and_reassignments_are_seen() {
     throttled.topics.get_mut("t").unwrap().throttled = true;
     assert_eq!(kinds(&throttled), [Kind::ThrottleLeft]);
     assert!(findings(&throttled, 85)[0].severity == Severity::Warning);
+}
+
+#[test]
+fn a_broker_may_go_down_when_nothing_is_lost_by_it_and_nothing_still_catches_up() {
+    let all = &[1, 2, 3];
+    for (facts, broker, why) in [
+        (facts(2, false, all, all, all), 1, &[][..]),
+        (facts(3, false, all, all, all), 1, &["1 partition could not be written with acks=all: t[0]"]),
+        (facts(1, false, &[1], &[1], all), 1, &["1 partition could be neither read nor written: t[0]"]),
+        (facts(1, false, &[1], &[1], all), 2, &[]),
+        (facts(1, false, all, &[1, 2], all), 3, &["1 partition with a replica there still catch up: t[0]"]),
+        (facts(1, false, &[1, 2], &[1, 2], &[1, 2]), 1, &["down already: broker 3"]),
+        (facts(1, false, &[1, 2], &[1], &[1, 3]), 2, &["it is down"]),
+    ] {
+        assert_eq!(unsafe_now(&facts, broker), why, "{broker}");
+    }
 }

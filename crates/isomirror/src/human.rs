@@ -78,16 +78,16 @@ pub fn compared(status: &LinkStatus) -> Option<String> {
 
 /// How a cluster's brokers and replicas are.
 pub fn health(health: &ClusterHealth) -> String {
-    let ills = health.ills();
+    let (seen, ills) = (&health.seen, health.seen.ills());
     let mut said = match (health.age_seconds, ills.is_empty()) {
         (None, _) => "not audited yet".to_owned(),
         (Some(_), true) => format!(
             "{}, {}: all well",
-            plural(health.brokers, "broker", "brokers"),
-            plural(health.partitions, "partition", "partitions")
+            plural(seen.brokers, "broker", "brokers"),
+            plural(seen.partitions, "partition", "partitions")
         ),
         (Some(_), false) => {
-            format!("{}: {}", plural(health.partitions, "partition", "partitions"), ills.join(", "))
+            format!("{}: {}", plural(seen.partitions, "partition", "partitions"), ills.join(", "))
         }
     };
     if let Some(trouble) = &health.trouble {

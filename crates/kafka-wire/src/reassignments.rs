@@ -99,15 +99,11 @@ impl Client {
         for topic in &answer.responses {
             for found in &topic.partitions {
                 let at = (topic.name.to_string(), found.partition_index);
-                let outcome = match Code::try_from_code(found.error_code) {
-                    None => Ok(()),
-                    Some(code) => {
-                        let doing = format!("reassign {}[{}]", at.0, at.1);
-                        let message = text(&found.error_message);
-                        Err(Error::answered_with(connection.address(), doing, code, message))
-                    }
-                };
-                outcomes.insert(at, outcome);
+                let failed = Code::try_from_code(found.error_code).map(|code| {
+                    let doing = format!("reassign {}[{}]", at.0, at.1);
+                    Error::answered_with(connection.address(), doing, code, text(&found.error_message))
+                });
+                outcomes.insert(at, failed.map_or(Ok(()), Err));
             }
         }
         Ok(outcomes)
@@ -140,15 +136,12 @@ impl Client {
         for topic in &answer.replica_election_results {
             for found in &topic.partition_result {
                 let at = (topic.topic.to_string(), found.partition_id);
-                let outcome = match Code::try_from_code(found.error_code) {
-                    None | Some(Code::ElectionNotNeeded) => Ok(()),
-                    Some(code) => {
-                        let doing = format!("elect the preferred leader of {}[{}]", at.0, at.1);
-                        let message = text(&found.error_message);
-                        Err(Error::answered_with(connection.address(), doing, code, message))
-                    }
-                };
-                outcomes.insert(at, outcome);
+                let code = Code::try_from_code(found.error_code).filter(|code| *code != Code::ElectionNotNeeded);
+                let failed = code.map(|code| {
+                    let doing = format!("elect the preferred leader of {}[{}]", at.0, at.1);
+                    Error::answered_with(connection.address(), doing, code, text(&found.error_message))
+                });
+                outcomes.insert(at, failed.map_or(Ok(()), Err));
             }
         }
         Ok(outcomes)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cluster_audit::Health;
 use serde::{Deserialize, Serialize};
 
 /// The whole link, at one moment.
@@ -56,45 +57,11 @@ pub struct ClusterStatus {
 pub struct ClusterHealth {
     /// How long ago that was seen, in seconds; none where it never was.
     pub age_seconds: Option<f64>,
-    /// Brokers.
-    pub brokers: usize,
-    /// Those that are down.
-    pub brokers_down: usize,
-    /// Partitions.
-    pub partitions: usize,
-    /// Partitions without a leader.
-    pub offline: usize,
-    /// Partitions that refuse acks=all.
-    pub under_min_isr: usize,
-    /// Partitions of which a replica is not in sync.
-    pub under_replicated: usize,
-    /// Partitions that have one replica.
-    pub single_replica: usize,
-    /// Partitions whose preferred leader could lead, and does not.
-    pub not_preferred: usize,
+    /// What was seen then.
+    #[serde(flatten)]
+    pub seen: Health,
     /// Why it could not be seen since.
     pub trouble: Option<String>,
-}
-
-impl ClusterHealth {
-    /// What is not well, in words, the worst first; nothing if all is.
-    pub fn ills(&self) -> Vec<String> {
-        let ills = [
-            (self.offline, "offline"),
-            (self.under_min_isr, "under min.insync.replicas"),
-            (self.brokers_down, "brokers down"),
-            (self.under_replicated, "under-replicated"),
-            (self.single_replica, "with one replica"),
-            (self.not_preferred, "not led by the preferred replica"),
-        ];
-        let ills = ills.into_iter().filter(|(count, _)| *count > 0);
-        ills.map(|(count, what)| format!("{count} {what}")).collect()
-    }
-
-    /// Whether somebody has to look at once: something can't be used.
-    pub fn is_bad(&self) -> bool {
-        self.offline + self.under_min_isr + self.brokers_down > 0 || self.trouble.is_some()
-    }
 }
 
 /// All lanes together.

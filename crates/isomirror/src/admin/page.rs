@@ -85,7 +85,7 @@ fn write_cluster(out: &mut String, side: &str, cluster: &ClusterStatus) -> fmt::
         write!(out, "<br>{}", Text(error))?;
     }
     if let Some(health) = &cluster.health {
-        let class = if health.is_bad() { "bad" } else { "dim" };
+        let class = if health.seen.is_bad() || health.trouble.is_some() { "bad" } else { "dim" };
         write!(out, "<br><span class=\"{class}\">{}</span>", Text(&human::health(health)))?;
     }
     out.push_str("</div>\n");

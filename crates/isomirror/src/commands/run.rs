@@ -157,18 +157,12 @@ fn audits(
 
 fn show_health(report: &mut LinkStatus, seen: &maintenance::Seen) {
     for (side, status) in [("source", &mut report.source), ("target", &mut report.target)] {
-        status.health = Some(seen.of(side).map_or_else(ClusterHealth::default, |look| ClusterHealth {
+        let shown = |look: maintenance::Look| ClusterHealth {
             age_seconds: look.at.map(|at| at.elapsed().as_secs_f64()),
-            brokers: look.health.brokers,
-            brokers_down: look.health.brokers_down,
-            partitions: look.health.partitions,
-            offline: look.health.offline,
-            under_min_isr: look.health.under_min_isr,
-            under_replicated: look.health.under_replicated,
-            single_replica: look.health.single_replica,
-            not_preferred: look.health.not_preferred,
+            seen: look.health,
             trouble: look.trouble,
-        }));
+        };
+        status.health = Some(seen.of(side).map(shown).unwrap_or_default());
     }
 }
 

@@ -5,7 +5,7 @@ use std::{cell::RefCell, time::Duration};
 use kafka_rd::Properties;
 use mirror_types::Side;
 
-use super::{error::Problems, groups::read_every, section::Section, tree::Origin};
+use super::{clients, error::Problems, groups::read_every, section::Section, tree::Origin};
 
 /// The `[audit]` section.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,12 +30,7 @@ pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadAudit
 
 /// Both clusters are asked by our own client, even where librdkafka reads the records.
 pub fn check(audit: &ReadAudit, clusters: [(Side, &Properties); 2], problems: &mut Problems) {
-    let Some(origin) = &audit.origin else { return };
-    for (side, properties) in clusters {
-        if let Err(error) = kafka_wire::Settings::new(properties.iter()) {
-            let message = format!("the {side} can't be audited: {error}");
-            let fix = format!("change that in [{side}.kafka], or leave [audit] out");
-            problems.add(origin, message, fix);
-        }
+    if let Some(origin) = &audit.origin {
+        clients::check_own(origin, clusters, ("be audited", "[audit]"), problems);
     }
 }

@@ -136,13 +136,7 @@ fn an_unclean_election_is_predicted_and_loses_what_was_acknowledged() {
     let placed = topic(cluster, &dirty).partitions.remove(&0).unwrap();
     let leader = placed.leader.unwrap();
     let other = *placed.replicas.iter().find(|id| **id != leader).unwrap();
-    // The follower is frozen until it is out of sync, and kept from catching up once it is back.
     let (paused, throttled) = (u32::try_from(other).unwrap(), "follower.replication.throttled");
-    cluster.pause(paused).unwrap();
-    eventually("the follower is out of sync", || {
-        (topic(cluster, &dirty).partitions[&0].in_sync == [leader]).then_some(())
-    });
-    load(&cluster.props(), &dirty, &Load { count: 3_000, first: 100, ..Load::default() }).unwrap();
     let set = |value: Option<&str>| {
         let (lists, rates) = (format!("{throttled}.replicas"), format!("{throttled}.rate"));
         block_on(async {
@@ -154,8 +148,14 @@ fn an_unclean_election_is_predicted_and_loses_what_was_acknowledged() {
             client.set_broker_configs(other, &[(rates, value.map(str::to_owned))].into()).await.unwrap();
         });
     };
-    // While it is down another broker takes its config for it.
+    // The follower is frozen until it is out of sync, and kept from catching up once it is back: a throttle holds for replicas
+    // that are not in sync, and for no others.
     set(Some("1"));
+    cluster.pause(paused).unwrap();
+    eventually("the follower is out of sync", || {
+        (topic(cluster, &dirty).partitions[&0].in_sync == [leader]).then_some(())
+    });
+    load(&cluster.props(), &dirty, &Load { count: 3_000, first: 100, ..Load::default() }).unwrap();
     cluster.resume(paused).unwrap();
     eventually("the follower is up again", || {
         block_on(async { client(cluster).brokers().await.ok()?.contains_key(&other).then_some(()) })

@@ -126,7 +126,8 @@ fn without_the_rights_what_can_be_seen_is_shown_and_nothing_is_begun() {
     secured.create_topic(&topic, 1, 1, &[]).unwrap();
     secured.acl_add("app", &["--operation", "Describe", "--topic", &topic]).unwrap();
     let app = secured.client_properties("app");
-    let lines: Vec<String> = app.iter().skip(1).map(|(key, value)| format!("\"{key}\" = \"{value}\"")).collect();
+    let lines: Vec<String> =
+        app.iter().skip(1).map(|(key, value)| format!("\"{key}\" = \"{value}\"")).collect();
     let work = Work::with(&secured.bootstrap(), &lines.join("\n"));
     let found = work.json(&[], 3);
     let cluster = &found["clusters"][0];
@@ -137,7 +138,9 @@ fn without_the_rights_what_can_be_seen_is_shown_and_nothing_is_begun() {
         cluster["findings"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["single-replica", "configs-hidden"]);
 
-    let text = format!("{{\"version\":1,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":0,\"replicas\":[1]}}]}}");
+    let text = format!(
+        "{{\"version\":1,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":0,\"replicas\":[1]}}]}}"
+    );
     fs::write(work.path("reassign-001.json"), text).unwrap();
     let why = work.complained(&["apply", "reassign-001.json"], 3);
     for right in ["Alter", "Describe", "AlterConfigs", "DescribeConfigs"] {

@@ -114,7 +114,12 @@ proptest! {
     fn with_spread_racks_every_partition_is_in_as_many_racks_as_there_are(
         facts in clusters(), replicas in 1usize..4,
     ) {
-        prop_assume!(facts.brokers.values().all(|broker| broker.live));
+        let mut facts = facts;
+        facts.brokers.values_mut().for_each(|broker| broker.live = true);
+        for partition in facts.topics.values_mut().flat_map(|topic| topic.partitions.values_mut()) {
+            partition.in_sync.clone_from(&partition.replicas);
+            partition.leader = partition.leader.or(partition.replicas.last().copied());
+        }
         let aim = Aim { replicas: Some(replicas), spread_racks: true, ..Aim::default() };
         let Ok(moves) = plan(&facts, &aim) else { return Ok(()) };
         let racks = facts.racks(&facts.live());

@@ -136,7 +136,8 @@ impl Client {
         for topic in &answer.replica_election_results {
             for found in &topic.partition_result {
                 let at = (topic.topic.to_string(), found.partition_id);
-                let code = Code::try_from_code(found.error_code).filter(|code| *code != Code::ElectionNotNeeded);
+                let code =
+                    Code::try_from_code(found.error_code).filter(|code| *code != Code::ElectionNotNeeded);
                 let failed = code.map(|code| {
                     let doing = format!("elect the preferred leader of {}[{}]", at.0, at.1);
                     Error::answered_with(connection.address(), doing, code, text(&found.error_message))

@@ -37,10 +37,14 @@ impl LeftOver {
     }
 }
 
+/// Partitions and brokers.
+type Pairs = BTreeSet<(i32, i32)>;
+
 /// What is to be set for some moves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Throttle {
-    topics: BTreeMap<String, (BTreeSet<(i32, i32)>, BTreeSet<(i32, i32)>)>,
+    /// For each topic those that send, and those that receive.
+    topics: BTreeMap<String, (Pairs, Pairs)>,
     brokers: BTreeSet<i32>,
 }
 
@@ -171,15 +175,26 @@ async fn lists_of(cluster: &Cluster, topics: &[String]) -> Result<BTreeMap<Strin
     Ok(found.into_iter().filter_map(|(topic, configs)| Some((topic, configs.ok()?))).collect())
 }
 
-/// Takes a throttle off: the rates first, then what says whose they are.
+/// Takes a throttle off: the rates first, then what says whose they are. A broker that is down keeps its rate, which no list
+/// is for any more; that it is ours stays on record, in the list of one topic, for who comes when it is up again.
 pub async fn take_off(cluster: &Cluster, left: &LeftOver) -> Result<(), Error> {
-    let none = |keys: [&str; 2]| -> TopicChanges { keys.map(|key| (key.to_owned(), None)).into() };
-    for broker in &left.brokers {
-        let gone = cluster.client.set_broker_configs(*broker, &none([LEADER_RATE, FOLLOWER_RATE])).await;
+    if left.is_empty() {
+        return Ok(());
+    }
+    let live = cluster.client.brokers().await.map_err(|error| cluster.error(error))?;
+    let rates: TopicChanges = [LEADER_RATE, FOLLOWER_RATE].map(|key| (key.to_owned(), None)).into();
+    for broker in left.brokers.iter().filter(|broker| live.contains_key(broker)) {
+        let gone = cluster.client.set_broker_configs(*broker, &rates).await;
         gone.map_err(|error| cluster.error(error))?;
     }
-    let lists = none([LEADER_REPLICAS, FOLLOWER_REPLICAS]);
-    let changes = left.topics.iter().map(|topic| (topic.clone(), lists.clone())).collect();
+    let down = left.brokers.iter().filter(|broker| !live.contains_key(broker));
+    let mut marks = Some(down.map(|broker| format!("{broker}:{MARK}")).collect::<Vec<_>>().join(","));
+    let mut changes = BTreeMap::new();
+    for topic in &left.topics {
+        let kept = marks.take().filter(|marks| !marks.is_empty());
+        let lists = [(LEADER_REPLICAS.to_owned(), kept), (FOLLOWER_REPLICAS.to_owned(), None)];
+        changes.insert(topic.clone(), lists.into());
+    }
     for outcome in cluster.client.set_topic_configs(&changes).await.into_values() {
         match outcome {
             // It went away, and its list with it.

@@ -38,14 +38,17 @@ pub struct Look {
     pub trouble: Option<String>,
 }
 
+/// One of the numbers.
+type Count = fn(&Health) -> usize;
+
 struct Metrics {
-    counts: [(IntGaugeVec, fn(&Health) -> usize); 8],
+    counts: [(IntGaugeVec, Count); 8],
     time: GaugeVec,
 }
 
 impl Metrics {
     fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str, of: fn(&Health) -> usize| {
+        let gauge = |name: &str, help: &str, of: Count| {
             let gauge = IntGaugeVec::new(Opts::new(format!("isomirror_cluster_{name}"), help), &SIDE)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>((gauge, of))

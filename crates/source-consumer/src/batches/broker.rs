@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, To, words};
+use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, Isolation, To, words};
 use mirror_types::{Fetched as Handed, LaneId, SourceChange};
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
@@ -37,14 +37,16 @@ const ASK: u64 = 8 * 1024 * 1024;
 /// Lanes that have a part in each answer where so many have more than fits: then a request to the target has a batch of
 /// each.
 const SHARES: u64 = 8;
+/// Lanes with a backlog that are in the session at a time, at least; the others wait for their turn. A broker reads in every
+/// partition of the session for each request, also where the answer is full without it. (Measured by benches/, `--shapes
+/// wide`.)
+const LEAST_PLACES: usize = 2 * SHARES as usize;
 /// The least that a part has room for: a batch as large as brokers take (`message.max.bytes`), or each answer would bring
 /// one such batch, whoever has them.
 const WHOLE_BATCH: u64 = 1024 * 1024 + 12;
-/// Answers after which a lane that has not filled its part has no more than it brings.
-const LATELY: u64 = 16;
 /// Bytes of records in an answer that lies in a buffer of its own.
 const SMALL_ANSWER: usize = 64 * 1024;
-/// With more lanes than this each has a small part of an answer, and the slowest of them would keep all of it.
+/// Where more lanes than this are in an answer each has a small part of it, and the slowest of them would keep all of it.
 const MANY: usize = 64;
 /// The least that is asked for at once.
 const LEAST: u64 = 64 * 1024;
@@ -69,8 +71,10 @@ pub(super) struct BrokerReader {
     back: mpsc::UnboundedSender<Back>,
     lanes: HashMap<Key, Box<ReadLane>>,
     session: Option<FetchSession>,
-    /// Lanes that are not in the session: they wait for the buffer.
+    /// Lanes that are not in the session: they wait for their turn, or for the buffer.
     waiting: VecDeque<Key>,
+    /// Lanes with a backlog that the session has places for.
+    places: usize,
     /// How soon they are looked at again.
     again: Duration,
     /// How often it has been waited for room since the last request, and how much there was the last time.
@@ -78,10 +82,6 @@ pub(super) struct BrokerReader {
     last_room: u64,
     /// Whether what comes is copied, so that it does not keep its whole answer in memory.
     copying: bool,
-    /// Counts the answers.
-    answers: u64,
-    /// How many lanes have lately filled their parts of the answers.
-    full: u64,
 }
 
 impl BrokerReader {
@@ -99,12 +99,11 @@ impl BrokerReader {
             lanes: HashMap::new(),
             session: None,
             waiting: VecDeque::new(),
+            places: LEAST_PLACES,
             again: AGAIN,
             pauses: 0,
             last_room: 0,
             copying: false,
-            answers: 0,
-            full: 0,
         }
     }
 
@@ -128,7 +127,7 @@ impl BrokerReader {
                 self.send_all_away(&error);
                 continue;
             }
-            self.see_to_waiting().await;
+            self.see_to_waiting();
             if self.waits_for_room() {
                 tokio::time::sleep(AGAIN).await;
                 continue;
@@ -158,7 +157,8 @@ impl BrokerReader {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Read(lane) => {
+            Order::Read(mut lane) => {
+                lane.has_place = false;
                 debug!(lane = %lane.at(), broker = self.broker, from = lane.from, "reading");
                 let key = (lane.at().topic.clone(), lane.at().partition);
                 self.waiting.push_back(key.clone());
@@ -210,6 +210,9 @@ impl BrokerReader {
         self.session = Some(FetchSession::new(client, connection, &client.settings().rack));
         // None of them is in the new session.
         self.waiting = self.lanes.keys().cloned().collect();
+        for lane in self.lanes.values_mut() {
+            lane.has_place = false;
+        }
         Ok(())
     }
 
@@ -255,43 +258,70 @@ impl BrokerReader {
         fills.max(ASK).min(self.shared.prefetch.max(LEAST))
     }
 
-    /// Reads on where there is room.
-    async fn see_to_waiting(&mut self) {
+    /// Reads on where there is room, and where there is a place. Lanes that are caught up need none: they stay in the session.
+    fn see_to_waiting(&mut self) {
         let waited = self.waiting.len();
+        let share = self.share();
+        let mut free = self.places.saturating_sub(self.taken_places());
         for _ in 0..waited {
             let Some(key) = self.waiting.pop_front() else { break };
-            self.hand_on(&key).await;
-            self.read_on(key);
-        }
-        let none_has_room = waited > 0 && self.waiting.len() == waited;
-        self.again = if none_has_room { (self.again * 2).min(SELDOM) } else { AGAIN };
-    }
-
-    /// The lane's next records are asked for with the next request, if there is room for them.
-    fn read_on(&mut self, key: Key) {
-        let most = (self.ask() / self.full.clamp(1, SHARES)).max(WHOLE_BATCH);
-        let (Some(lane), Some(session)) = (self.lanes.get_mut(&key), &mut self.session) else { return };
-        match lane.next_fetch(most) {
-            Some(from) => session.set(from),
-            None => {
-                session.remove(&key.0, key.1);
+            let is_behind = self.lanes.get(&key).is_some_and(|lane| lane.is_behind);
+            if is_behind && free == 0 {
                 self.waiting.push_back(key);
+            } else if self.read_on(key, share) {
+                free -= 1;
             }
         }
+        let none_reads_on = waited > 0 && self.waiting.len() == waited;
+        self.again = if none_reads_on { (self.again * 2).min(SELDOM) } else { AGAIN };
     }
 
-    /// Notes which lanes have more to bring than they were asked for: the answers are theirs to share.
-    fn count_full(&mut self, fetched: &[Fetched]) {
-        self.answers += 1;
-        let now = self.answers;
-        for fetched in fetched {
-            let lane = self.lanes.get_mut(&(fetched.topic.clone(), fetched.partition));
-            if let Some(lane) = lane.filter(|lane| fetched.records.len() as u64 >= lane.asked / 2) {
-                lane.full = Some(now);
-            }
+    /// The lane's next records are asked for with the next request, if there is room for them. Whether it takes a place.
+    fn read_on(&mut self, key: Key, most: u64) -> bool {
+        let (Some(lane), Some(session)) = (self.lanes.get_mut(&key), &mut self.session) else { return false };
+        let next = lane.next_fetch(most);
+        let takes_place = lane.is_behind && next.is_some();
+        lane.has_place = takes_place;
+        match next {
+            Some(from) => session.set(from),
+            None => self.wait(key),
         }
-        let lately = |at: u64| now - at < LATELY;
-        self.full = self.lanes.values().filter(|lane| lane.full.is_some_and(lately)).count() as u64;
+        takes_place
+    }
+
+    /// Bytes to ask for of each lane: those with a backlog share the answer.
+    fn share(&self) -> u64 {
+        let behind = self.lanes.values().filter(|lane| lane.is_behind).take(SHARES as usize).count() as u64;
+        (self.ask() / behind.max(1)).max(WHOLE_BATCH)
+    }
+
+    /// The lane leaves the session until it has a place in it, and room.
+    fn wait(&mut self, key: Key) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.has_place = false;
+        }
+        if let Some(session) = &mut self.session {
+            session.remove(&key.0, key.1);
+        }
+        self.waiting.push_back(key);
+    }
+
+    /// As many places as fill an answer, and as many again: more, where an answer had room for all that had one.
+    fn count_places(&mut self, fetched: &[Fetched]) {
+        let lane = |fetched: &Fetched| self.lanes.get(&(fetched.topic.clone(), fetched.partition));
+        let served = fetched.iter().filter_map(lane).filter(|lane| lane.has_place).count();
+        let wanted = if served < self.taken_places() {
+            2 * fetched.iter().filter(|fetched| !fetched.records.is_empty()).count()
+        } else if self.waiting.is_empty() {
+            self.places
+        } else {
+            2 * self.places
+        };
+        self.places = wanted.min(self.lanes.len()).max(LEAST_PLACES);
+    }
+
+    fn taken_places(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.has_place).count()
     }
 
     async fn took(&mut self, fetched: Vec<Fetched>) {
@@ -300,9 +330,9 @@ impl BrokerReader {
             self.copying = held > lane.lane.credit.budget().used() + self.shared.prefetch;
         }
         // A small answer lies in a buffer with others, which a single batch of it would keep.
-        self.copying |= self.lanes.len() > MANY
+        self.copying |= fetched.len() > MANY
             || fetched.iter().map(|fetched| fetched.records.len()).sum::<usize>() < SMALL_ANSWER;
-        self.count_full(&fetched);
+        self.count_places(&fetched);
         let mut keys = Vec::with_capacity(fetched.len());
         for fetched in fetched {
             let key = (fetched.topic.clone(), fetched.partition);
@@ -311,9 +341,14 @@ impl BrokerReader {
             }
         }
         // More is asked for before this is handed on.
+        let share = self.share();
         for key in &keys {
-            self.read_on(key.clone());
+            match self.lanes.get(key).is_some_and(|lane| lane.is_behind) {
+                true => self.wait(key.clone()),
+                false => _ = self.read_on(key.clone(), share),
+            }
         }
+        self.see_to_waiting();
         if self.is_worth_it() {
             let options = self.options();
             if let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) {
@@ -353,6 +388,11 @@ impl BrokerReader {
             return false;
         }
         lane.tries = 0;
+        let end = match self.shared.isolation {
+            Isolation::ReadCommitted => fetched.last_stable_offset,
+            Isolation::ReadUncommitted => fetched.high_watermark,
+        };
+        let is_anything = !fetched.records.is_empty();
         let records = match self.copying {
             true => Bytes::copy_from_slice(&fetched.records),
             false => fetched.records,
@@ -364,6 +404,7 @@ impl BrokerReader {
         lane.needs = lane.needs.max(cut.needs.unwrap_or(0) as u64);
         lane.from = cut.pieces.last().map_or(lane.from, |last| last.next);
         lane.epochs.extend(cut.epochs);
+        lane.is_behind = is_anything && lane.from < end;
         for piece in cut.pieces {
             let credit = lane.lane.credit.take_what_came(piece.content.cost());
             lane.pieces.push_back((piece, credit));

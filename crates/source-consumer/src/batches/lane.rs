@@ -26,12 +26,12 @@ pub(super) struct ReadLane {
     pub(super) leader_epoch: i32,
     /// Those of the batches that were read.
     pub(super) epochs: Epochs,
+    /// Whether there was more of it than the last answer brought; so, too, until there is one.
+    pub(super) is_behind: bool,
+    /// Whether it has one of the places that the session has for such lanes.
+    pub(super) has_place: bool,
     /// Bytes of its largest batch, as far as one is known that needs more than was asked for.
     pub(super) needs: u64,
-    /// Bytes that it was asked for.
-    pub(super) asked: u64,
-    /// The last of its broker's answers in which it filled that.
-    pub(super) full: Option<u64>,
     /// What was read and not yet handed on.
     pub(super) pieces: VecDeque<(Piece, Credit)>,
     /// How often a broker was looked for since records came.
@@ -54,9 +54,9 @@ impl ReadLane {
             from,
             leader_epoch: -1,
             epochs: Epochs::default(),
+            is_behind: true,
+            has_place: false,
             needs: 0,
-            asked: 0,
-            full: None,
             pieces: VecDeque::new(),
             tries: 0,
         }
@@ -68,7 +68,7 @@ impl ReadLane {
 
     /// What to ask for next: so many bytes at most, and as many as there is room for. None: there is room for less than
     /// is worth it.
-    pub(super) fn next_fetch(&mut self, most: u64) -> Option<FetchFrom> {
+    pub(super) fn next_fetch(&self, most: u64) -> Option<FetchFrom> {
         let credit = &self.lane.credit;
         let (most, room, part) = (most.max(self.needs), credit.room(), credit.budget().part());
         // Whoever holds nothing may always have something: a batch that is larger than the buffer, say.
@@ -76,10 +76,9 @@ impl ReadLane {
             0 => room.max(part).max(self.needs),
             _ => Some(room).filter(|room| *room >= (most.min(part) / 2).max(self.needs))?,
         };
-        self.asked = bytes.min(most);
         Some(FetchFrom {
             topic_id: self.id,
-            max_bytes: i32::try_from(self.asked).unwrap_or(i32::MAX),
+            max_bytes: i32::try_from(bytes.min(most)).unwrap_or(i32::MAX),
             leader_epoch: self.leader_epoch,
             last_fetched_epoch: self.epochs.last(),
             ..FetchFrom::new(self.at().topic.clone(), self.at().partition, self.from)

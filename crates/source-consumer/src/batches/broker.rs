@@ -26,11 +26,9 @@ const WAIT: Duration = Duration::from_millis(250);
 /// How soon a lane is looked at again that waits for the buffer; doubles, up to [`SELDOM`], while none has room.
 const AGAIN: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(40);
-/// How often room is waited for, [`AGAIN`] each time, before less is asked for than is worth a request: for each request
-/// a broker looks at all partitions of the session. (Measured by benches/, `--shapes wide`.)
-const PAUSES: u32 = 8;
-/// The part of what would be asked for that is worth one.
-const WORTH_IT: u64 = 4;
+/// How often it is looked whether there is room for half a lane's share, before less than that is asked for: each batch in an
+/// answer of its own costs a broker ten times as much. (Measured by benches/, `--shapes wide`.)
+const PATIENCE: u32 = 8;
 /// Bytes that are asked for at once of a broker that is near. Fewer cost more: the brokers are busy with requests. (Measured
 /// by benches/, with 2, 4, 8 and 16 MiB.)
 const ASK: u64 = 8 * 1024 * 1024;
@@ -77,9 +75,8 @@ pub(super) struct BrokerReader {
     places: usize,
     /// How soon they are looked at again.
     again: Duration,
-    /// How often it has been waited for room since the last request, and how much there was the last time.
-    pauses: u32,
-    last_room: u64,
+    /// How often it has been looked in vain for room.
+    looked: u32,
     /// Whether what comes is copied, so that it does not keep its whole answer in memory.
     copying: bool,
 }
@@ -101,8 +98,7 @@ impl BrokerReader {
             waiting: VecDeque::new(),
             places: LEAST_PLACES,
             again: AGAIN,
-            pauses: 0,
-            last_room: 0,
+            looked: 0,
             copying: false,
         }
     }
@@ -128,10 +124,6 @@ impl BrokerReader {
                 continue;
             }
             self.see_to_waiting();
-            if self.waits_for_room() {
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            }
             let options = self.options();
             let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) else {
                 tokio::time::sleep(self.again).await;
@@ -230,24 +222,9 @@ impl BrokerReader {
         self.ask().min(free / self.brokers()).max(LEAST)
     }
 
-    /// Whether there is room for as much as a request is worth: of many brokers each has a small part of the buffer.
-    fn is_worth_it(&self) -> bool {
-        let part = self.shared.prefetch / self.brokers();
-        self.room() >= (self.ask().min(part) / WORTH_IT).max(LEAST)
-    }
-
     /// Brokers that share the buffer.
     fn brokers(&self) -> u64 {
         self.shared.readers.load(Relaxed).max(1)
-    }
-
-    /// Whether to wait until there is more room: as long as it grows, and not for ever.
-    fn waits_for_room(&mut self) -> bool {
-        let is_asked = self.session.as_ref().is_none_or(FetchSession::is_asked);
-        let (room, before) = (self.room(), std::mem::take(&mut self.last_room));
-        let waits = !is_asked && !self.is_worth_it() && room > before && self.pauses < PAUSES;
-        (self.pauses, self.last_room) = if waits { (self.pauses + 1, room) } else { (0, 0) };
-        waits
     }
 
     /// Bytes to ask for at once, where there is room: what fills the way to the broker and back.
@@ -269,8 +246,12 @@ impl BrokerReader {
             if is_behind && free == 0 {
                 self.waiting.push_back(key);
             } else if self.read_on(key, share) {
-                free -= 1;
+                // What is asked for out of impatience is little: one after the other, until there is room.
+                free = if self.looked < PATIENCE { free - 1 } else { 0 };
             }
+        }
+        if waited > 0 && self.taken_places() == 0 {
+            self.looked = (self.looked + 1).min(PATIENCE);
         }
         let none_reads_on = waited > 0 && self.waiting.len() == waited;
         self.again = if none_reads_on { (self.again * 2).min(SELDOM) } else { AGAIN };
@@ -279,7 +260,12 @@ impl BrokerReader {
     /// The lane's next records are asked for with the next request, if there is room for them. Whether it takes a place.
     fn read_on(&mut self, key: Key, most: u64) -> bool {
         let (Some(lane), Some(session)) = (self.lanes.get_mut(&key), &mut self.session) else { return false };
-        let next = lane.next_fetch(most);
+        let has_room = lane.room() >= most / 2;
+        if lane.is_behind && has_room {
+            self.looked = 0;
+        }
+        let waits = lane.is_behind && !has_room && self.looked < PATIENCE;
+        let next = if waits { None } else { lane.next_fetch(most) };
         let takes_place = lane.is_behind && next.is_some();
         lane.has_place = takes_place;
         match next {
@@ -306,18 +292,27 @@ impl BrokerReader {
         self.waiting.push_back(key);
     }
 
-    /// As many places as fill an answer, and as many again: more, where an answer had room for all that had one.
+    /// As many places as fill an answer, and as many again; more, where an answer had room for all that had one.
     fn count_places(&mut self, fetched: &[Fetched]) {
         let lane = |fetched: &Fetched| self.lanes.get(&(fetched.topic.clone(), fetched.partition));
-        let served = fetched.iter().filter_map(lane).filter(|lane| lane.has_place).count();
-        let wanted = if served < self.taken_places() {
-            2 * fetched.iter().filter(|fetched| !fetched.records.is_empty()).count()
-        } else if self.waiting.is_empty() {
-            self.places
-        } else {
-            2 * self.places
+        let was_served =
+            |fetched: &&Fetched| !fetched.records.is_empty() || self.end_of(fetched) <= fetched.asked;
+        let served = fetched.iter().filter(was_served).filter_map(lane).filter(|lane| lane.has_place).count();
+        let taken = self.taken_places();
+        let wanted = match served < taken {
+            true => 2 * served,
+            false if taken == self.places => 2 * taken,
+            false => self.places,
         };
         self.places = wanted.min(self.lanes.len()).max(LEAST_PLACES);
+    }
+
+    /// The end that it can be read to.
+    fn end_of(&self, fetched: &Fetched) -> i64 {
+        match self.shared.isolation {
+            Isolation::ReadCommitted => fetched.last_stable_offset,
+            Isolation::ReadUncommitted => fetched.high_watermark,
+        }
     }
 
     fn taken_places(&self) -> usize {
@@ -349,7 +344,7 @@ impl BrokerReader {
             }
         }
         self.see_to_waiting();
-        if self.is_worth_it() {
+        if self.waiting.is_empty() || self.taken_places() > 0 {
             let options = self.options();
             if let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) {
                 session.send(&options);
@@ -362,6 +357,7 @@ impl BrokerReader {
 
     /// Takes what was fetched of a lane. False: the lane is not read here any more.
     async fn take(&mut self, key: &Key, fetched: Fetched) -> bool {
+        let end = self.end_of(&fetched);
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.from == fetched.asked) else {
             return false;
         };
@@ -388,11 +384,6 @@ impl BrokerReader {
             return false;
         }
         lane.tries = 0;
-        let end = match self.shared.isolation {
-            Isolation::ReadCommitted => fetched.last_stable_offset,
-            Isolation::ReadUncommitted => fetched.high_watermark,
-        };
-        let is_anything = !fetched.records.is_empty();
         let records = match self.copying {
             true => Bytes::copy_from_slice(&fetched.records),
             false => fetched.records,
@@ -404,7 +395,7 @@ impl BrokerReader {
         lane.needs = lane.needs.max(cut.needs.unwrap_or(0) as u64);
         lane.from = cut.pieces.last().map_or(lane.from, |last| last.next);
         lane.epochs.extend(cut.epochs);
-        lane.is_behind = is_anything && lane.from < end;
+        lane.is_behind = lane.from < end;
         for piece in cut.pieces {
             let credit = lane.lane.credit.take_what_came(piece.content.cost());
             lane.pieces.push_back((piece, credit));

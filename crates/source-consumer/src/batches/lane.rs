@@ -66,19 +66,22 @@ impl ReadLane {
         &self.lane.at
     }
 
+    /// Bytes that may come. Whoever holds nothing may always have something: a batch that is larger than the buffer, say.
+    pub(super) fn room(&self) -> u64 {
+        let credit = &self.lane.credit;
+        match credit.used() {
+            0 => credit.room().max(credit.budget().part()).max(self.needs),
+            _ => credit.room(),
+        }
+    }
+
     /// What to ask for next: so many bytes at most, and as many as there is room for. None: there is room for less than
     /// is worth it.
     pub(super) fn next_fetch(&self, most: u64) -> Option<FetchFrom> {
-        let credit = &self.lane.credit;
-        let (most, room, part) = (most.max(self.needs), credit.room(), credit.budget().part());
-        // Whoever holds nothing may always have something: a batch that is larger than the buffer, say.
-        let bytes = match credit.used() {
-            0 => room.max(part).max(self.needs),
-            _ => Some(room).filter(|room| *room >= (most.min(part) / 2).max(self.needs))?,
-        };
-        Some(FetchFrom {
+        let (most, room, part) = (most.max(self.needs), self.room(), self.lane.credit.budget().part());
+        (room >= (most.min(part) / 2).max(self.needs)).then(|| FetchFrom {
             topic_id: self.id,
-            max_bytes: i32::try_from(bytes.min(most)).unwrap_or(i32::MAX),
+            max_bytes: i32::try_from(room.min(most)).unwrap_or(i32::MAX),
             leader_epoch: self.leader_epoch,
             last_fetched_epoch: self.epochs.last(),
             ..FetchFrom::new(self.at().topic.clone(), self.at().partition, self.from)

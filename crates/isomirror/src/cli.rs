@@ -215,6 +215,9 @@ pub struct CutoverArgs {
     /// Go on with what another process has begun that is certainly gone.
     #[arg(long)]
     pub take_over: bool,
+    /// Once clients are moved: go on though somebody has written to the source since, and leave that there.
+    #[arg(long, conflicts_with_all = ["back", "dry_run"])]
+    pub leave_late: bool,
     /// Don't ask before the last step; with --back: leave behind what clients have written to the target.
     #[arg(long)]
     pub yes: bool,

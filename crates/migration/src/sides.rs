@@ -342,6 +342,16 @@ impl Error {
         }
     }
 
+    /// Whether it may come right by itself: a cluster that is away, or a leader that has just moved.
+    pub fn is_passing(&self) -> bool {
+        let moves = match self {
+            Self::Marks(error) => error.is_retriable(),
+            Self::Cluster { error, .. } => error.is_retriable(),
+            _ => false,
+        };
+        moves || self.is_unreachable()
+    }
+
     /// Whether there is a reason not to do what was asked for.
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Refused { .. })

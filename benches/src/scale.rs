@@ -100,9 +100,9 @@ pub fn run(command: &str) -> Result<String> {
     for (topics, offset) in FOR {
         scene.commit(topics, offset)?;
         let offsets = topics * usize::try_from(PARTITIONS)?;
-        let mut rows = Vec::new();
-        for args in [["groups", "list"], ["groups", "plan"], ["groups", "sync"], ["groups", "sync"]] {
-            rows.push(by(&with_groups, &args)?);
+        let mut rows = vec![by(&with_groups, &["check"])?];
+        for what in ["list", "plan", "sync", "sync"] {
+            rows.push(by(&with_groups, &["groups", what])?);
         }
         rows.push(by(&with_groups, &["plan"])?);
         add(&mut text, &format!(", {offsets} offsets a group"), &rows)?;
@@ -279,24 +279,18 @@ impl Scene {
             let (topic, batch) = (topic.clone(), batch.clone());
             (0..PARTITIONS).map(move |partition| ProduceBatch::new(&*topic, partition, batch.clone()))
         };
-        let batches: Vec<ProduceBatch> = self.topics.iter().flat_map(of).collect();
-        let mut attempts = client.attempts();
-        loop {
-            let to = To::Leader(&self.topics[TOPICS - 1], PARTITIONS - 1);
-            let sent = async {
-                let connection = client.connection(to).await?;
-                connection.produce(&batches, &ProduceOptions::default()).await
-            };
-            match sent.await {
-                // A topic is there a moment after it was made.
-                Err(error) if attempts.again(to, &error).await => {}
-                answered => {
-                    let refused = answered?.into_iter().find_map(Result::err);
-                    ensure!(refused.is_none(), "a batch was refused: {refused:?}");
-                    return Ok(());
-                }
-            }
+        let mut left: Vec<ProduceBatch> = self.topics.iter().flat_map(of).collect();
+        let began = Instant::now();
+        // A topic is there a moment after it was made, and its leaders another.
+        while !left.is_empty() {
+            ensure!(began.elapsed() < LIMIT, "{} batches are refused", left.len());
+            let connection = client.connection(To::Controller).await?;
+            let answered = connection.produce(&left, &ProduceOptions::default()).await?;
+            let mut refused = answered.iter().map(Result::is_err);
+            left.retain(|_| refused.next().unwrap_or_default());
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        Ok(())
     }
 
     /// Commits this offset for every partition of so many topics, in every group's name.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use cluster_admin::Topics;
-use control_topic::{ControlTopic, Error, link_of};
+use control_topic::{ControlTopic, Error, journal_of, link_of};
 use futures::{StreamExt as _, stream};
 use kafka_wire::Client;
 use link_journal::{Journal, TopicState};
@@ -38,7 +38,8 @@ pub struct OtherLink {
 pub(crate) async fn look(client: &Client, side: Side, topics: &Topics) -> Vec<OtherLink> {
     let named = topics.keys().filter_map(|topic| link_of(topic));
     let one = |link: String| async move {
-        let found = other(client, side, &link).await;
+        let has_journal = topics.contains_key(&*journal_of(&link));
+        let found = other(client, side, &link, has_journal).await;
         found
             .inspect_err(|error| tracing::debug!("link {link} on the {side} is not looked at: {error}"))
             .ok()?
@@ -51,10 +52,16 @@ pub(crate) async fn look(client: &Client, side: Side, topics: &Topics) -> Vec<Ot
         .await
 }
 
-async fn other(client: &Client, side: Side, name: &str) -> Result<Option<OtherLink>, Error> {
+async fn other(
+    client: &Client,
+    side: Side,
+    name: &str,
+    has_journal: bool,
+) -> Result<Option<OtherLink>, Error> {
     let Some(topic) = ControlTopic::open(client, name).await? else { return Ok(None) };
     let Some(claim) = topic.link().await? else { return Ok(None) };
-    let decided = match Journal::open(client, name).await? {
+    let journal = if has_journal { Journal::open(client, name).await? } else { None };
+    let decided = match journal {
         Some(journal) => Some(journal.read().await?),
         None => None,
     };

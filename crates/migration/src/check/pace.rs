@@ -178,15 +178,15 @@ fn overtaken(facts: &Facts, topic: &TopicFacts) -> Option<Finding> {
 
 fn size(bytes: u64) -> String {
     match bytes {
-        ..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
-        ..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        0..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 
 fn time(seconds: u64) -> String {
     match seconds {
-        ..120 => format!("{seconds} s"),
+        0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds.div_ceil(60)),
         7200..172_800 => format!("{} h", seconds.div_ceil(3600)),
         _ => format!("{} days", seconds.div_ceil(86_400)),

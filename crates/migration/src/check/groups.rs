@@ -81,7 +81,8 @@ pub(crate) fn findings(facts: &Facts, found: &mut Vec<Finding>) {
     for (side, lacking, (code, right, operation), why) in rights {
         for group in lacking {
             let subject = Subject::group_on(side, group);
-            let finding = Finding::new(Severity::Error, code, subject, format!("no {right} right on it"), why);
+            let finding =
+                Finding::new(Severity::Error, code, subject, format!("no {right} right on it"), why);
             let grant = facts.cluster(side).grant(&[operation], &format!("--group {group}"));
             found.push(finding.fix(grant));
         }

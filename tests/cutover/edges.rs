@@ -96,7 +96,7 @@ fn a_side_that_can_t_be_reached_is_exit_4_and_it_goes_on_or_back_once_it_is_ther
         MemberOf::join(target, &group, &topic, &[("auto.offset.reset", "earliest"), ("client.id", "early")]);
     let mut running = Running::start(&config, &["--yes", "--step-limit", "25s"], None);
     running.wait_for("has the member early");
-    source.stop(1).unwrap();
+    source.kill(1).unwrap();
     let (code, log) = running.end();
     assert_eq!(code, Some(4), "{log}");
     assert!(log.contains("it is going back, and writers may still be blocked"), "{log}");

@@ -335,7 +335,7 @@ fn a_flow_has_its_names_and_leaves_out_what_came_back() {
             "replication_factor = 3\n",
             "refresh = \"60s\"\n",
             "consumers = 4\n",
-            "# sync.topic.acls.enabled: isomirror copies no ACLs",
+            "# sync.topic.acls.enabled: ACLs are carried over with",
         ],
     );
     let flow = one(&new(

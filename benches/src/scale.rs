@@ -1,6 +1,7 @@
 //! What the commands of a large link take: 200 topics of 10 partitions with an ACL each, and 500 consumer groups.
 
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     fs::{self, File},
     net::TcpListener,
@@ -286,8 +287,9 @@ impl Scene {
             ensure!(began.elapsed() < LIMIT, "{} batches are refused", left.len());
             let connection = client.connection(To::Controller).await?;
             let answered = connection.produce(&left, &ProduceOptions::default()).await?;
-            let mut refused = answered.iter().map(Result::is_err);
-            left.retain(|_| refused.next().unwrap_or_default());
+            let refused: HashSet<_> =
+                answered.into_iter().filter_map(Result::err).map(|one| (one.topic, one.partition)).collect();
+            left.retain(|batch| refused.contains(&(batch.topic.clone(), batch.partition)));
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         Ok(())

@@ -16,7 +16,7 @@ use offset_marks::{
 };
 use pipeline::{Endpoint, LossPolicy, NewTopic, Now, Refused, unlike};
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::{join, try_join};
+use tokio::{join, time::timeout, try_join};
 use topic_rename::{Pattern, Rules, check_name};
 
 use super::{
@@ -196,7 +196,10 @@ impl Gatherer<'_> {
         let ahead = count::source(&self.source, link, &mut topics, &positions, &bounds).await?;
         count::look_for_old(&self.source, &mut topics).await?;
         let pace = match &self.source_wire {
-            Some(source) => pace::look(source, source_isolation(link), &mut topics, ahead).await,
+            Some(source) => {
+                let looked = pace::look(source, source_isolation(link), &mut topics, ahead);
+                timeout(self.request.timeout, looked).await.ok().flatten()
+            }
             None => None,
         };
         let unmatched = self.unmatched(&link.rules, &sources).await?;

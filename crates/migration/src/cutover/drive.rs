@@ -57,6 +57,9 @@ pub(crate) trait World {
     /// What is being waited for.
     fn waits_for(&self) -> String;
 
+    /// Nothing is being waited for yet: something is tried, or tried again.
+    fn tries(&self);
+
     /// For tests: it stays here for ever, if it is to.
     async fn hold(&self, step: Step, moment: &str);
 }
@@ -170,6 +173,7 @@ async fn within<T, W: World>(
     let end = Instant::now() + limit;
     let mut last = None;
     loop {
+        world.tries();
         match timeout_at(end, attempt()).await {
             Ok(Err(trouble)) if trouble.passing && Instant::now() + PAUSE < end => {
                 last = Some(trouble);
@@ -206,7 +210,7 @@ impl Trouble {
             error if error.is_refused() => Cause::Refused,
             _ => Cause::Failed,
         };
-        Self { cause, what: error.to_string(), passing: cause == Cause::Unreachable }
+        Self { cause, what: error.to_string(), passing: error.is_passing() }
     }
 
     /// It may come right by itself.

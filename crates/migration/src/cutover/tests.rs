@@ -185,6 +185,8 @@ impl World for Outside {
         String::new()
     }
 
+    fn tries(&self) {}
+
     async fn hold(&self, _: Step, _: &str) {}
 }
 
@@ -258,6 +260,20 @@ fn what_can_not_follow_is_no_story() {
     course.take(&Event::Back { why: why.clone() }, 4).unwrap();
     assert!(course.take(&Event::Back { why }, 5).is_err(), "it does already");
     assert_eq!(course.next(), Next::End(Ending::Back), "a look has nothing to be undone");
+}
+
+#[test]
+fn clients_that_are_to_be_moved_by_hand_may_have_moved_once_that_is_asked_for() {
+    let mut course = Course::new(plan(), 0);
+    for step in Step::ALL.into_iter().filter(|step| *step <= Step::Clients) {
+        course.take(&Event::Entered { step, intent: Intent::Look }, 1).unwrap();
+        assert!(!course.has_moved_clients(), "{step}");
+        course.take(&Event::Left { step, facts: Facts::default() }, 2).unwrap();
+    }
+    assert!(course.has_moved_clients());
+    let why = Why { step: Step::Clients, cause: Cause::Asked, what: String::new() };
+    course.take(&Event::Back { why }, 3).unwrap();
+    assert_eq!(course.next(), Next::Undo(Step::Clients), "whether they have written is looked at first");
 }
 
 #[test]

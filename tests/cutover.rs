@@ -535,6 +535,28 @@ fn a_super_user_who_writes_after_the_block_is_noticed_and_it_goes_back() {
 }
 
 #[test]
+fn who_writes_to_the_source_once_clients_have_moved_is_named_and_what_they_wrote_left_behind_if_asked() {
+    let (source, target) = clusters();
+    let topic = topic("too-late", 2);
+    let config = link(&topic, "clients_hook = \"true\"");
+    let _daemon = running(&config, 100);
+    killed_at(&config, &["--yes"], "clients.acted");
+    produce_as(&source.client_properties("admin"), &topic, 1, 2).unwrap();
+    produce_as(&target.client_properties("app"), &topic, 1, 1).unwrap();
+    let (report, _) = cutover(&config, &["--yes"], 3);
+    let late = format!("{topic}[1] ended at 50, and ends at 52 now");
+    let what = report["halted"]["what"].as_str().unwrap();
+    assert!(what.contains(&late) && what.contains("then --leave-late goes on without them"), "{what}");
+    assert_eq!((&report["ended"], state(&report, "clients")), (&Value::Null, "running"), "{report}");
+    let (report, _) = cutover(&config, &["--yes", "--leave-late"], 0);
+    assert_eq!(report["ended"], "done", "{report}");
+    let says = found(&report, "stop")["says"].as_str().unwrap();
+    assert!(says.contains(&format!("left behind on the source: {late}")), "{says}");
+    let ends = client::end_offsets(&target.props(), &topic).unwrap();
+    assert_eq!(ends, BTreeMap::from([(0, 50), (1, 51)]), "the link writes there no more");
+}
+
+#[test]
 fn an_active_member_and_an_open_transaction_are_waited_for_and_named_and_then_it_goes_back() {
     let (source, target) = clusters();
     let (topic, group) = (topic("active", 1), unique("active-readers"));

@@ -218,6 +218,9 @@ pub struct CutoverArgs {
     /// Don't ask before the last step; with --back: leave behind what clients have written to the target.
     #[arg(long)]
     pub yes: bool,
+    /// Once clients are moved: leave behind what somebody has written to the source since.
+    #[arg(long, conflicts_with_all = ["back", "dry_run"])]
+    pub leave_late: bool,
     /// How many records the target may lack when writers are blocked. cutover.max_lag unless given.
     #[arg(long, value_name = "N")]
     pub max_lag: Option<u64>,

@@ -226,9 +226,10 @@ impl fmt::Display for Step {
 // === impl Passed ===
 
 impl Passed {
-    /// Whether there is something to undo: from `rights` on the topics rest, whatever ACLs there are.
+    /// Whether there is something to undo: from `rights` on the topics rest, whatever ACLs there are, and clients may be
+    /// moved by hand.
     pub fn changes(&self) -> bool {
-        self.intent.changes() || self.step == Step::Rights
+        self.intent.changes() || matches!(self.step, Step::Rights | Step::Clients)
     }
 }
 
@@ -312,9 +313,9 @@ impl Course {
         self.step(Step::Stop).is_none()
     }
 
-    /// Whether clients may have gone to the target already: then nothing goes back by itself.
+    /// Whether clients may have gone to the target already, by the command or by hand: then nothing goes back by itself.
     pub fn has_moved_clients(&self) -> bool {
-        self.step(Step::Clients).is_some_and(|passed| passed.intent.changes())
+        self.step(Step::Clients).is_some_and(|passed| passed.intent.changes() || passed.left.is_some())
     }
 
     /// Since when, and until when, nobody could write on either side, in ms since 1970.

@@ -73,6 +73,8 @@ pub struct Request {
     pub take_over: bool,
     /// Whether to go back over what clients have written to the target.
     pub leave_behind: bool,
+    /// Whether to go on over what somebody has written to the source since clients were moved.
+    pub leave_late: bool,
     /// Before the last step.
     pub agrees: Agrees,
     /// Asks the daemon.

@@ -459,9 +459,24 @@ impl<'r> Acting<'r> {
         Ok(Facts { says: format!("{command:?} is done"), output: Some(output), ..Facts::default() })
     }
 
+    /// What somebody has written to the source since all was on the target, in words.
+    async fn late(&self, course: &Course) -> Result<Option<String>, Trouble> {
+        let Some(fixed) = course.facts(Step::Drain) else { return Ok(None) };
+        let moved = lanes::moved(&fixed.ends, &lanes::log_ends(&self.clusters, &course.plan).await?);
+        match moved.is_empty() {
+            true => Ok(None),
+            false => Ok(Some(lanes::explained(self.clusters.client(Side::Source), &moved).await)),
+        }
+    }
+
     async fn stop(&self, course: &Course) -> Result<Facts, Trouble> {
+        let late = if self.request.leave_late { self.late(course).await? } else { None };
         self.settle(Change::Stop, course).await?;
-        Ok(Facts::says(format!("given up: {}", counted(course.plan.topics.len(), "topic"))))
+        let mut says = format!("given up: {}", counted(course.plan.topics.len(), "topic"));
+        if let Some(late) = late {
+            says.push_str(&format!("; left behind on the source: {late}"));
+        }
+        Ok(Facts::says(says))
     }
 }
 
@@ -499,6 +514,7 @@ impl World for Acting<'_> {
                 Ok(Facts::says(format!("{} deleted", counted(create.len(), "ACL"))))
             }
             (Step::Clients, Intent::Run { back, .. }) => self.clients_back(back.as_deref(), course).await,
+            (Step::Clients, Intent::Look) => self.clients_back(None, course).await,
             (_, Intent::Run { back: Some(command), .. }) => self.hook("unblock", command, course).await,
             (_, Intent::Run { back: None, .. }) => Ok(Facts::says("no unblock_hook: let them write again")),
             (_, Intent::Look) => Ok(Facts::default()),
@@ -506,15 +522,16 @@ impl World for Acting<'_> {
     }
 
     async fn is_quiet(&self, course: &Course) -> Result<(), Trouble> {
-        let Some(fixed) = course.facts(Step::Drain) else { return Ok(()) };
-        let now = lanes::log_ends(&self.clusters, &course.plan).await?;
-        let moved = lanes::moved(&fixed.ends, &now);
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let said = lanes::explained(self.clusters.client(Side::Source), &moved).await;
+        let Some(said) = self.late(course).await? else { return Ok(()) };
+        let fix = match (course.has_moved_clients(), self.request.leave_late) {
+            (true, true) => return Ok(()),
+            (true, false) => {
+                "stop that producer (ACLs do not bind super users); read these offsets on the source, and write to the \
+                 target what is to be there; then --leave-late goes on without them"
+            }
+            (false, _) => "stop that producer (ACLs do not bind super users), and begin again",
+        };
         let what = format!("somebody has written to the source after its writers were blocked: {said}");
-        let fix = "stop that producer (ACLs do not bind super users), and begin again";
         Err(Trouble { cause: Cause::Written, ..Trouble::refused(what, fix) })
     }
 

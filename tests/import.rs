@@ -398,7 +398,7 @@ fn mirrors(folder: &TempDir, link: &str, made: &[&str]) {
     does(&["plan", link], made);
     does(&["apply", link], made);
     does(&["run", link, "--until-caught-up"], &[]);
-    does(&["plan", link], &["nothing to do"]);
+    does(&["plan", link], &["Nothing to change."]);
     does(&["verify", link], &["All 4 lanes are equal: 1,000 records"]);
 }
 
@@ -407,12 +407,29 @@ fn what_mirror_maker_mirrored_between_real_clusters_is_checked_planned_applied_a
     let (source, target) = clusters();
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: String| fs::write(folder.path().join(name), text).expect("a file");
-    let own = |text: &str| text.lines().filter(|line| !line.starts_with("bootstrap")).fold(String::new(), |all, line| all + line + "\n");
+    let own = |text: &str| {
+        text.lines()
+            .filter(|line| !line.starts_with("bootstrap"))
+            .fold(String::new(), |all, line| all + line + "\n")
+    };
 
     write("consumer.properties", own(CONSUMER) + &login(&source, ""));
     write("producer.properties", own(PRODUCER) + &login(&target, ""));
-    let handler = ["--message.handler", "com.opencore.RenameTopicHandler", "--message.handler.args", "orders,orders_v2"];
-    let old = ["import", "consumer.properties", "producer.properties", "--whitelist", "orders|returns", "--into", "links"];
+    let handler = [
+        "--message.handler",
+        "com.opencore.RenameTopicHandler",
+        "--message.handler.args",
+        "orders,orders_v2",
+    ];
+    let old = [
+        "import",
+        "consumer.properties",
+        "producer.properties",
+        "--whitelist",
+        "orders|returns",
+        "--into",
+        "links",
+    ];
     ends(&folder, &[&old[..], &handler].concat(), 0);
     mirrors(&folder, "links/test-consumer-group.toml", &["orders_v2 (from orders)", "returns"]);
 

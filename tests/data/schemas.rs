@@ -67,12 +67,32 @@ fn a_registrys_topic_is_mirrored_with_its_ids_tombstones_and_offsets() {
         schema("gone-value", 1, 3, false),
         schema("gone-value", 1, 3, true),
     ];
-    write(source, &[NOOP, (global, Some(r#"{"compatibilityLevel":"BACKWARD"}"#)), (mode, Some(r#"{"mode":"READWRITE"}"#))]);
+    write(
+        source,
+        &[
+            NOOP,
+            (global, Some(r#"{"compatibilityLevel":"BACKWARD"}"#)),
+            (mode, Some(r#"{"mode":"READWRITE"}"#)),
+        ],
+    );
     write(source, &[(BYE, Some(&first)), (gone, Some(&once)), NOOP, (second, Some(&later))]);
     // A subject is deleted: softly, by a record and by its schemas' values; then its schema for good.
     let of_subject = r#"{"keytype":"DELETE_SUBJECT","subject":"gone-value","magic":0}"#;
-    write(source, &[(of_subject, Some(r#"{"subject":"gone-value","version":1}"#)), (gone, Some(&deleted)), (gone, None)]);
-    write(source, &[(of_orders, Some(r#"{"compatibilityLevel":"NONE"}"#)), (global, Some(r#"{"compatibilityLevel":"FULL"}"#))]);
+    write(
+        source,
+        &[
+            (of_subject, Some(r#"{"subject":"gone-value","version":1}"#)),
+            (gone, Some(&deleted)),
+            (gone, None),
+        ],
+    );
+    write(
+        source,
+        &[
+            (of_orders, Some(r#"{"compatibilityLevel":"NONE"}"#)),
+            (global, Some(r#"{"compatibilityLevel":"FULL"}"#)),
+        ],
+    );
     eventually("the source's cleaner has been there", || {
         std::thread::sleep(Duration::from_millis(1500));
         // Each registry that starts writes one; only segments that are closed are cleaned.
@@ -81,7 +101,9 @@ fn a_registrys_topic_is_mirrored_with_its_ids_tombstones_and_offsets() {
         (!offsets.contains(&4) && !offsets.contains(&0)).then_some(())
     });
     // What is left is cleaned no more, so that it can be compared.
-    source.alter_topic_config(TOPIC, &[("segment.ms", "604800000"), ("min.cleanable.dirty.ratio", "1")]).unwrap();
+    source
+        .alter_topic_config(TOPIC, &[("segment.ms", "604800000"), ("min.cleanable.dirty.ratio", "1")])
+        .unwrap();
     std::thread::sleep(Duration::from_secs(1));
 
     let daemon = Config::new(source, target, TOPIC).run();
@@ -97,11 +119,16 @@ fn a_registrys_topic_is_mirrored_with_its_ids_tombstones_and_offsets() {
     assert_eq!(original, copy);
     let holes = ends()[0] - i64::try_from(original.len()).unwrap();
     assert!(holes > 3 && original[0].offset > 0, "{holes} offsets were cleaned away");
-    let nulls = |key: &str| copy.iter().filter(|r| r.key.as_deref() == Some(key.as_bytes()) && r.value.is_none()).count();
+    let nulls = |key: &str| {
+        copy.iter().filter(|r| r.key.as_deref() == Some(key.as_bytes()) && r.value.is_none()).count()
+    };
     assert!(nulls(NOOP.0) > 0 && nulls(gone) == 1 && nulls(BYE) == 1, "{copy:?}");
 
     let known = registry(&copy);
     assert_eq!(known, registry(&original));
     assert_eq!((&known[second]["id"], &known[global]["compatibilityLevel"]), (&4.into(), &"FULL".into()));
-    assert!(!known.contains_key(BYE) && !known.contains_key(gone) && known.contains_key(of_subject), "{known:?}");
+    assert!(
+        !known.contains_key(BYE) && !known.contains_key(gone) && known.contains_key(of_subject),
+        "{known:?}"
+    );
 }

@@ -101,7 +101,8 @@ impl Consumer {
         let state = stage.path(&format!("{}.state", self.kind)).display().to_string();
         let state = if self.kind == "group" { "billing" } else { &state };
         let name = if self.first.is_empty() { "first" } else { "then" };
-        let app = App::start(stage, self.kind, &format!("{}.{name}", self.kind), &[state, &pause.to_string()]);
+        let app =
+            App::start(stage, self.kind, &format!("{}.{name}", self.kind), &[state, &pause.to_string()]);
         self.running = Some(app);
     }
 

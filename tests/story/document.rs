@@ -127,7 +127,8 @@ pub const LEFT_OUT: &str = "…";
 impl Step {
     fn of(line: &str, at: usize) -> Self {
         let (command, note) = line.split_once(" # ").unwrap_or((line, ""));
-        let code = note.split_once("exit code ").map(|(_, code)| code.split(|c: char| !c.is_ascii_digit()).next());
+        let code =
+            note.split_once("exit code ").map(|(_, code)| code.split(|c: char| !c.is_ascii_digit()).next());
         let end = match code.flatten().and_then(|code| code.parse().ok()) {
             _ if note.contains("Ctrl-C") => End::Interrupted,
             Some(code) => End::Exits(code),
@@ -166,7 +167,8 @@ fn commands_are_found_in_their_order_with_what_comes_of_them() {
     let document = Document::of(text);
     assert_eq!(document.link(), "link = \"a\"\n");
     let steps = document.steps();
-    let found: Vec<_> = steps.iter().map(|step| (step.line, step.command(), step.end, step.shown.clone())).collect();
+    let found: Vec<_> =
+        steps.iter().map(|step| (step.line, step.command(), step.end, step.shown.clone())).collect();
     let shown = |lines: &[&str]| Some(lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
     assert_eq!(
         found,

@@ -8,8 +8,8 @@ use std::{
 
 use crate::{dice::Dice, stage::Stage};
 
-/// What the story comes to, in this order: that it mirrors, then what the cutover says, then that all have moved.
-const MOMENTS: [&str; 10] = [
+/// What the story comes to, in this order: that it mirrors, then what the cutover says.
+const MOMENTS: [&str; 9] = [
     "it mirrors",
     "lag runs",
     "block runs",
@@ -19,10 +19,7 @@ const MOMENTS: [&str; 10] = [
     "rights runs",
     "clients runs",
     "stop runs",
-    "all have moved",
 ];
-const MIRRORS: usize = 0;
-const MOVED: usize = 9;
 
 /// Somebody who is killed.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +29,23 @@ enum Victim {
     OfTarget(u32),
 }
 
+/// When, and for how long.
+struct Kill {
+    victim: Victim,
+    moment: usize,
+    after: Duration,
+    away: Duration,
+}
+
 /// All of them.
 pub struct Kills {
-    planned: Vec<(Victim, usize, Duration, Duration)>,
+    planned: Vec<Kill>,
     /// How many moments have come.
     come: AtomicUsize,
 }
+
+/// Lets go of those who wait for a moment, however the story ends.
+pub struct Release<'k>(pub &'k Kills);
 
 impl Kills {
     /// Nobody.
@@ -47,70 +55,67 @@ impl Kills {
 
     /// By the seed: two of them at different steps of the cutover, the third anywhere.
     pub fn by(dice: &mut Dice) -> Self {
-        let brokers = [(); 2].map(|()| u32::try_from(dice.within(1..4)).expect("one of three"));
-        let mut victims = [Victim::Mirror, Victim::OfSource(brokers[0]), Victim::OfTarget(brokers[1])];
-        for at in (1..victims.len()).rev() {
-            victims.swap(at, usize::try_from(dice.within(0..at as u64 + 1)).expect("few"));
-        }
-        let mut steps: Vec<usize> = (MIRRORS + 1..MOVED).collect();
-        let mut step = || steps.swap_remove(usize::try_from(dice.any()).unwrap_or(0) % steps.len());
-        let moments = [step(), step(), 0];
-        let anywhere = usize::try_from(dice.within(0..MOMENTS.len() as u64)).expect("few");
-        let planned = victims.into_iter().zip([moments[0], moments[1], anywhere]);
-        let planned: Vec<_> =
-            planned.map(|(victim, moment)| (victim, moment, dice.millis(0..700), dice.millis(500..4000))).collect();
-        for (victim, moment, after, away) in &planned {
-            eprintln!("{victim:?} is killed {after:?} after {:?}, for {away:?}", MOMENTS[*moment]);
+        let mut of = |count: usize| usize::try_from(dice.within(0..count as u64)).expect("few");
+        let mut broker = || u32::try_from(of(3) + 1).expect("one of three");
+        let mut victims = vec![Victim::Mirror, Victim::OfSource(broker()), Victim::OfTarget(broker())];
+        let mut steps: Vec<usize> = (1..MOMENTS.len()).collect();
+        let mut planned = Vec::new();
+        while !victims.is_empty() {
+            let victim = victims.swap_remove(of(victims.len()));
+            let moment = match victims.is_empty() {
+                true => of(MOMENTS.len()),
+                false => steps.swap_remove(of(steps.len())),
+            };
+            let [after, away] = [of(700), 500 + of(3500)].map(|millis| Duration::from_millis(millis as u64));
+            eprintln!("{victim:?} is killed {after:?} after {:?}, for {away:?}", MOMENTS[moment]);
+            planned.push(Kill { victim, moment, after, away });
         }
         Self { planned, come: AtomicUsize::new(0) }
     }
 
     /// Has them killed once their moments come.
     pub fn begin<'s>(&'s self, scope: &'s Scope<'s, '_>, stage: &'s Stage<'_>) {
-        for (victim, moment, after, away) in &self.planned {
+        for kill in &self.planned {
             scope.spawn(move || {
-                while self.come.load(SeqCst) <= *moment {
+                while self.come.load(SeqCst) <= kill.moment {
                     sleep(Duration::from_millis(10));
                 }
-                sleep(*after);
-                eprintln!("{victim:?} is killed");
-                let cluster = match victim {
-                    Victim::Mirror => return stage.kill(),
-                    Victim::OfSource(broker) => (stage.source, broker),
-                    Victim::OfTarget(broker) => (stage.target, broker),
-                };
-                cluster.0.kill(*cluster.1).expect("it is killed");
-                sleep(*away);
-                cluster.0.start(*cluster.1).expect("it comes back");
-                eprintln!("{victim:?} is back");
+                sleep(kill.after);
+                eprintln!("{:?} is killed", kill.victim);
+                kill.act(stage);
+                eprintln!("{:?} is back", kill.victim);
             });
         }
     }
 
     /// It mirrors.
     pub fn mirrors(&self) {
-        self.come.fetch_max(MIRRORS + 1, SeqCst);
+        self.come.fetch_max(1, SeqCst);
     }
 
     /// The cutover has said this so far.
     pub fn says(&self, said: &str) {
-        let steps = MOMENTS.iter().enumerate().filter(|(at, _)| (MIRRORS + 1..MOVED).contains(at));
-        let come = steps.filter(|(_, step)| said.lines().any(|line| line.starts_with(**step))).map(|(at, _)| at + 1);
-        self.come.fetch_max(come.max().unwrap_or(0), SeqCst);
-    }
-
-    /// All have moved.
-    pub fn moved(&self) {
-        self.come.fetch_max(MOMENTS.len(), SeqCst);
+        let said = |step: &str| said.lines().any(|line| line.starts_with(step));
+        let come = (1..MOMENTS.len()).filter(|at| said(MOMENTS[*at])).max();
+        self.come.fetch_max(come.map_or(0, |at| at + 1), SeqCst);
     }
 }
 
-/// Whoever still waits for a moment that does not come waits no longer.
+impl Kill {
+    fn act(&self, stage: &Stage<'_>) {
+        let (cluster, broker) = match self.victim {
+            Victim::Mirror => return stage.kill(self.away),
+            Victim::OfSource(broker) => (stage.source, broker),
+            Victim::OfTarget(broker) => (stage.target, broker),
+        };
+        cluster.kill(broker).expect("it is killed");
+        sleep(self.away);
+        cluster.start(broker).expect("it comes back");
+    }
+}
+
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.0.moved();
+        self.0.come.store(MOMENTS.len(), SeqCst);
     }
 }
-
-/// Lets go of those who wait, however the story ends.
-pub struct Release<'k>(pub &'k Kills);

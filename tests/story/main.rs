@@ -26,7 +26,7 @@ mod stage;
 use std::{
     sync::{Mutex, PoisonError},
     thread,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use kafka_harness::{
@@ -82,7 +82,8 @@ fn the_document_is_followed_word_by_word() {
 #[test]
 fn and_again_with_the_mirror_and_a_broker_on_either_side_killed() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let clock = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_micros() as u64;
+    let clock =
+        || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_micros() as u64;
     let seed = setting("CHAOS_SEED").unwrap_or_else(|| clock() % 1_000_000_000);
     eprintln!("again: CHAOS_SEED={seed} scripts/test --test story again");
     let three = || {
@@ -104,6 +105,7 @@ fn and_again_with_the_mirror_and_a_broker_on_either_side_killed() {
 
 /// Does all that the document says while clients live; what is wrong in the end, and what the commands have said.
 fn tell(stage: &Stage<'_>, document: &Document, kills: &Kills) -> (Counts, Vec<(Step, String)>) {
+    let began = Instant::now();
     let mut producer = App::producer(stage, HISTORY);
     let mut consumers = Consumer::KINDS.map(|(kind, pause)| Consumer::start(stage, kind, pause));
     eventually("all live", || {
@@ -114,7 +116,7 @@ fn tell(stage: &Stage<'_>, document: &Document, kills: &Kills) -> (Counts, Vec<(
     });
     let mut outputs = Vec::new();
     for step in document.steps() {
-        eprintln!("docs/migration.md:{}: {}", step.line, step.command());
+        eprintln!("{:.1?} docs/migration.md:{}: {}", began.elapsed(), step.line, step.command());
         let said = match (is_cutover(&step), step.end) {
             (true, End::Interrupted) => stage.act(&step, names_a_member),
             (true, _) => {
@@ -129,7 +131,6 @@ fn tell(stage: &Stage<'_>, document: &Document, kills: &Kills) -> (Counts, Vec<(
         }
         outputs.push((step, said));
     }
-    kills.moved();
     (count(stage, producer, consumers), outputs)
 }
 
@@ -162,9 +163,13 @@ fn partitions(seen: &[Seen]) -> i32 {
 /// What lies there, by another client than all others here.
 fn there(cluster: &Cluster) -> Vec<Seen> {
     let read = client::read_all(&cluster.props(), TOPIC, Isolation::Committed).expect("it can be read");
-    let records = read.into_iter().flat_map(|(partition, records)| records.into_iter().map(move |record| (partition, record)));
+    let records = read
+        .into_iter()
+        .flat_map(|(partition, records)| records.into_iter().map(move |record| (partition, record)));
     let number = |value: Option<Vec<u8>>| value_number(&value.unwrap_or_default()).expect("all are numbered");
-    records.map(|(partition, record)| Seen { partition, offset: record.offset, number: number(record.value) }).collect()
+    records
+        .map(|(partition, record)| Seen { partition, offset: record.offset, number: number(record.value) })
+        .collect()
 }
 
 /// Lets all go on for a while, ends them, and counts.
@@ -173,13 +178,15 @@ fn count(stage: &Stage<'_>, mut producer: App, mut consumers: [Consumer; 3]) -> 
     let of_source = source.len();
     eventually("the producer writes to the target", || {
         producer.check();
-        (producer.seen().len() + usize::try_from(HISTORY).expect("few") >= of_source + ON_TARGET).then_some(())
+        (producer.seen().len() + usize::try_from(HISTORY).expect("few") >= of_source + ON_TARGET)
+            .then_some(())
     });
     assert!(producer.log().contains("refused: "), "the producer has written all the while");
     let written = producer.stop();
     let target = there(stage.target);
     for consumer in &mut consumers {
-        let left = |consumer: &Consumer| target.len().saturating_sub(consumer.first() + consumer.seen().len());
+        let left =
+            |consumer: &Consumer| target.len().saturating_sub(consumer.first() + consumer.seen().len());
         eventually(&format!("{} has read all; {} are left", consumer.kind(), left(consumer)), || {
             consumer.check();
             (left(consumer) == 0).then_some(())
@@ -198,9 +205,17 @@ fn count(stage: &Stage<'_>, mut producer: App, mut consumers: [Consumer; 3]) -> 
     for consumer in consumers {
         let kind = consumer.kind();
         let (first, then) = consumer.end();
-        assert_eq!((partitions(&first), partitions(&then)), (PARTITIONS, PARTITIONS), "{kind} has read all partitions twice");
+        assert_eq!(
+            (partitions(&first), partitions(&then)),
+            (PARTITIONS, PARTITIONS),
+            "{kind} has read all partitions twice"
+        );
         let counts = by_consumer(&target, &first, &then);
-        eprintln!("{kind}: {} records on the source, then {} on the target: {counts}", first.len(), then.len());
+        eprintln!(
+            "{kind}: {} records on the source, then {} on the target: {counts}",
+            first.len(),
+            then.len()
+        );
         all += counts;
     }
     all

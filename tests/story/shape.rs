@@ -28,8 +28,14 @@ const MAY_COME: &[(&str, &str)] = &[
     (r"^lag: ", "the target is nearer, or not, when that step begins"),
     (r"^drain: ", "what was in flight when writers were blocked may be there at once"),
     (r"^verify: \d+ of \d+ offsets compared", "told every 5 s"),
-    (r"^groups: group billing has the member", "told every 5 s until it is stopped; that it comes is what the story waits for"),
-    (r"source offsets? before it (is|are) not mirrored yet$", "its consumer is ahead of the mirror at this moment"),
+    (
+        r"^groups: group billing has the member",
+        "told every 5 s until it is stopped; that it comes is what the story waits for",
+    ),
+    (
+        r"source offsets? before it (is|are) not mirrored yet$",
+        "its consumer is ahead of the mirror at this moment",
+    ),
     (r"^$", "stands around those"),
 ];
 
@@ -77,7 +83,9 @@ pub fn difference(shown: &[String], said: &str) -> Option<String> {
         said.truncate(shown.len());
     }
     let at = (0..shown.len().max(said.len())).find(|at| shown.get(*at) != said.get(*at))?;
-    let of = |lines: &[String]| lines.get(at).map_or_else(|| "nothing more".to_owned(), |line| format!("{line:?}"));
+    let of = |lines: &[String]| {
+        lines.get(at).map_or_else(|| "nothing more".to_owned(), |line| format!("{line:?}"))
+    };
     Some(format!("the document shows {}, and it says {}", of(&shown), of(&said)))
 }
 
@@ -92,15 +100,30 @@ mod tests {
     #[test]
     fn what_differs_from_run_to_run_is_no_difference() {
         for (shown, said) in [
-            ("from  dc1 (1 broker, cluster id e-Nnm8hg9D6Q7oBsoZbVqw)", "from dc1 (1 broker, cluster id AAAAAAAAAAAAAAAAAAAAA_)"),
+            (
+                "from  dc1 (1 broker, cluster id e-Nnm8hg9D6Q7oBsoZbVqw)",
+                "from dc1 (1 broker, cluster id AAAAAAAAAAAAAAAAAAAAA_)",
+            ),
             ("block done (<0.1 s): 1 ACL made", "block done (3 min 20 s): 1 ACL made"),
-            ("All 4 lanes are equal: 100,000 records, 19.8 MiB, compared in 0.2 s.", "All 4 lanes are equal: 7 records, 9 B, compared in 12 s."),
-            ("orders  stopped  2026-11-27 14:59:09Z  vm  2026-11-27 14:58:38Z  4", "orders stopped 2027-01-02 01:02:03Z ann@host 2027-01-02 01:02:03Z 4"),
+            (
+                "All 4 lanes are equal: 100,000 records, 19.8 MiB, compared in 0.2 s.",
+                "All 4 lanes are equal: 7 records, 9 B, compared in 12 s.",
+            ),
+            (
+                "orders  stopped  2026-11-27 14:59:09Z  vm  2026-11-27 14:58:38Z  4",
+                "orders stopped 2027-01-02 01:02:03Z ann@host 2027-01-02 01:02:03Z 4",
+            ),
             ("billing  orders  0  25000  –  25000  0  committed", "billing orders 0 1 1 1 0 same"),
-            ("1 group: 2 committed.", "1 group: 1 committed, 3 the same already; up to 7 records would be read again."),
+            (
+                "1 group: 2 committed.",
+                "1 group: 1 committed, 3 the same already; up to 7 records would be read again.",
+            ),
             ("drain runs\ndrain: 7 records are missing on the target, most of orders[0]", "drain runs"),
             ("one\ntwo\n…", "one\ntwo\nthree"),
-            ("lag    0 records, 0 B\norders  0  running    0    0 B  0 s", "lag 7 records, 1 B, the oldest 3 s old\norders 0 running 7 – 3 s"),
+            (
+                "lag    0 records, 0 B\norders  0  running    0    0 B  0 s",
+                "lag 7 records, 1 B, the oldest 3 s old\norders 0 running 7 – 3 s",
+            ),
         ] {
             assert!(!differ(shown, said), "{shown}: {said}");
         }

@@ -1,5 +1,6 @@
 //! Where the story plays: two clusters with an authorizer, the link's folder, the service that mirrors. What differs here
-//! from what the document says is in [`Stage::environment`] and [`Stage::gateway`], and nowhere else.
+//! from what the document says is in [`Stage::environment`] and [`Stage::gateway`], and that `systemctl` starts the daemon as a
+//! process of the test; nowhere else.
 
 use std::{
     env, fs,
@@ -21,7 +22,11 @@ use kafka_harness::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{acls, document::{Document, End, Step}, members};
+use crate::{
+    acls,
+    document::{Document, End, Step},
+    members,
+};
 
 /// The topic, and what its writers and readers have in common.
 pub const TOPIC: &str = "orders";
@@ -66,11 +71,17 @@ impl<'c> Stage<'c> {
         let mut variables = vec![
             ("ISOMIRROR__ADMIN__LISTEN".to_owned(), self.admin.clone()),
             ("ISOMIRROR__TARGET__KAFKA__SESSION_TIMEOUT_MS".to_owned(), "10000".to_owned()),
-            ("PATH".to_owned(), format!("{}:{}", self.path("bin").display(), env::var("PATH").unwrap_or_default())),
+            (
+                "PATH".to_owned(),
+                format!("{}:{}", self.path("bin").display(), env::var("PATH").unwrap_or_default()),
+            ),
         ];
         for (side, cluster) in [("SOURCE", self.source), ("TARGET", self.target)] {
             for (key, value) in cluster.client_properties("admin") {
-                variables.push((format!("ISOMIRROR__{side}__KAFKA__{}", key.replace('.', "_").to_uppercase()), value));
+                variables.push((
+                    format!("ISOMIRROR__{side}__KAFKA__{}", key.replace('.', "_").to_uppercase()),
+                    value,
+                ));
             }
         }
         variables
@@ -83,7 +94,9 @@ impl<'c> Stage<'c> {
         fs::create_dir(self.path("bin")).expect("a folder");
         fs::write(self.path("bin/gateway"), script).expect("a file");
         fs::set_permissions(self.path("bin/gateway"), fs::Permissions::from_mode(0o755)).expect("a mode");
-        for (file, cluster) in [("servers", self.source), ("servers.dc1", self.source), ("servers.dc2", self.target)] {
+        for (file, cluster) in
+            [("servers", self.source), ("servers.dc1", self.source), ("servers.dc2", self.target)]
+        {
             fs::write(self.path(file), cluster.bootstrap()).expect("a file");
         }
     }
@@ -94,7 +107,11 @@ impl<'c> Stage<'c> {
         let source = self.source;
         let replicas = source.broker_ids().len().min(3).try_into().expect("few");
         source.create_topic(TOPIC, PARTITIONS, replicas, &[]).expect("a topic");
-        let rules = ["Allow User:app Write Topic orders", "Allow User:billing Read Topic orders", "Allow User:billing Read Group billing"];
+        let rules = [
+            "Allow User:app Write Topic orders",
+            "Allow User:billing Read Topic orders",
+            "Allow User:billing Read Group billing",
+        ];
         acls::allow(source, &rules);
         let now = UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
         let hours_ago = |hours: i64| Some(i64::try_from(now).expect("no time soon") - hours * 3_600_000);
@@ -107,7 +124,9 @@ impl<'c> Stage<'c> {
             ..Load::default()
         };
         client::load(&source.props(), TOPIC, &load).expect("it is written");
-        for (numbers, transaction) in [(1 << 40..(1 << 40) + 8, Transaction::Abort), (40_000..HISTORY, Transaction::Commit)] {
+        for (numbers, transaction) in
+            [(1 << 40..(1 << 40) + 8, Transaction::Abort), (40_000..HISTORY, Transaction::Commit)]
+        {
             let record = |number: u64| TestRecord {
                 partition: i32::try_from(number % 4).expect("one of four"),
                 key: Some(number.to_be_bytes().into()),
@@ -123,49 +142,48 @@ impl<'c> Stage<'c> {
         members::commit(source, "billing", &begins);
     }
 
-    /// Does what the document says there; `seen` is called with what it has said so far, again and again, and is told to
-    /// answer whether it is to be interrupted. All that it said.
+    /// Does what the document says there; all that it said. `seen` is told what that is so far, again and again, and answers
+    /// whether it is to be interrupted.
     #[track_caller]
-    pub fn act(&self, step: &Step, mut seen: impl FnMut(&str) -> bool) -> String {
+    pub fn act(&self, step: &Step, seen: impl FnMut(&str) -> bool) -> String {
         let words: Vec<&str> = step.words.iter().map(String::as_str).collect();
-        let args = match words[..] {
-            ["isomirror", ref args @ ..] => args,
+        match words[..] {
+            ["isomirror", ref args @ ..] => {
+                let (code, said) = self.run(args, &format!("line-{}.log", step.line), seen);
+                let wanted = match step.end {
+                    End::Exits(code) => code,
+                    End::Interrupted => 130,
+                };
+                let (line, command, log) = (step.line, step.command(), self.log());
+                let told = format!("{said}\n--- the link's log ---\n{log}");
+                assert_eq!(code, Some(wanted), "docs/migration.md:{line}: `{command}` has said:\n{told}");
+                said
+            }
             ["systemctl", "enable", "--now", "isomirror@dc1-dc2"] => {
                 self.start();
                 self.wait_until_caught_up();
-                return String::new();
+                String::new()
             }
             _ => panic!("docs/migration.md:{}: this test can't do `{}`", step.line, step.command()),
-        };
-        let log = self.path(&format!("line-{}.log", step.line));
+        }
+    }
+
+    fn run(&self, args: &[&str], log: &str, mut seen: impl FnMut(&str) -> bool) -> (Option<i32>, String) {
+        let log = self.path(log);
         let mut process = Process::spawn(self.isomirror(args), &log).expect("isomirror runs");
         let said = || fs::read_to_string(&log).unwrap_or_default();
         let mut interrupted = false;
-        let status = loop {
+        loop {
             let ended = process.ended();
             if seen(&said()) && !interrupted && ended.is_none() {
                 process.signal(Signal::INT).expect("it is there");
                 interrupted = true;
             }
             match ended {
-                Some(status) => break status,
+                Some(status) => return (status.code(), said()),
                 None => sleep(Duration::from_millis(20)),
             }
-        };
-        let wanted = match step.end {
-            End::Exits(code) => code,
-            End::Interrupted => 130,
-        };
-        let said = said();
-        assert_eq!(
-            status.code(),
-            Some(wanted),
-            "docs/migration.md:{}: `{}` has said:\n{said}\n--- the link's log ---\n{}",
-            step.line,
-            step.command(),
-            self.log()
-        );
-        said
+        }
     }
 
     fn isomirror(&self, args: &[&str]) -> Command {
@@ -183,10 +201,10 @@ impl<'c> Stage<'c> {
     }
 
     /// Kills it with kill -9; it is started again as the unit has it, if sooner than after its 10 s.
-    pub fn kill(&self) {
+    pub fn kill(&self, away: Duration) {
         let service = self.service.lock().expect("no panic while locked").take();
         service.expect("it was started").kill();
-        sleep(Duration::from_secs(1));
+        sleep(away);
         self.start();
     }
 
@@ -208,7 +226,8 @@ impl<'c> Stage<'c> {
             let text = ureq::get(&url).call().ok()?.body_mut().read_to_string().ok()?;
             let status: serde_json::Value = serde_json::from_str(&text).ok()?;
             let done = status["totals"]["records"].as_u64() >= Some(HISTORY);
-            (done && status["ready"] == true && status["totals"]["lag_records"].as_u64() < Some(500)).then_some(())
+            (done && status["ready"] == true && status["totals"]["lag_records"].as_u64() < Some(500))
+                .then_some(())
         });
     }
 }

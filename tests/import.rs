@@ -398,6 +398,8 @@ fn mirrors(folder: &TempDir, link: &str, made: &[&str]) {
     does(&["plan", link], made);
     does(&["apply", link], made);
     does(&["run", link, "--until-caught-up"], &[]);
+    // Groups' offsets go as far as records are mirrored.
+    does(&["apply", link], &[]);
     does(&["plan", link], &["Nothing to change."]);
     does(&["verify", link], &["All 4 lanes are equal: 1,000 records"]);
 }
@@ -438,6 +440,5 @@ fn what_mirror_maker_mirrored_between_real_clusters_is_checked_planned_applied_a
     write("mm2.properties", flow.to_owned() + &login(&source, "old.") + &login(&target, "new."));
     ends(&folder, &["import", "mm2.properties", "--into", "links"], 0);
     mirrors(&folder, "links/old-new.toml", &["old.orders (from orders)", "old.returns (from returns)"]);
-    ends(&folder, &["groups", "links/old-new.toml", "sync", "--group", "billing"], 0);
     assert_eq!(members::committed(&target, "billing", "old.orders", 2), [Some(200), Some(250)]);
 }

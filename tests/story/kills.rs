@@ -20,6 +20,8 @@ const MOMENTS: [&str; 9] = [
     "clients runs",
     "stop runs",
 ];
+/// More of them than there are: nobody is to be killed any more.
+const OVER: usize = usize::MAX;
 
 /// Somebody who is killed.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +82,9 @@ impl Kills {
                 while self.come.load(SeqCst) <= kill.moment {
                     sleep(Duration::from_millis(10));
                 }
+                if self.come.load(SeqCst) == OVER {
+                    return;
+                }
                 sleep(kill.after);
                 eprintln!("{:?} is killed", kill.victim);
                 kill.act(stage);
@@ -116,6 +121,6 @@ impl Kill {
 
 impl Drop for Release<'_> {
     fn drop(&mut self) {
-        self.0.come.store(MOMENTS.len(), SeqCst);
+        self.0.come.store(OVER, SeqCst);
     }
 }

@@ -279,8 +279,8 @@ impl<'r> Acting<'r> {
             if readers.is_empty() {
                 return groups::carry_over(self.request, &course.plan).await;
             }
-            self.waits_because(format!("{}: stop it", few(readers.iter().map(ToString::to_string))));
             self.is_quiet(course).await?;
+            self.waits_because(format!("{}: stop it", few(readers.iter().map(ToString::to_string))));
             tokio::time::sleep(LOOK).await;
         }
     }

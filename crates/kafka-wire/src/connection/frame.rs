@@ -26,7 +26,7 @@ const AHEAD: usize = 32 * 1024 * 1024;
 /// A frame that is longer has a buffer of its own.
 const LARGE: usize = 64 * 1024;
 /// Buffers that are kept for the next large frames.
-const KEPT: usize = 4;
+const KEPT: usize = 2;
 
 /// Bytes in several pieces, to be written in one go.
 pub(crate) struct Chunks(pub VecDeque<Bytes>);

@@ -57,6 +57,9 @@ pub(crate) trait World {
     /// What is being waited for.
     fn waits_for(&self) -> String;
 
+    /// Whether both sides answer.
+    async fn reach(&self) -> Result<(), Trouble>;
+
     /// Nothing is being waited for yet: something is tried, or tried again.
     fn tries(&self);
 
@@ -181,6 +184,8 @@ async fn within<T, W: World>(
             }
             Ok(outcome) => return outcome,
             Err(_) => {
+                // A side that is gone says more than what was waited for when it was there.
+                world.reach().await.map_err(|trouble| Trouble { passing: false, ..trouble })?;
                 let waits_for = world.waits_for();
                 // What went wrong says more than that there is no time left.
                 let wrong = last.filter(|_| waits_for.is_empty());

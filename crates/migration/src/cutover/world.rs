@@ -561,6 +561,24 @@ impl World for Acting<'_> {
         self.waits.borrow().clone()
     }
 
+    async fn reach(&self) -> Result<(), Trouble> {
+        for side in [Side::Source, Side::Target] {
+            match tokio::time::timeout(self.request.timeout, self.clusters.client(side).brokers()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(Trouble::of(self.clusters.error(side, error))),
+                Err(_) => {
+                    let what = format!(
+                        "{side} cluster {}: no answer for {:?}\n  fix: see whether its brokers run and can be reached",
+                        self.clusters.name(side),
+                        self.request.timeout
+                    );
+                    return Err(Trouble { cause: Cause::Unreachable, what, passing: true });
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn tries(&self) {
         self.waits.borrow_mut().clear();
     }

@@ -291,6 +291,11 @@ impl Course {
         }
     }
 
+    /// The step that was entered last and not left, and when that was.
+    pub fn stands_in(&self) -> Option<(Step, i64)> {
+        self.steps.last().filter(|passed| passed.left.is_none()).map(|passed| (passed.step, passed.entered))
+    }
+
     /// A step that was entered.
     pub fn step(&self, step: Step) -> Option<&Passed> {
         self.steps.iter().find(|passed| passed.step == step)

@@ -94,7 +94,7 @@ fn a_side_that_can_t_be_reached_is_exit_4_and_it_goes_on_or_back_once_it_is_ther
     // One that goes away while it waits: it goes back, and can't undo the block before the source is there again.
     let member =
         MemberOf::join(target, &group, &topic, &[("auto.offset.reset", "earliest"), ("client.id", "early")]);
-    let mut running = Running::start(&config, &["--yes", "--step-limit", "25s"], None);
+    let mut running = Running::start(&config, &["--yes", "--step-limit", "15s"], None);
     running.wait_for("has the member early");
     source.kill(1).unwrap();
     let (code, log) = running.end();

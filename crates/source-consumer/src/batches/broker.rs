@@ -331,15 +331,18 @@ impl BrokerReader {
         let mut keys = Vec::with_capacity(fetched.len());
         for fetched in fetched {
             let key = (fetched.topic.clone(), fetched.partition);
+            let brought = !fetched.records.is_empty();
             if self.take(&key, fetched).await {
-                keys.push(key);
+                keys.push((key, brought));
             }
         }
         // More is asked for before this is handed on.
         let share = self.share();
-        for key in &keys {
+        for (key, brought) in &keys {
             match self.lanes.get(key).is_some_and(|lane| lane.is_behind) {
-                true => self.wait(key.clone()),
+                true if *brought => self.wait(key.clone()),
+                // The answer was full before it was reached: its turn is still to come.
+                true => {}
                 false => _ = self.read_on(key.clone(), share),
             }
         }
@@ -350,7 +353,7 @@ impl BrokerReader {
                 session.send(&options);
             }
         }
-        for key in &keys {
+        for (key, _) in &keys {
             self.hand_on(key).await;
         }
     }

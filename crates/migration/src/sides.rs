@@ -232,11 +232,16 @@ pub(crate) fn admin(
     side: Side,
     timeout: Duration,
 ) -> Result<Cluster, cluster_admin::Error> {
-    let endpoint = match side {
+    let endpoint = endpoint(link, side);
+    Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout)
+}
+
+/// A side's cluster, as the link has it.
+pub(crate) fn endpoint(link: &LinkConfig, side: Side) -> &pipeline::Endpoint {
+    match side {
         Side::Source => &link.source,
         Side::Target => &link.target,
-    };
-    Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout)
+    }
 }
 
 /// What has become of a lane's topics since it began, if that is a reason not to trust its marks.

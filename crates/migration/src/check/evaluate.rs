@@ -62,12 +62,13 @@ fn summary(facts: &Facts) -> Summary {
     };
     let decided =
         |wanted: &Decision| facts.topics.iter().filter(|t| decision(t).as_ref() == Some(wanted)).count();
+    let (bytes, seconds) = pace::estimate(facts).unzip();
     Summary {
         topics: facts.topics.len(),
         partitions: facts.topics.iter().map(partitions).sum(),
         records: facts.topics.iter().map(|topic| topic.records).sum(),
-        bytes: pace::estimate(facts).map(|(bytes, _)| bytes),
-        seconds: pace::estimate(facts).map(|(_, seconds)| seconds),
+        bytes,
+        seconds,
         takes: pace::said(facts),
         create: decided(&Decision::Create),
         grow: decided(&Decision::Grow),

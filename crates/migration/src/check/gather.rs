@@ -26,7 +26,7 @@ use super::{
     groups, others, pace,
     trials::{Trials, unanswered},
 };
-use crate::sides::{admin, source_isolation};
+use crate::sides::{admin, endpoint, source_isolation};
 
 /// How many questions about single topics wait for their answers at a time.
 const AT_ONCE: usize = 16;
@@ -68,10 +68,7 @@ pub async fn gather(request: &Request) -> Result<Result<Facts, Vec<Error>>, Erro
 
 /// Our own client: of the target it is the one by which the daemon writes, and keeps its marks.
 fn wire(request: &Request, side: Side) -> Result<Client, Error> {
-    let endpoint = match side {
-        Side::Source => &request.link.source,
-        Side::Target => &request.link.target,
-    };
+    let endpoint = endpoint(&request.link, side);
     let settings = Settings::new(endpoint.properties.iter()).map_err(|error| Error {
         side,
         cluster: endpoint.name.as_str().into(),

@@ -4,8 +4,8 @@
 //! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures all, and writes
 //! `benches/RESULTS.md`, its plots, and every run in `benches/results.json`. `--parts`, `--shapes` and `--mirrors` measure a
 //! part of it again, in the place of what was there. `--failover` counts instead what consumers read again on the target,
-//! `--exactness` measures what the promises cost, `--planner` how `audit plan` places replicas; each writes only the section on
-//! that.
+//! `--exactness` measures what the promises cost, `--scale` what commands take on a large link, `--planner` how `audit plan`
+//! places replicas; each writes only the section on that.
 
 mod bare;
 mod clusters;
@@ -20,6 +20,7 @@ mod plots;
 mod report;
 mod results;
 mod run;
+mod scale;
 mod shapes;
 mod stats;
 mod wire;
@@ -72,8 +73,11 @@ struct Args {
     /// Instead: what the promises cost, in so many runs of each.
     #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "5", conflicts_with = "failover")]
     exactness: Option<usize>,
-    /// Instead: how `audit plan` places replicas on a large cluster, against Kafka's own tool. Needs no broker.
+    /// Instead: what commands take on a link of 2,000 partitions and 500 consumer groups.
     #[arg(long, conflicts_with_all = ["failover", "exactness"])]
+    scale: bool,
+    /// Instead: how `audit plan` places replicas on a large cluster, against Kafka's own tool. Needs no broker.
+    #[arg(long, conflicts_with_all = ["failover", "exactness", "scale"])]
     planner: bool,
     /// Write benches/RESULTS.md, with what belongs to it, after each shape; otherwise it is printed at the end.
     #[arg(long)]
@@ -116,6 +120,7 @@ fn main() -> Result<()> {
         _ if args.planner => (planner::HEADING, planner::run(&command_line())?),
         (Some(times), _) => (failover::HEADING, failover::run(times, &command_line())?),
         (_, Some(runs)) => (exactness::HEADING, exactness::run(runs, &command_line())?),
+        (None, None) if args.scale => (scale::HEADING, scale::run(&command_line())?),
         (None, None) => return Bench::new(args, dir)?.run(),
     };
     let path = dir.join(report::FILE);
@@ -275,7 +280,7 @@ impl Bench {
         report::write(
             &self.results,
             &old,
-            &[failover::HEADING, exactness::HEADING, planner::HEADING],
+            &[failover::HEADING, exactness::HEADING, scale::HEADING, planner::HEADING],
             &self.dir,
         )
     }

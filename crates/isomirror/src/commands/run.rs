@@ -19,7 +19,7 @@ use crate::{
     cli::{Common, Output, RunArgs},
     config::Config,
     exit::{Exit, Failure},
-    human, link, progress,
+    human, link, logging, progress,
     reload::{self, Reloader},
     systemd,
 };
@@ -27,6 +27,7 @@ use crate::{
 /// Mirrors until a signal, or until caught up.
 pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
     end_on_panic();
+    logging::follow(common, &config.admin.log);
     // librdkafka's threads do their part beside these; on few cores, one wakes nobody.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,7 +66,7 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
     let link_config = link::config(&config, patience);
     let link = Link::new(link_config.clone(), &registry).map_err(failure)?;
     let status = link.status();
-    let reloader = Reloader::new(&config, &link, &registry).context("failed to register metrics")?;
+    let reloader = Reloader::new(&config, common, &link, &registry).context("failed to register metrics")?;
     let watch = match link::watch(&config).filter(|_| !args.until_caught_up) {
         Some(watch) => Some(Watch::new(watch, link_config, &link, &registry)?),
         None => None,
@@ -221,7 +222,7 @@ fn failure(error: Error) -> Failure {
         | Error::Group(_)
         | Error::Groups(_)
         | Error::Acls(_) => Exit::Usage,
-        Error::Routes(_) | Error::Loop(_) | Error::NoTopics => Exit::Refused,
+        Error::Routes(_) | Error::Loop(_) | Error::Swapped { .. } | Error::NoTopics => Exit::Refused,
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,
     };

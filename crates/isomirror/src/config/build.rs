@@ -12,7 +12,7 @@ use super::{
     groups, in_step,
     kafka::{self, Kafka, Lookup},
     schema,
-    section::Section,
+    section::{LogLevel, Section},
     topics::{self, Topics},
     tree::{self, Located, Table},
     units::ByteSize,
@@ -85,6 +85,7 @@ pub fn config(
     let default: Option<SocketAddr> = Some(default.parse().expect("an address"));
     let mut admin = top.section("admin", "admin");
     let listen = admin.get_or("listen", default);
+    let log = admin.get::<LogLevel>("log").map_or_else(|| "info".to_owned(), |found| found.value.0);
     admin.finish();
     top.finish();
     if let Some(topics) = &topics {
@@ -121,7 +122,7 @@ pub fn config(
         audit: audit.settings,
         limits,
         policy: policy_read,
-        admin: Admin { listen },
+        admin: Admin { listen, log },
     })
 }
 

@@ -38,7 +38,7 @@ use std::{
 use kafka_rd::Properties;
 
 pub use audit::Audit;
-pub use changes::may_change;
+pub use changes::{may_change, why_fixed};
 pub use cutover::{Cutover, Depth};
 pub use error::ConfigError;
 pub use groups::Groups;
@@ -126,10 +126,12 @@ pub struct Policy {
 }
 
 /// The `[admin]` section.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Admin {
     /// Where the HTTP server listens; none: it is switched off.
     pub listen: Option<SocketAddr>,
+    /// What the daemon logs, unless its command line says it.
+    pub log: String,
 }
 
 impl Config {

@@ -226,9 +226,10 @@ impl fmt::Display for Step {
 // === impl Passed ===
 
 impl Passed {
-    /// Whether there is something to undo: from `rights` on the topics rest, whatever ACLs there are.
+    /// Whether there is something to undo: from `rights` on the topics rest, whatever ACLs there are; and clients may have
+    /// been moved by hand.
     pub fn changes(&self) -> bool {
-        self.intent.changes() || self.step == Step::Rights
+        self.intent.changes() || matches!(self.step, Step::Rights | Step::Clients)
     }
 }
 
@@ -290,6 +291,11 @@ impl Course {
         }
     }
 
+    /// The step that was entered last and not left, and when that was.
+    pub fn stands_in(&self) -> Option<(Step, i64)> {
+        self.steps.last().filter(|passed| passed.left.is_none()).map(|passed| (passed.step, passed.entered))
+    }
+
     /// A step that was entered.
     pub fn step(&self, step: Step) -> Option<&Passed> {
         self.steps.iter().find(|passed| passed.step == step)
@@ -312,9 +318,10 @@ impl Course {
         self.step(Step::Stop).is_none()
     }
 
-    /// Whether clients may have gone to the target already: then nothing goes back by itself.
+    /// Whether clients may have gone to the target already, by a command or, once that is asked for, by hand: then nothing
+    /// goes back by itself.
     pub fn has_moved_clients(&self) -> bool {
-        self.step(Step::Clients).is_some_and(|passed| passed.intent.changes())
+        self.step(Step::Clients).is_some_and(|passed| passed.intent.changes() || passed.left.is_some())
     }
 
     /// Since when, and until when, nobody could write on either side, in ms since 1970.

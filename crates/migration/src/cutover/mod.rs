@@ -73,6 +73,8 @@ pub struct Request {
     pub take_over: bool,
     /// Whether to go back over what clients have written to the target.
     pub leave_behind: bool,
+    /// Whether to go on, once clients are moved, over what was written to the source after the block.
+    pub leave_late: bool,
     /// Before the last step.
     pub agrees: Agrees,
     /// Asks the daemon.
@@ -130,8 +132,8 @@ pub enum Depth {
 /// What happens, for whoever watches.
 #[derive(Debug, Clone)]
 pub enum Told {
-    /// It goes on with what somebody has begun.
-    GoesOn,
+    /// It goes on with what somebody has begun; with a step that was entered at this time, in ms since 1970, if it stands in one.
+    GoesOn(Option<(Step, i64)>),
     /// Something is on record now, since this time in ms since 1970.
     Event(Event, i64),
     /// What is being waited for, or how far it is.

@@ -190,7 +190,7 @@ impl Notes {
                 fix: "finish it first, without --topic; or undo it: --back".to_owned(),
             });
         }
-        let _ = watcher.send(Told::GoesOn);
+        let _ = watcher.send(Told::GoesOn(story.course.stands_in()));
         let mut notes = Self::of(journal, story, request, watcher);
         notes.put(Event::Resumed).await?;
         Ok(notes)

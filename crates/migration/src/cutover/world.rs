@@ -163,6 +163,17 @@ impl<'r> Acting<'r> {
                         "make one that lets its readers read; or block = \"hook\" or \"quiet\" in [cutover]",
                     ));
                 }
+                let unheard_of = acls::unheard_of(&course.plan, writers, &known);
+                if !unheard_of.is_empty() {
+                    return Err(Trouble::refused(
+                        format!(
+                            "no ACL on the source says anything of {} and these topics: nobody writes there under that \
+                             name, and whoever does would not be blocked",
+                            few(unheard_of)
+                        ),
+                        "see `writers` in [cutover]: principals as the source's ACLs have them, or [\"User:*\"]",
+                    ));
+                }
                 acls::intent(acls::denials(&course.plan, writers), &known)
             }
             Block::Hook(hook) => run(hook),
@@ -268,8 +279,8 @@ impl<'r> Acting<'r> {
             if readers.is_empty() {
                 return groups::carry_over(self.request, &course.plan).await;
             }
-            self.waits_because(format!("{}: stop it", few(readers.iter().map(ToString::to_string))));
             self.is_quiet(course).await?;
+            self.waits_because(format!("{}: stop it", few(readers.iter().map(ToString::to_string))));
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -333,11 +344,15 @@ impl<'r> Acting<'r> {
                     "isomirror verify CONFIG names the first difference",
                 )
             }),
-            Verdict::Incomplete => Err(Trouble::failed(format!(
-                "{} could not be compared: {}",
-                lane(Verdict::Incomplete),
-                report.lanes.iter().find_map(|lane| lane.trouble.clone()).unwrap_or_default()
-            ))),
+            Verdict::Incomplete => {
+                // A side that can't be reached, or a topic that is gone, says more.
+                self.lanes.now(self.request, &self.clusters).await?;
+                Err(Trouble::failed(format!(
+                    "{} could not be compared: {}",
+                    lane(Verdict::Incomplete),
+                    report.lanes.iter().find_map(|lane| lane.trouble.clone()).unwrap_or_default()
+                )))
+            }
         }
     }
 
@@ -460,14 +475,27 @@ impl<'r> Acting<'r> {
     }
 
     async fn stop(&self, course: &Course) -> Result<Facts, Trouble> {
+        // Behind the way back it is only to be told; the source may be gone by now.
+        let late = self.moved(course).await.unwrap_or_default();
         self.settle(Change::Stop, course).await?;
-        Ok(Facts::says(format!("given up: {}", counted(course.plan.topics.len(), "topic"))))
+        let mut says = format!("given up: {}", counted(course.plan.topics.len(), "topic"));
+        if !late.is_empty() {
+            let said = lanes::explained(self.clusters.client(Side::Source), &late).await;
+            says.push_str(&format!("; on the source alone: {said}"));
+        }
+        Ok(Facts::says(says))
+    }
+
+    /// The source's logs that end elsewhere than they did when all was on the target.
+    async fn moved(&self, course: &Course) -> Result<Vec<lanes::Moved>, Trouble> {
+        let Some(fixed) = course.facts(Step::Drain) else { return Ok(Vec::new()) };
+        let now = lanes::log_ends(&self.clusters, &course.plan).await?;
+        Ok(lanes::moved(&fixed.ends, &now))
     }
 }
 
 impl World for Acting<'_> {
     async fn intend(&self, step: Step, course: &Course) -> Result<Intent, Trouble> {
-        self.waits.borrow_mut().clear();
         match step {
             Step::Block => self.block_intent(course).await,
             Step::Rights => self.rights_intent(course).await,
@@ -491,7 +519,6 @@ impl World for Acting<'_> {
     }
 
     async fn undo(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
-        self.waits.borrow_mut().clear();
         match (step, intent) {
             (Step::Rights, intent) => self.rights_back(intent, course).await,
             (_, Intent::Acls { create, .. }) => {
@@ -499,6 +526,7 @@ impl World for Acting<'_> {
                 Ok(Facts::says(format!("{} deleted", counted(create.len(), "ACL"))))
             }
             (Step::Clients, Intent::Run { back, .. }) => self.clients_back(back.as_deref(), course).await,
+            (Step::Clients, _) => self.clients_back(None, course).await,
             (_, Intent::Run { back: Some(command), .. }) => self.hook("unblock", command, course).await,
             (_, Intent::Run { back: None, .. }) => Ok(Facts::says("no unblock_hook: let them write again")),
             (_, Intent::Look) => Ok(Facts::default()),
@@ -506,15 +534,20 @@ impl World for Acting<'_> {
     }
 
     async fn is_quiet(&self, course: &Course) -> Result<(), Trouble> {
-        let Some(fixed) = course.facts(Step::Drain) else { return Ok(()) };
-        let now = lanes::log_ends(&self.clusters, &course.plan).await?;
-        let moved = lanes::moved(&fixed.ends, &now);
-        if moved.is_empty() {
+        let moved = self.moved(course).await?;
+        let may_stay = self.request.leave_late && course.has_moved_clients();
+        if moved.is_empty() || may_stay {
             return Ok(());
         }
         let said = lanes::explained(self.clusters.client(Side::Source), &moved).await;
         let what = format!("somebody has written to the source after its writers were blocked: {said}");
-        let fix = "stop that producer (ACLs do not bind super users), and begin again";
+        let fix = match course.has_moved_clients() {
+            false => "stop that producer (ACLs do not bind super users), and begin again",
+            true => {
+                "stop that producer (ACLs do not bind super users); then either have those records written to the target \
+                 again and go on (isomirror cutover CONFIG --leave-late), or move the clients back (--back)"
+            }
+        };
         Err(Trouble { cause: Cause::Written, ..Trouble::refused(what, fix) })
     }
 
@@ -526,6 +559,28 @@ impl World for Acting<'_> {
 
     fn waits_for(&self) -> String {
         self.waits.borrow().clone()
+    }
+
+    async fn reach(&self) -> Result<(), Trouble> {
+        for side in [Side::Source, Side::Target] {
+            match tokio::time::timeout(self.request.timeout, self.clusters.client(side).brokers()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(Trouble::of(self.clusters.error(side, error))),
+                Err(_) => {
+                    let what = format!(
+                        "{side} cluster {}: no answer for {:?}\n  fix: see whether its brokers run and can be reached",
+                        self.clusters.name(side),
+                        self.request.timeout
+                    );
+                    return Err(Trouble { cause: Cause::Unreachable, what, passing: true });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tries(&self) {
+        self.waits.borrow_mut().clear();
     }
 
     async fn hold(&self, step: Step, moment: &str) {

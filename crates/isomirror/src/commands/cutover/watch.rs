@@ -55,7 +55,13 @@ impl Board {
     pub fn tell(&self, told: &Told) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
-            Told::GoesOn => self.line("going on with the cutover that is under way"),
+            Told::GoesOn(stands_in) => {
+                self.line("going on with the cutover that is under way");
+                if let Some((step, entered)) = stands_in {
+                    (seen.step, seen.began) = (Some(*step), *entered);
+                    self.row(*step, StepState::Running, "", "");
+                }
+            }
             Told::Line(line) => self.line(&format!("| {}", plain(line))),
             Told::Waits(why) => {
                 let Some(step) = seen.step else { return };

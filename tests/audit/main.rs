@@ -9,3 +9,4 @@ mod prediction;
 mod refused;
 mod speed;
 mod support;
+mod traffic;

@@ -7,6 +7,7 @@ use kafka_harness::{
     client::{Load, load},
     daemon::eventually,
     shared::unique,
+    terminal::answered,
 };
 
 use crate::support::{Work, cluster, moving, replicas, throttles, topic, wait_in_sync};
@@ -87,8 +88,11 @@ fn a_rollback_in_mid_way_restores_exactly_what_was() {
     assert!(orders >= 2, "{made:#}");
     assert_eq!(made["total"]["bytes"].as_u64().map(|bytes| bytes > 1_000_000), Some(true), "{made:#}");
 
-    // The first batch is done; the second one is on its way when the tool is killed.
-    work.said(&["apply", "plan/reassign-001.json", "--throttle", "none"], 0);
+    // The first batch is done, with a bar on a terminal; the second one is on its way when the tool is killed.
+    let mut first = work.command(&["apply", "plan/reassign-001.json", "--throttle", "none"]);
+    let (code, shown) = answered(first.env("TERM", "xterm"), "no question", "").unwrap();
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("  0 %  order 1 of 1: 0 B of "), "{shown}");
     let slow = work.begin(&["apply", "plan", "--throttle", "20kB/s"]);
     eventually("the second is on its way", || moving(cluster).then_some(()));
     slow.kill();

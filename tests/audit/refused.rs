@@ -5,10 +5,11 @@ use std::fs;
 use kafka_harness::{
     Cluster, Security,
     client::{Load, load},
+    daemon::eventually,
     shared::unique,
 };
 
-use crate::support::{Work, block_on, client, cluster, moving, replicas, throttles, wait_in_sync};
+use crate::support::{Running, Work, block_on, client, cluster, moving, replicas, throttles, wait_in_sync};
 
 #[test]
 fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
@@ -36,11 +37,14 @@ fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
     );
     work.said(&["plan", "--replication", "3", "--topic", &topic, "--into", "plan"], 0);
     let again = ["plan", "--replication", "3", "--topic", &topic, "--into", "plan"];
-    assert!(work.complained(&again, 3).contains("has a plan in it"));
+    assert!(work.complained(&again, 3).contains("there is a plan: plan/"));
 
     // Disks: nobody's are this empty.
-    let full = work.complained(&["apply", "plan", "--watermark", "1%"], 3);
-    assert!(full.contains("% full; the watermark is 1 %"), "{full}");
+    let full = work.complained(&["apply", "plan", "--watermark", "0%"], 3);
+    assert!(full.contains("% full; the watermark is 0 %"), "{full}");
+    let full = ["plan", "--replication", "3", "--topic", &topic, "--watermark", "0%", "--into", "full"];
+    let full = work.complained(&full, 3);
+    assert!(full.contains("2 partitions find no broker whose disks would stay under 0 %"), "{full}");
 
     // A broker that is to have a replica is down; fewer live brokers than replicas, when planned.
     let wants_four = work.path("plan/reassign-001.json");
@@ -79,7 +83,7 @@ fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
     load(&cluster.props(), &other, &Load { count: 20_000, ..Load::default() }).unwrap();
     work.said(&["plan", "--replication", "3", "--topic", &other, "--into", "other"], 0);
     let slow = work.begin(&["apply", "other", "--throttle", "10kB/s"]);
-    kafka_harness::daemon::eventually("it is on its way", || moving(cluster).then_some(()));
+    eventually("it is on its way", || moving(cluster).then_some(()));
     let busy = work.complained(&["apply", "plan"], 3);
     assert!(
         busy.contains("another reassignment is in progress") && busy.contains(&format!("{other}[0]")),
@@ -88,14 +92,19 @@ fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
     let busy = work.complained(&["plan", "--replication", "2", "--into", "busy"], 3);
     assert!(busy.contains("another reassignment is in progress"), "{busy}");
 
-    // Ctrl-C takes back what is on its way, and the throttle.
-    let was = replicas(cluster, &other);
-    assert_eq!(was[&0].len(), 3, "those that are added are among them");
-    slow.interrupt();
-    let log = slow.expect(130);
-    assert!(log.contains("on their way were 1 partition: taken back"), "{log}");
-    assert!(!moving(cluster) && throttles(cluster).is_empty());
-    assert_eq!(replicas(cluster, &other)[&0].len(), 1);
+    // Ctrl-C takes back what is on its way, and the throttle; so does a terminal that goes away.
+    let again = |slow: Running, signal: &str| {
+        assert_eq!(replicas(cluster, &other)[&0].len(), 3, "those that are added are among them");
+        slow.signal(signal);
+        let log = slow.expect(130);
+        assert!(log.contains("on their way were 1 partition: taken back"), "{log}");
+        assert!(!moving(cluster) && throttles(cluster).is_empty());
+        assert_eq!(replicas(cluster, &other)[&0].len(), 1);
+    };
+    again(slow, "INT");
+    let slow = work.begin(&["apply", "other", "--throttle", "10kB/s"]);
+    eventually("it is on its way", || moving(cluster).then_some(()));
+    again(slow, "HUP");
 
     // Orders that are out of date, and those of another cluster.
     let placed = text.replace("\"partition\":0", "\"partition\":7");
@@ -142,6 +151,11 @@ fn without_the_rights_what_can_be_seen_is_shown_and_nothing_is_begun() {
         "{{\"version\":1,\"partitions\":[{{\"topic\":\"{topic}\",\"partition\":0,\"replicas\":[1]}}]}}"
     );
     fs::write(work.path("reassign-001.json"), text).unwrap();
+    // What can't be seen makes no plan.
+    let why = work.complained(&["plan", "--replication", "1", "--into", "plan"], 3);
+    assert!(why.contains("not seen: log directories of broker 1") && !work.path("plan").exists(), "{why}");
+    let why = work.complained(&["elect"], 3);
+    assert!(why.contains("the right Alter on the cluster is missing"), "{why}");
     let why = work.complained(&["apply", "reassign-001.json"], 3);
     for right in ["Alter", "Describe", "AlterConfigs", "DescribeConfigs"] {
         assert!(why.contains(&format!("the right {right} on the cluster is missing")), "{why}");

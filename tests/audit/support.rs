@@ -21,7 +21,7 @@ pub const BROKERS: usize = 4;
 const RATES: [&str; 2] = ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
 const LISTS: [&str; 2] = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
 
-/// Four brokers, each in a rack of its own; groups' offsets have one replica. The guard is held by who uses it.
+/// Four brokers, each in a rack of its own; groups' offsets and transactions have one replica. The guard is held by who uses it.
 pub fn cluster() -> (&'static Cluster, MutexGuard<'static, ()>) {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     static TURN: Mutex<()> = Mutex::new(());
@@ -31,6 +31,8 @@ pub fn cluster() -> (&'static Cluster, MutexGuard<'static, ()>) {
             .brokers(u32::try_from(BROKERS).unwrap())
             .racks()
             .broker_config("offsets.topic.replication.factor", "1")
+            .broker_config("transaction.state.log.replication.factor", "1")
+            .broker_config("transaction.state.log.min.isr", "1")
             .broker_config("auto.leader.rebalance.enable", "false")
             .broker_config("controlled.shutdown.enable", "true");
         builder.start().unwrap()
@@ -66,7 +68,7 @@ impl Work {
         command.current_dir(self.dir.path()).args(["audit", "audit.toml"]).args(args);
         // The brokers' disks are this machine's, as full as they are.
         if !args.contains(&"--watermark") {
-            command.args(["--watermark", "99%"]);
+            command.args(["--watermark", "100%"]);
         }
         command
     }
@@ -119,8 +121,8 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    pub fn interrupt(&self) {
-        let sent = Command::new("kill").arg("-INT").arg(self.child.id().to_string()).status();
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(sent.unwrap().success());
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kafka_harness::{
     TestRecord, client,
-    daemon::{Config, Daemon, eventually},
+    daemon::{Config, Daemon, eventually, isomirror},
     shared::{pair, unique},
 };
 
@@ -37,7 +37,8 @@ fn with_audit_both_clusters_brokers_and_replicas_are_shown_and_without_it_nothin
     assert!(quiet.status()["source"].get("health").is_none());
     quiet.stop().expect(0);
 
-    let daemon = config.section("[audit]\nevery = \"1s\"").run();
+    let config = config.section("[audit]\nevery = \"1s\"");
+    let daemon = config.run();
     daemon.wait_ready();
     for side in ["source", "target"] {
         let metric = |name: &str| daemon.metric(&format!("isomirror_cluster_{name}"), &[("side", side)]);
@@ -55,6 +56,19 @@ fn with_audit_both_clusters_brokers_and_replicas_are_shown_and_without_it_nothin
     }
     let (_, page) = daemon.get("/");
     assert_eq!(page.matches(" with one replica").count(), 2, "{page}");
+
+    // The audit says how the mirror is, too.
+    let (_dir, path) = config.write();
+    let address = daemon.url().trim_start_matches("http://").to_owned();
+    let audit = |listen: &str| {
+        let mut audit = isomirror();
+        audit.arg("audit").arg(&path).env("ISOMIRROR__ADMIN__LISTEN", listen);
+        String::from_utf8(audit.output().expect("isomirror runs").stdout).expect("text")
+    };
+    let said = audit(&address);
+    let link = daemon.status()["link"].as_str().expect("a name").to_owned();
+    assert!(said.contains(&format!("link {link}: running, ready; lag 0 records, 0 B; 3 lanes")), "{said}");
+    assert!(audit("none").contains(&format!("link {link}: no daemon of it answers here")));
     daemon.stop().expect(0);
 }
 

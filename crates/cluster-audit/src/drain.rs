@@ -26,7 +26,7 @@ pub struct Undrainable {
     pub why: &'static str,
 }
 
-/// How leaders come off this broker: to the replica in sync that leads fewest.
+/// How leaders come off this broker: to the replica in sync that leads already, else to the one that leads fewest.
 pub fn drain(facts: &Facts, broker: i32) -> Drain {
     let mut leads = std::collections::BTreeMap::<i32, usize>::new();
     for leader in facts.partitions().filter_map(|(.., partition)| partition.leader) {
@@ -41,9 +41,8 @@ pub fn drain(facts: &Facts, broker: i32) -> Drain {
             continue;
         }
         let ready = |id: &&i32| **id != broker && partition.in_sync.contains(id) && facts.is_live(**id);
-        let next =
-            partition.replicas.iter().filter(ready).min_by_key(|id| leads.get(id).copied().unwrap_or(0));
-        let Some(next) = next.copied() else {
+        let order = |id: &&i32| (partition.leader != Some(**id), leads.get(id).copied().unwrap_or(0));
+        let Some(next) = partition.replicas.iter().filter(ready).min_by_key(order).copied() else {
             let why = match partition.replicas.len() {
                 1 => "it has no other replica",
                 _ => "no other replica is in sync",
@@ -52,7 +51,9 @@ pub fn drain(facts: &Facts, broker: i32) -> Drain {
             continue;
         };
         debug_assert!(outcome(facts, topic, partition, &down).readable);
-        *leads.entry(next).or_default() += 1;
+        if partition.leader != Some(next) {
+            *leads.entry(next).or_default() += 1;
+        }
         let others = partition.replicas.iter().filter(|id| **id != next && **id != broker);
         let after = [next].into_iter().chain(others.copied()).chain([broker]).collect();
         let (before, leader) = (partition.replicas.clone(), partition.leader);

@@ -28,4 +28,4 @@ pub use health::Health;
 pub use heat::{Heat, Row, heat};
 pub use plan::{Aim, Move, Refusal, not_preferred, plan, preferred_after};
 pub use predict::{Outcome, Prediction, outcome, predict};
-pub use safe::unsafe_now;
+pub use safe::{never_safe, unsafe_now};

@@ -1,14 +1,14 @@
 //! Where replicas should be: the planner. Minimal: what can stay, stays, and leaders stay leaders.
 //!
 //! Partitions are placed the largest first; each new replica goes to the rack that has the fewest of the partition's, there
-//! to the broker that has least: its share of all bytes and its share of all replicas, added. What was placed counts for
-//! the next. The same facts give the same plan.
+//! to the broker that has least: its share of all bytes and its share of all replicas, added; on a disk that is half as large,
+//! bytes count double. What was placed counts for the next. The same facts give the same plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{Facts, Partition, PartitionId, facts::partitions};
+use crate::{Broker, Facts, Partition, PartitionId, facts::partitions};
 
 /// What is wanted.
 #[derive(Debug, Clone, Default)]
@@ -152,6 +152,9 @@ fn refusals(facts: &Facts, aim: &Aim) -> Vec<Refusal> {
     refused
 }
 
+/// What bytes weigh on the largest disks.
+const WHOLE: u64 = 1_000;
+
 /// What brokers have, by their place in the list of brokers.
 struct Planner<'a> {
     facts: &'a Facts,
@@ -166,6 +169,8 @@ struct Planner<'a> {
     racks: usize,
     replicas: Vec<u64>,
     bytes: Vec<u64>,
+    /// How much heavier its bytes weigh than those on the largest disks, which weigh [`WHOLE`].
+    weight: Vec<u64>,
     /// How many partitions prefer it as leader.
     preferred: Vec<u64>,
     total_replicas: u64,
@@ -197,6 +202,7 @@ impl<'a> Planner<'a> {
             racks,
             replicas: vec![0; ids.len()],
             bytes: vec![0; ids.len()],
+            weight: weights(facts, &ids),
             preferred: vec![0; ids.len()],
             total_replicas: 0,
             total_bytes: 0,
@@ -296,7 +302,8 @@ impl<'a> Planner<'a> {
             if !self.takes[at] || after.contains(id) {
                 continue;
             }
-            if self.room[at].is_some_and(|room| room < size) {
+            // Also what is empty goes to no disk that is full.
+            if self.room[at].is_some_and(|room| room < size.max(1)) {
                 full = true;
                 continue;
             }
@@ -313,7 +320,7 @@ impl<'a> Planner<'a> {
     fn load(&self, at: usize) -> u128 {
         let bytes = u128::from(self.bytes[at]) * u128::from(self.total_replicas.max(1));
         let replicas = u128::from(self.replicas[at]) * u128::from(self.total_bytes.max(1));
-        bytes + replicas
+        bytes * u128::from(self.weight[at]) + replicas * u128::from(WHOLE)
     }
 
     fn give(&mut self, broker: i32, size: u64) {
@@ -379,6 +386,20 @@ impl<'a> Planner<'a> {
         }
         refused
     }
+}
+
+/// What bytes weigh on each of these brokers' disks; the same on all where one of them does not tell how large its are.
+fn weights(facts: &Facts, brokers: &[i32]) -> Vec<u64> {
+    let size = |id: &i32| facts.brokers.get(id).and_then(Broker::disk).map(|(total, _)| total);
+    let sizes: Vec<Option<u64>> = brokers.iter().map(size).collect();
+    let live = |at: &usize| facts.is_live(brokers[*at]);
+    let unknown = (0..brokers.len()).filter(live).any(|at| sizes[at].is_none());
+    let most = sizes.iter().flatten().copied().max().filter(|_| !unknown);
+    let weight = |size: &Option<u64>| match (most, size) {
+        (Some(most), Some(size)) => u64::try_from(u128::from(most) * u128::from(WHOLE) / u128::from(*size)),
+        _ => Ok(WHOLE),
+    };
+    sizes.iter().map(|size| weight(size).unwrap_or(u64::MAX).min(1_000 * WHOLE)).collect()
 }
 
 /// How many bytes fit on a broker's disks under the watermark; none where that is not known.

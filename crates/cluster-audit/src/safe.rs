@@ -42,6 +42,16 @@ pub fn unsafe_now(facts: &Facts, broker: i32) -> Vec<String> {
     why
 }
 
+/// Whether a broker may never go down as things are set, however whole the cluster is: waiting mends nothing then.
+pub fn never_safe(facts: &Facts, broker: i32) -> bool {
+    let mut whole = facts.clone();
+    whole.brokers.values_mut().for_each(|broker| broker.live = true);
+    for partition in whole.topics.values_mut().flat_map(|topic| topic.partitions.values_mut()) {
+        partition.in_sync.clone_from(&partition.replicas);
+    }
+    !predict(&whole, &BTreeSet::from([broker])).is_safe()
+}
+
 fn some(list: &[PartitionId], what: &str) -> Option<String> {
     let first = list.first()?;
     let others = if list.len() == 1 { "" } else { " and others" };

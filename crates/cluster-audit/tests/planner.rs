@@ -223,6 +223,32 @@ proptest! {
 }
 
 #[test]
+fn a_broker_with_larger_disks_gets_more() {
+    let disk = |total| {
+        Some(vec![Dir { path: "/d".into(), error: None, total: Some(total), usable: Some(total / 2) }])
+    };
+    let broker = |total| Broker { live: true, rack: None, dirs: disk(total) };
+    let partition = |on: i32, bytes| Partition {
+        leader: Some(on),
+        replicas: vec![on],
+        in_sync: vec![on],
+        bytes: Some(bytes),
+        moving: None,
+    };
+    // Broker 3 has more bytes than broker 2, on a disk that is four times as large.
+    let partitions = [partition(1, 1_000), partition(2, 400), partition(3, 600)];
+    let topic = Topic { partitions: (0..).zip(partitions).collect(), ..Topic::default() };
+    let facts = |third| Facts {
+        brokers: [(1, broker(10_000)), (2, broker(10_000)), (3, broker(third))].into(),
+        topics: [("t".to_owned(), topic.clone())].into(),
+        ..Facts::default()
+    };
+    let aim = Aim { replicas: Some(2), ..Aim::default() };
+    assert_eq!(plan(&facts(40_000), &aim).unwrap()[0].after, [1, 3]);
+    assert_eq!(plan(&facts(10_000), &aim).unwrap()[0].after, [1, 2]);
+}
+
+#[test]
 fn disks_over_the_watermark_are_refused_and_others_are_taken_first() {
     let disk =
         |usable| Some(vec![Dir { path: "/d".into(), error: None, total: Some(1_000), usable: Some(usable) }]);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cluster_audit::{Broker, Facts, Kind, Moving, Partition, Severity, Topic, findings, predict, unsafe_now};
+use cluster_audit::{
+    Broker, Facts, Kind, Moving, Partition, Severity, Topic, findings, never_safe, predict, unsafe_now,
+};
 
 fn facts(min: usize, unclean: bool, replicas: &[i32], in_sync: &[i32], live: &[i32]) -> Facts {
     let partition = Partition {
@@ -121,4 +123,10 @@ fn a_broker_may_go_down_when_nothing_is_lost_by_it_and_nothing_still_catches_up(
     ] {
         assert_eq!(unsafe_now(&facts, broker), why, "{broker}");
     }
+    // Waiting mends what lags, and what is down; not what is set like that.
+    assert!(!never_safe(&facts(2, false, all, &[1, 2], &[1, 2]), 1));
+    assert!(never_safe(&facts(3, false, all, all, all), 1));
+    assert!(
+        never_safe(&facts(1, false, &[1], &[1], all), 1) && !never_safe(&facts(1, false, &[1], &[1], all), 2)
+    );
 }

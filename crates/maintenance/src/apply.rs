@@ -20,8 +20,10 @@ use crate::{
     throttle::{self, LeftOver, Throttle, left_over, take_off},
 };
 
-/// How often it looks.
+/// How often it looks, at most.
 const LOOK: Duration = Duration::from_millis(500);
+/// What a look takes is a lot where there are many partitions: so much longer than that nothing is asked.
+const REST: u32 = 5;
 
 /// How it is done.
 #[derive(Debug, Clone)]
@@ -90,10 +92,15 @@ pub async fn apply(
     let mut left = left_over(cluster).await?;
     let found = left.topics.len();
     let facts = gather(cluster).await?.facts;
-    refuse(cluster, &facts, orders, options).await?;
+    let allowed = refuse(cluster, &facts, orders, options).await;
     if facts.moving().next().is_none() {
-        take_off(cluster, &left).await?;
+        // Also where nothing is begun.
+        let off = take_off(cluster, &left).await;
+        allowed?;
+        off?;
         left = LeftOver::default();
+    } else {
+        allowed?;
     }
     let mut done = Applied { throttles_found: found, ..Applied::default() };
     tokio::pin!(stop);
@@ -125,7 +132,11 @@ async fn refuse(
     orders: &[Order],
     options: &ApplyOptions,
 ) -> Result<(), Error> {
-    let mut reasons = rights(cluster, options).await?;
+    let mut needed = vec![AclOperation::Alter, AclOperation::Describe];
+    if options.throttle.is_some() {
+        needed.extend([AclOperation::AlterConfigs, AclOperation::DescribeConfigs]);
+    }
+    let mut reasons = lacking(cluster, &needed).await?;
     let ours = goals(orders);
     let is_ours =
         |at: &PartitionId| ours.get(at).zip(goal(facts, at)).is_some_and(|(ours, goal)| ours.contains(&goal));
@@ -200,14 +211,11 @@ fn goal(facts: &Facts, at: &PartitionId) -> Option<BTreeSet<i32>> {
     Some(partition.replicas.iter().filter(|id| !removing.contains(id)).copied().collect())
 }
 
-async fn rights(cluster: &Cluster, options: &ApplyOptions) -> Result<Vec<String>, Error> {
+/// Rights on the cluster that are needed and missing, in words; nothing where the brokers don't tell (before 2.8).
+pub(crate) async fn lacking(cluster: &Cluster, needed: &[AclOperation]) -> Result<Vec<String>, Error> {
     let rights = cluster.client.cluster_rights().await.map_err(|error| cluster.error(error))?;
     let Some(rights) = rights else { return Ok(Vec::new()) };
-    let mut needed = vec![AclOperation::Alter, AclOperation::Describe];
-    if options.throttle.is_some() {
-        needed.extend([AclOperation::AlterConfigs, AclOperation::DescribeConfigs]);
-    }
-    let lacks = needed.into_iter().filter(|right| !rights.contains(right));
+    let lacks = needed.iter().filter(|right| !rights.contains(right));
     Ok(lacks.map(|right| format!("the right {right} on the cluster is missing")).collect())
 }
 
@@ -222,8 +230,9 @@ fn full(facts: &Facts, moves: &[Move], watermark: u64) -> Vec<String> {
         let Some((total, used)) = facts.brokers.get(&id).and_then(cluster_audit::Broker::disk) else {
             continue;
         };
-        let percent = (u128::from(used) + u128::from(bytes)) * 100 / u128::from(total);
-        if percent > u128::from(watermark) {
+        let (then, total) = (u128::from(used) + u128::from(bytes), u128::from(total));
+        let percent = then * 100 / total;
+        if then * 100 > total * u128::from(watermark) {
             reasons.push(format!(
                 "the disks of broker {id} would be {percent} % full; the watermark is {watermark} %"
             ));
@@ -318,7 +327,9 @@ impl Batch<'_> {
         let mut last = (0, 0, 0);
         let mut since = Instant::now();
         loop {
+            let asked = Instant::now();
             let standing = self.look(on).await;
+            let rest = LOOK.max(asked.elapsed() * REST);
             match standing {
                 Ok(standing) if standing.0 == self.todo.moves.len() => return Ok(standing.2),
                 Ok(standing) if standing != last => (last, since) = (standing, Instant::now()),
@@ -331,7 +342,7 @@ impl Batch<'_> {
                 Err(error) => tracing::debug!("{error}"),
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(rest) => {}
                 () = &mut stop => return Err(Ended::Stopped),
             }
         }
@@ -465,4 +476,72 @@ impl Batch<'_> {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use cluster_audit::{Broker, Dir};
+
+    use super::*;
+
+    fn moved(after: &[i32], bytes: u64) -> Move {
+        let at = PartitionId::new("t", 0);
+        Move { at, before: vec![1], after: after.to_vec(), leader: Some(1), bytes }
+    }
+
+    #[test]
+    fn disks_are_full_by_what_is_on_them_and_what_comes() {
+        let broker = |used: u64| {
+            let dir = Dir { path: "/d".into(), error: None, total: Some(1_000), usable: Some(1_000 - used) };
+            Broker { live: true, rack: None, dirs: Some(vec![dir]) }
+        };
+        let silent = Broker { live: true, ..Broker::default() };
+        let brokers = [(1, broker(990)), (2, broker(500)), (3, broker(700)), (4, silent)].into();
+        let facts = Facts { brokers, ..Facts::default() };
+        let moves = [moved(&[1, 2, 3], 150), moved(&[1, 3, 4], 150)];
+        // Broker 1 gets nothing, and broker 4 does not tell.
+        assert_eq!(
+            full(&facts, &moves, 85),
+            ["the disks of broker 3 would be 100 % full; the watermark is 85 %"]
+        );
+        assert_eq!(full(&facts, &moves[..1], 85), Vec::<String>::new());
+        assert_eq!(full(&facts, &moves[..1], 84).len(), 1);
+        assert_eq!(full(&facts, &moves[..1], 0).len(), 2);
+    }
+
+    #[test]
+    fn where_a_reassignment_leads_to_is_told_from_where_it_began() {
+        let partition = |replicas: &[i32], adding: &[i32], removing: &[i32]| {
+            let moving = cluster_audit::Moving { adding: adding.to_vec(), removing: removing.to_vec() };
+            cluster_audit::Partition {
+                leader: Some(1),
+                replicas: replicas.to_vec(),
+                in_sync: vec![1],
+                bytes: Some(7),
+                moving: (!adding.is_empty() || !removing.is_empty()).then_some(moving),
+            }
+        };
+        let facts = |partition| {
+            let partitions = [(0, partition)].into();
+            let topic = cluster_audit::Topic { partitions, ..cluster_audit::Topic::default() };
+            Facts { topics: [("t".to_owned(), topic)].into(), ..Facts::default() }
+        };
+        let order = |after: &[i32]| Order {
+            file: "reassign-001.json".into(),
+            undo: None,
+            after: vec![cluster_audit::Placed { at: PartitionId::new("t", 0), replicas: after.to_vec() }],
+            before: BTreeMap::new(),
+        };
+        let found = |partition, after: &[i32]| {
+            let todo = todo(&facts(partition), &order(after));
+            todo.moves.first().map(|one| (one.before.clone(), !todo.begun.is_empty()))
+        };
+        // From 1, 2 to 2, 3: on its way there, on its way elsewhere, not begun, done.
+        assert_eq!(found(partition(&[2, 3, 1], &[3], &[1]), &[2, 3]), Some((vec![2, 1], true)));
+        assert_eq!(found(partition(&[2, 3, 1], &[3], &[1]), &[1, 2]), Some((vec![2, 1], false)));
+        assert_eq!(found(partition(&[1, 2], &[], &[]), &[2, 3]), Some((vec![1, 2], false)));
+        assert_eq!(found(partition(&[2, 3], &[], &[]), &[2, 3]), None);
+        // The same brokers in another order is another order of preference.
+        assert_eq!(found(partition(&[3, 2], &[], &[]), &[2, 3]), Some((vec![3, 2], false)));
+    }
 }

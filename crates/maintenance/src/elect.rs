@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use cluster_audit::PartitionId;
+use kafka_wire::AclOperation;
 use serde::Serialize;
 
-use crate::{Cluster, Error};
+use crate::{Cluster, Error, apply::lacking};
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -38,6 +39,10 @@ pub async fn elect(
     on: impl Fn(usize),
 ) -> Result<Elected, Error> {
     let mut done = Elected::default();
+    let lacks = lacking(cluster, &[AclOperation::Alter]).await?;
+    if !lacks.is_empty() {
+        return Err(Error::Refused(lacks));
+    }
     for (at, batch) in partitions.chunks(options.batch.max(1)).enumerate() {
         if at > 0 {
             tokio::time::sleep(options.pause).await;

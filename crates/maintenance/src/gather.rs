@@ -38,6 +38,15 @@ impl Cluster {
 
 /// The cluster as it is. What this principal may not see is left out, and said; a cluster that does not answer is an error.
 pub async fn gather(cluster: &Cluster) -> Result<Gathered, Error> {
+    gathered(cluster, true).await
+}
+
+/// The same without log directories, which are a long answer of each broker: for who looks again and again.
+pub async fn gather_without_disks(cluster: &Cluster) -> Result<Gathered, Error> {
+    gathered(cluster, false).await
+}
+
+async fn gathered(cluster: &Cluster, disks: bool) -> Result<Gathered, Error> {
     let client = &cluster.client;
     let brokers = client.brokers().await.map_err(|error| cluster.error(error))?;
     let cluster_id = client.cluster_id().await.map_err(|error| cluster.error(error))?;
@@ -49,7 +58,7 @@ pub async fn gather(cluster: &Cluster) -> Result<Gathered, Error> {
             let id = *id;
             async move { (id, client.log_dirs(id).await) }
         };
-        join_all(brokers.keys().map(ask)).await
+        join_all(brokers.keys().filter(|_| disks).map(ask)).await
     };
     let (configs, dirs, moving) =
         tokio::join!(client.topic_configs(&names, &keys), dirs, client.list_reassignments());
@@ -148,7 +157,7 @@ fn sizes_of(dirs: &BTreeMap<i32, Vec<LogDir>>) -> BTreeMap<(String, i32), u64> {
 }
 
 /// How large each of these brokers' replicas of these partitions is; what does not answer has none.
-pub async fn sizes(
+pub(crate) async fn sizes(
     cluster: &Cluster,
     brokers: impl IntoIterator<Item = i32>,
 ) -> BTreeMap<(PartitionId, i32), u64> {

@@ -19,7 +19,7 @@ mod watch;
 pub use apply::{Applied, ApplyOptions, Progress, apply};
 pub use elect::{ElectOptions, Elected, elect};
 pub use error::Error;
-pub use gather::{Cluster, Gathered, gather, sizes};
+pub use gather::{Cluster, Gathered, gather, gather_without_disks};
 pub use orders::{Order, orders};
 pub use throttle::{LeftOver, left_over, take_off};
 pub use verify::{Standing, Verified, verify};

@@ -11,7 +11,7 @@ use std::{
 use cluster_audit::Health;
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 
-use crate::{Cluster, gather};
+use crate::{Cluster, gather_without_disks};
 
 const SIDE: [&str; 1] = ["side"];
 
@@ -124,10 +124,21 @@ impl Watch {
     pub async fn run(self) {
         let mut rounds = tokio::time::interval(self.every);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = BTreeMap::new();
         loop {
             rounds.tick().await;
             for (side, cluster) in &self.clusters {
-                let found = gather(cluster).await.map(|found| Health::of(&found.facts));
+                let found = gather_without_disks(cluster).await;
+                if let Ok(found) = &found
+                    && told.insert(*side, found.hidden.clone()).unwrap_or_default() != found.hidden
+                    && !found.hidden.is_empty()
+                {
+                    tracing::warn!(
+                        "the {side} is audited without what is not seen: {}",
+                        found.hidden.join("; ")
+                    );
+                }
+                let found = found.map(|found| Health::of(&found.facts));
                 match &found {
                     Ok(health) => self.metrics.show(side, health),
                     Err(error) => tracing::warn!("the {side} could not be audited: {error}"),

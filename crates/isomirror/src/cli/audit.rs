@@ -152,7 +152,7 @@ pub struct SafeArgs {
     /// The brokers' ids; all unless some are named.
     #[arg(value_name = "ID")]
     pub brokers: Vec<i32>,
-    /// Wait so long until it is safe.
+    /// Wait so long until it is safe; not where waiting can't mend it.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub wait: Option<Duration>,
 }
@@ -160,8 +160,8 @@ pub struct SafeArgs {
 fn percent(text: &str) -> Result<u64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim().parse().ok();
     number
-        .filter(|percent| (1..=100).contains(percent))
-        .ok_or_else(|| format!("{text:?} is no part of a disk: write a percentage from 1% to 100%"))
+        .filter(|percent| (0..=100).contains(percent))
+        .ok_or_else(|| format!("{text:?} is no part of a disk: write a percentage from 0% to 100%"))
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {

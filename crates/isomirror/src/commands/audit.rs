@@ -11,17 +11,18 @@ mod page;
 mod safe;
 mod show;
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use cluster_audit::{Severity, findings, predict};
 use kafka_wire::{Client, Settings};
 use maintenance::{Cluster, Error, gather};
+use pipeline::status::{LinkStatus, Totals};
 use serde::Serialize;
 
 use super::print;
 use crate::{
     cli::{Audit, AuditArgs, Common, Output, Which},
-    config::{self, Clusters},
+    config::{self, Clusters, Config},
     exit::{Exit, Failure},
 };
 
@@ -44,6 +45,41 @@ struct Audited {
     maintenance: Option<cluster_audit::Prediction>,
 }
 
+/// The link between the clusters, where the configuration is a link's.
+#[derive(Serialize)]
+struct Beside {
+    /// Its name.
+    link: String,
+    /// How its daemon is, if one answers.
+    daemon: Option<Daemon>,
+}
+
+#[derive(Serialize)]
+struct Daemon {
+    phase: String,
+    ready: bool,
+    not_ready: Vec<String>,
+    totals: Totals,
+    lag_bytes: Option<u64>,
+}
+
+impl Beside {
+    fn of(path: Option<&Path>) -> Option<Self> {
+        let config = Config::load_here_to_ask(path).ok()?;
+        let status = config.admin.listen.and_then(super::status_at);
+        let status = status.filter(|status| status.link == config.link);
+        Some(Self { link: config.link, daemon: status.map(Daemon::of) })
+    }
+}
+
+impl Daemon {
+    fn of(status: LinkStatus) -> Self {
+        let lag_bytes = status.lag_bytes();
+        let LinkStatus { phase, ready, not_ready, totals, .. } = status;
+        Self { phase, ready, not_ready, totals, lag_bytes }
+    }
+}
+
 impl Audited {
     /// Whether nothing is critical now, and nothing would be.
     fn is_well(&self) -> bool {
@@ -56,7 +92,8 @@ impl Audited {
 pub fn run(args: &AuditArgs, common: &Common) -> anyhow::Result<Exit> {
     let clusters = chosen(&Clusters::load_here(args.config.config.as_deref())?, args.cluster)?;
     let Some(what) = &args.what else {
-        return super::interruptible(look(&clusters, args, common.output), "interrupted");
+        let beside = Beside::of(args.config.config.as_deref());
+        return super::interruptible(look(&clusters, beside, args, common.output), "interrupted");
     };
     let (side, cluster) = match &clusters[..] {
         [one] => one,
@@ -111,6 +148,7 @@ pub fn client(side: &str, cluster: &config::Cluster) -> Result<Cluster, Failure>
 
 async fn look(
     clusters: &[(&'static str, Cluster)],
+    beside: Option<Beside>,
     args: &AuditArgs,
     output: Output,
 ) -> anyhow::Result<Exit> {
@@ -123,13 +161,15 @@ async fn look(
         audited.push(Audited { cluster: cluster.name.clone(), side, gathered, findings: found, maintenance });
     }
     if let Some(path) = &args.html {
-        fs::write(path, page::render(&audited)).map_err(|error| {
+        fs::write(path, page::render(&audited, beside.as_ref())).map_err(|error| {
             Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display()))
         })?;
     }
     print(&match output {
-        Output::Json => serde_json::to_string_pretty(&serde_json::json!({ "clusters": audited }))?,
-        Output::Table => show::audited(&audited, args.all),
+        Output::Json => {
+            serde_json::to_string_pretty(&serde_json::json!({ "clusters": audited, "link": beside }))?
+        }
+        Output::Table => show::audited(&audited, beside.as_ref(), args.all),
     })?;
     Ok(if audited.iter().all(Audited::is_well) { Exit::Done } else { Exit::Refused })
 }

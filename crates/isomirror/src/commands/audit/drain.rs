@@ -2,7 +2,10 @@
 //!
 //! What `undrain` needs is a plan like any other, in a directory: the rollback of what `drain` did.
 
-use std::{fs, future, path::PathBuf};
+use std::{
+    fs, future,
+    path::{Path, PathBuf},
+};
 
 use cluster_audit::{Limits, PartitionId, batches, drain as drained};
 use maintenance::{Cluster, ElectOptions, apply, elect, gather};
@@ -21,7 +24,14 @@ const AT_ONCE: usize = 1_000;
 /// Moves leaders off the broker.
 pub async fn drain(cluster: &Cluster, args: &DrainArgs, output: Output) -> anyhow::Result<Exit> {
     let dir = dir(args);
-    make::vacant(&dir)?;
+    if !make::files_of_plan(&dir).is_empty() {
+        let message = format!(
+            "{} is what a drain has left that was not undone\n  fix: `audit undrain {}` first",
+            dir.display(),
+            args.broker
+        );
+        return Err(Failure::new(Exit::Refused, message).into());
+    }
     let facts = gather(cluster).await.map_err(failure)?.facts;
     if !facts.brokers.contains_key(&args.broker) {
         return Err(Failure::new(Exit::Refused, format!("there is no broker {}", args.broker)).into());
@@ -31,9 +41,15 @@ pub async fn drain(cluster: &Cluster, args: &DrainArgs, output: Output) -> anyho
     let batches = batches(&found.moves, Limits { partitions: AT_ONCE, bytes: u64::MAX });
     make::write(&dir, &make::summary(cluster, &facts), &batches, &moved, AT_ONCE)?;
     let elected = match moved.is_empty() {
-        true => maintenance::Elected::default(),
-        false => run(cluster, &dir, false, &moved).await?,
+        true => Ok(maintenance::Elected::default()),
+        false => run(cluster, &dir, false, &moved).await,
     };
+    let elected = elected.inspect_err(|error| {
+        if Exit::of(error) == Exit::Refused {
+            // Nothing was begun, so there is nothing to undo.
+            let _ = remove(&dir);
+        }
+    })?;
     super::print(&match output {
         Output::Json => serde_json::to_string_pretty(
             &json!({ "moved": moved, "elected": elected, "stay": found.undrainable }),
@@ -79,13 +95,22 @@ pub async fn undrain(cluster: &Cluster, args: &DrainArgs, output: Output) -> any
         false => run(cluster, &dir, true, &moved).await?,
     };
     if elected.failed.is_empty() {
-        fs::remove_dir_all(&dir)?;
+        remove(&dir)?;
     }
     super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&json!({ "moved": moved, "elected": elected }))?,
         Output::Table => format!("broker {}: {}", args.broker, super::elect::shown(&elected)),
     })?;
     Ok(if elected.failed.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// Removes what `drain` has left, and the directory if nothing else is in it.
+fn remove(dir: &Path) -> std::io::Result<()> {
+    for file in make::files_of_plan(dir) {
+        fs::remove_file(file)?;
+    }
+    let _ = fs::remove_dir(dir);
+    Ok(())
 }
 
 /// Changes the order of preference, and has the first elected.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use cluster_audit::{
@@ -54,10 +54,14 @@ pub async fn run(cluster: &Cluster, args: &MakeArgs, watermark: u64, output: Out
     }
     vacant(&args.into)?;
     let gathered = gather(cluster).await.map_err(failure)?;
+    if !gathered.hidden.is_empty() {
+        // Where disks and reassignments can't be seen, a plan would be a guess.
+        let hidden = gathered.hidden.iter().map(|hidden| format!("not seen: {hidden}")).collect();
+        return Err(failure(maintenance::Error::Refused(hidden)).into());
+    }
     let facts = &gathered.facts;
     let moves = plan(facts, &aim(facts, args, watermark)?).map_err(|refused| {
-        let reasons: Vec<String> = refused.iter().map(|refusal| format!("\n  - {refusal}")).collect();
-        Failure::new(Exit::Refused, format!("refused:{}", reasons.concat()))
+        failure(maintenance::Error::Refused(refused.iter().map(ToString::to_string).collect()))
     })?;
     let limits = Limits { partitions: args.batch.max(1), bytes: args.batch_bytes.as_u64() };
     let batches = batches(&moves, limits);
@@ -80,22 +84,27 @@ pub async fn run(cluster: &Cluster, args: &MakeArgs, watermark: u64, output: Out
 }
 
 /// The plan's directory must not have another plan in it.
-pub fn vacant(dir: &Path) -> Result<(), Failure> {
-    let is_order = |name: &str| {
-        name == SUMMARY || ["reassign-", "rollback-", "election-"].iter().any(|begin| name.starts_with(begin))
-    };
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    match entries.map(|entry| entry.file_name()).find(|name| name.to_str().is_some_and(is_order)) {
-        Some(name) => Err(Failure::new(
+fn vacant(dir: &Path) -> Result<(), Failure> {
+    match files_of_plan(dir).first() {
+        Some(file) => Err(Failure::new(
             Exit::Refused,
             format!(
-                "{} has a plan in it: {}\n  fix: name another directory, or remove it once it is done",
-                dir.display(),
-                name.to_string_lossy()
+                "there is a plan: {}\n  fix: name another directory, or remove it once it is done",
+                file.display()
             ),
         )),
         None => Ok(()),
     }
+}
+
+/// What a plan has put into a directory.
+pub fn files_of_plan(dir: &Path) -> Vec<PathBuf> {
+    let is_order = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name == SUMMARY || ["reassign-", "rollback-", "election-"].iter().any(|begin| name.starts_with(begin))
+    };
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(is_order).collect()
 }
 
 pub fn summary(cluster: &Cluster, facts: &Facts) -> Summary {

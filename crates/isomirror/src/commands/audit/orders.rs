@@ -32,10 +32,12 @@ pub fn apply(cluster: &Cluster, args: &OrdersArgs, all: &AuditArgs, output: Outp
     let runtime = runtime.context("failed to start the runtime")?;
     let done = runtime.block_on(async {
         same_cluster(cluster, &args.files).await?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
+                // The terminal is gone: whoever began it can't see any more what goes wrong.
+                _ = hang_up.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
@@ -127,13 +129,13 @@ impl Board {
     fn show(&self, now: &Progress) {
         let file = self.files.get(now.batch - 1).map_or("", String::as_str);
         let words = format!(
-            "{file} ({} of {}): {} of {}, {} of {}",
+            "order {} of {}: {} of {}, {} of {} ({file})",
             now.batch,
             now.batches,
+            human::bytes(now.bytes_done),
+            human::bytes(now.bytes),
             human::count(now.partitions_done as u64),
             human::plural(now.partitions, "partition", "partitions"),
-            human::bytes(now.bytes_done),
-            human::bytes(now.bytes)
         );
         if let Some(bar) = &self.bar {
             bar.set_length(now.bytes.max(1));

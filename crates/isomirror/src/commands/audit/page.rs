@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use cluster_audit::{Finding, Heat, Prediction, Severity, heat};
 
-use super::{Audited, show};
+use super::{Audited, Beside, show};
 use crate::{
     html::{STYLE, Text},
     human,
@@ -21,14 +21,14 @@ const HEAT: &str = "\
 ";
 
 /// The whole page.
-pub fn render(audited: &[Audited]) -> String {
+pub fn render(audited: &[Audited], beside: Option<&Beside>) -> String {
     let mut out = String::with_capacity(64 * 1024);
     // Writing to a String cannot fail.
-    let _ = page(&mut out, audited);
+    let _ = page(&mut out, audited, beside);
     out
 }
 
-fn page(out: &mut String, audited: &[Audited]) -> fmt::Result {
+fn page(out: &mut String, audited: &[Audited], beside: Option<&Beside>) -> fmt::Result {
     let names: Vec<&str> = audited.iter().map(|one| one.cluster.as_str()).collect();
     let title = names.join(", ");
     write!(
@@ -40,6 +40,9 @@ fn page(out: &mut String, audited: &[Audited]) -> fmt::Result {
         Text(&title),
         human::time(jiff::Timestamp::now().as_millisecond())
     )?;
+    if let Some(beside) = beside {
+        writeln!(out, "<p>{}</p>", Text(&show::beside(beside)))?;
+    }
     audited.iter().try_for_each(|one| cluster(out, one))?;
     out.push_str("</body></html>\n");
     Ok(())

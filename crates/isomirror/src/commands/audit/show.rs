@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use cluster_audit::{Facts, Finding, PartitionId, Prediction, Severity};
 
-use super::Audited;
+use super::{Audited, Beside};
 use crate::{
     human::{self, plain},
     table,
 };
 
-/// Everything of all clusters.
-pub fn audited(audited: &[Audited], all: bool) -> String {
+/// Everything of all clusters, and the link between them.
+pub fn audited(audited: &[Audited], between: Option<&Beside>, all: bool) -> String {
     let mut out = String::new();
     for one in audited {
         if !out.is_empty() {
@@ -19,7 +19,32 @@ pub fn audited(audited: &[Audited], all: bool) -> String {
         }
         cluster(&mut out, one, all);
     }
+    if let Some(between) = between {
+        let _ = write!(out, "\n\n{}", beside(between));
+    }
     out
+}
+
+/// How the link is, in a line.
+pub fn beside(beside: &Beside) -> String {
+    let link = plain(&beside.link);
+    let Some(daemon) = &beside.daemon else {
+        return format!("link {link}: no daemon of it answers here; `isomirror status` says why");
+    };
+    let totals = &daemon.totals;
+    let ready = match daemon.ready {
+        true => "ready".to_owned(),
+        false => format!("not ready ({})", plain(&daemon.not_ready.join("; "))),
+    };
+    format!(
+        "link {link}: {}, {ready}; lag {} records, {}; {}, {} running, {} stopped",
+        plain(&daemon.phase),
+        human::count(totals.lag_records),
+        human::bytes_if_known(daemon.lag_bytes),
+        human::plural(totals.lanes, "lane", "lanes"),
+        human::count(totals.running as u64),
+        human::count(totals.stopped as u64)
+    )
 }
 
 fn cluster(out: &mut String, one: &Audited, all: bool) {

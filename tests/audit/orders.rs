@@ -54,7 +54,9 @@ fn kafkas_own_tools_execute_what_is_written_and_find_it_done() {
     });
     cluster.start(id).unwrap();
     wait_in_sync(cluster);
-    let found = work.json(&[], 3);
+    // Whether something critical is among it depends on who was here before.
+    let found = work.output(&["--output", "json"]).stdout;
+    let found: serde_json::Value = serde_json::from_slice(&found).unwrap();
     let findings = found["clusters"][0]["findings"].as_array().unwrap();
     assert!(findings.iter().any(|finding| finding["kind"] == "not-preferred"), "{findings:#?}");
     work.said(&["plan", "--replication", "3", "--topic", &name, "--into", "elect"], 0);

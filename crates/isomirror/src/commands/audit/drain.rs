@@ -89,6 +89,7 @@ pub async fn undrain(cluster: &Cluster, args: &DrainArgs, output: Output) -> any
         );
         return Err(Failure::new(Exit::Usage, message).into());
     }
+    orders::same_cluster(cluster, std::slice::from_ref(&dir)).await?;
     let moved = from_files(std::slice::from_ref(&dir))?;
     let elected = match moved.is_empty() {
         true => maintenance::Elected::default(),

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use cluster_audit::{PartitionId, not_preferred, read_election};
 use maintenance::{Cluster, ElectOptions, Elected, elect, gather};
 
-use super::failure;
+use super::{failure, orders::same_cluster};
 use crate::{
     cli::{ElectArgs, Output},
     exit::{Exit, Failure},
@@ -14,6 +14,7 @@ use crate::{
 
 /// Has them elected.
 pub async fn run(cluster: &Cluster, args: &ElectArgs, output: Output) -> anyhow::Result<Exit> {
+    same_cluster(cluster, &args.plans).await?;
     let partitions = match args.plans.is_empty() {
         true => not_preferred(&gather(cluster).await.map_err(failure)?.facts),
         false => from_files(&args.plans)?,

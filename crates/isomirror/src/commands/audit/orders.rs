@@ -31,7 +31,7 @@ pub fn apply(cluster: &Cluster, args: &OrdersArgs, all: &AuditArgs, output: Outp
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("failed to start the runtime")?;
     let done = runtime.block_on(async {
-        same_cluster(cluster, &args.files).await?;
+        same_cluster(cluster, &args.files.plans).await?;
         let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
         let stop = async {
             tokio::select! {
@@ -82,13 +82,13 @@ fn back(files: &FilesArgs, all: &AuditArgs) -> String {
 }
 
 /// Orders are for the cluster that they were made for.
-async fn same_cluster(cluster: &Cluster, files: &FilesArgs) -> anyhow::Result<()> {
+pub async fn same_cluster(cluster: &Cluster, plans: &[PathBuf]) -> anyhow::Result<()> {
     let id = cluster
         .client
         .cluster_id()
         .await
         .map_err(|error| failure(maintenance::Error::Cluster { cluster: cluster.name.clone(), error }))?;
-    for plan in &files.plans {
+    for plan in plans {
         let dir: PathBuf = if plan.is_dir() { plan.clone() } else { plan.with_file_name("") };
         let Ok(text) = fs::read_to_string(dir.join(SUMMARY)) else { continue };
         let summary: Summary = serde_json::from_str(&text).map_err(|error| {
@@ -163,7 +163,7 @@ impl Board {
 /// Looks at them.
 pub async fn verify(cluster: &Cluster, args: &FilesArgs, output: Output) -> anyhow::Result<Exit> {
     let orders = maintenance::orders(&args.plans, args.rollback).map_err(failure)?;
-    same_cluster(cluster, args).await?;
+    same_cluster(cluster, &args.plans).await?;
     let found = maintenance::verify(cluster, &orders).await.map_err(failure)?;
     super::print(&match output {
         Output::Json => serde_json::to_string_pretty(&found)?,

@@ -34,7 +34,6 @@ struct Scene {
 #[test]
 fn nothing_that_was_acknowledged_is_lost_whatever_is_moved_restarted_and_killed() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let scene = Scene::set(cluster);
     scene.replication_one_to_three();
     scene.rolling_restart();

@@ -26,7 +26,6 @@ const ELECT: &str = "org.apache.kafka.tools.LeaderElectionCommand";
 #[test]
 fn kafkas_own_tools_execute_what_is_written_and_find_it_done() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let work = Work::new(cluster);
     let name = unique("kafkas");
     cluster.create_topic(&name, 3, 1, &[]).unwrap();
@@ -76,7 +75,6 @@ fn kafkas_own_tools_execute_what_is_written_and_find_it_done() {
 #[test]
 fn a_rollback_in_mid_way_restores_exactly_what_was() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let work = Work::new(cluster);
     let name = unique("back");
     cluster.create_topic(&name, 4, 2, &[]).unwrap();
@@ -116,7 +114,6 @@ fn a_rollback_in_mid_way_restores_exactly_what_was() {
 #[test]
 fn a_link_s_configuration_shows_both_clusters_and_the_page_has_a_map() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let bootstrap = cluster.internal_bootstrap();
     let more = format!(
         "[source]\nname = \"<dc1>\"\nkafka = {{ \"bootstrap.servers\" = \"{bootstrap}\" }}\n[topics]\ninclude = [\"x\"]"

@@ -80,7 +80,6 @@ impl rdkafka::producer::ProducerContext for Acks {
 #[test]
 fn what_is_predicted_of_brokers_that_go_down_is_what_happens_and_nothing_else_does() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let work = Work::new(cluster);
     const PARTITIONS: i32 = 4;
     let kinds =
@@ -127,7 +126,6 @@ fn what_is_predicted_of_brokers_that_go_down_is_what_happens_and_nothing_else_do
 #[test]
 fn an_unclean_election_is_predicted_and_loses_what_was_acknowledged() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let work = Work::new(cluster);
     let dirty = unique("unclean");
     cluster.create_topic(&dirty, 1, 2, &[("unclean.leader.election.enable", "true")]).unwrap();

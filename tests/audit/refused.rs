@@ -14,7 +14,6 @@ use crate::support::{Running, Work, block_on, client, cluster, moving, replicas,
 #[test]
 fn each_reason_not_to_begin_is_named_and_nothing_is_changed() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let work = Work::new(cluster);
     let topic = unique("refused");
     cluster.create_topic(&topic, 2, 1, &[]).unwrap();

@@ -4,13 +4,12 @@ use std::time::{Duration, Instant};
 
 use kafka_harness::shared::unique;
 
-use crate::support::{Work, cluster, wait_in_sync};
+use crate::support::{Work, cluster};
 
 #[test]
 #[ignore = "10,000 partitions take a minute to make: cargo test --workspace --test audit -- --ignored --nocapture"]
 fn ten_thousand_partitions_are_audited_and_planned_in_under_ten_seconds() {
     let (cluster, _turn) = cluster();
-    wait_in_sync(cluster);
     let work = Work::new(cluster);
     let topics: Vec<String> = (0..10).map(|_| unique("many")).collect();
     for topic in &topics {

@@ -21,7 +21,8 @@ pub const BROKERS: usize = 4;
 const RATES: [&str; 2] = ["leader.replication.throttled.rate", "follower.replication.throttled.rate"];
 const LISTS: [&str; 2] = ["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"];
 
-/// Four brokers, each in a rack of its own; groups' offsets and transactions have one replica. The guard is held by who uses it.
+/// Four brokers, each in a rack of its own; groups' offsets and transactions have one replica. All is in sync, and the guard is
+/// held by who uses it.
 pub fn cluster() -> (&'static Cluster, MutexGuard<'static, ()>) {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     static TURN: Mutex<()> = Mutex::new(());
@@ -37,6 +38,7 @@ pub fn cluster() -> (&'static Cluster, MutexGuard<'static, ()>) {
             .broker_config("controlled.shutdown.enable", "true");
         builder.start().unwrap()
     });
+    wait_in_sync(cluster);
     (cluster, turn)
 }
 
@@ -80,19 +82,22 @@ impl Work {
     /// What it says on standard output; it has to end like this.
     #[track_caller]
     pub fn said(&self, args: &[&str], code: i32) -> String {
-        let output = self.output(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{err}");
-        out.into_owned()
+        self.ended(args, code).0
     }
 
     /// What it says on standard error; it has to end like this.
     #[track_caller]
     pub fn complained(&self, args: &[&str], code: i32) -> String {
+        self.ended(args, code).1
+    }
+
+    #[track_caller]
+    fn ended(&self, args: &[&str], code: i32) -> (String, String) {
         let output = self.output(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let [out, err] =
+            [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said).into_owned());
         assert_eq!(output.status.code(), Some(code), "{args:?}\n{out}\n{err}");
-        err.into_owned()
+        (out, err)
     }
 
     #[track_caller]

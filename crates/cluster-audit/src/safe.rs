@@ -32,13 +32,13 @@ pub fn unsafe_now(facts: &Facts, broker: i32) -> Vec<String> {
         .filter(|(.., found)| found.replicas.contains(&broker) && behind(&found.replicas, &found.in_sync))
         .map(|(topic, _, number, _)| PartitionId::new(topic, number))
         .collect();
-    why.extend(some(&lagging, "with a replica there still catch up"));
+    why.extend(some(&lagging, "with a replica there not all in sync"));
     let moving: Vec<PartitionId> = facts
         .partitions()
         .filter(|(.., found)| found.moving.is_some() && found.replicas.contains(&broker))
         .map(|(topic, _, number, _)| PartitionId::new(topic, number))
         .collect();
-    why.extend(some(&moving, "with a replica there are being reassigned"));
+    why.extend(some(&moving, "with a replica there being reassigned"));
     why
 }
 

@@ -117,7 +117,7 @@ fn a_broker_may_go_down_when_nothing_is_lost_by_it_and_nothing_still_catches_up(
         (facts(3, false, all, all, all), 1, &["1 partition could not be written with acks=all: t[0]"]),
         (facts(1, false, &[1], &[1], all), 1, &["1 partition could be neither read nor written: t[0]"]),
         (facts(1, false, &[1], &[1], all), 2, &[]),
-        (facts(1, false, all, &[1, 2], all), 3, &["1 partition with a replica there still catch up: t[0]"]),
+        (facts(1, false, all, &[1, 2], all), 3, &["1 partition with a replica there not all in sync: t[0]"]),
         (facts(1, false, &[1, 2], &[1, 2], &[1, 2]), 1, &["down already: broker 3"]),
         (facts(1, false, &[1, 2], &[1], &[1, 3]), 2, &["it is down"]),
     ] {

@@ -1,16 +1,16 @@
 //! One real Kafka cluster of four brokers, each in a rack of its own, to try `isomirror audit` on: topics with one, two and three
-//! replicas. Prints a configuration; brokers are stopped and started by lines on its standard input, as `stop 2` and
-//! `start 2`; all end when that closes, or on Ctrl-C.
+//! replicas; of the Kafka version that is named, or of 3.9. Prints a configuration; brokers are stopped and started by lines on its
+//! standard input, as `stop 2` and `start 2`; all end when that closes, or on Ctrl-C.
 //!
 //! ```text
-//! cargo run -p kafka-harness --example brokers
+//! cargo run -p kafka-harness --example brokers [-- VERSION]
 //! ```
 
-use std::io::stdin;
+use std::{env, io::stdin};
 
 use anyhow::{Context, Result};
 use kafka_harness::{
-    Cluster,
+    Cluster, MAIN_VERSION,
     client::{self, Load},
 };
 
@@ -25,9 +25,9 @@ const PARTITIONS: i32 = 4;
 
 fn main() -> Result<()> {
     eprintln!("starting four brokers, which takes some seconds (and a download at the first time) …");
-    let builder =
-        Cluster::builder().brokers(4).racks().broker_config("auto.leader.rebalance.enable", "false");
-    let cluster = builder.start()?;
+    let version = env::args().nth(1).unwrap_or_else(|| MAIN_VERSION.to_owned());
+    let builder = Cluster::builder().version(&version).brokers(4).racks();
+    let cluster = builder.broker_config("auto.leader.rebalance.enable", "false").start()?;
     for (topic, replicas, min, count) in TOPICS {
         cluster.create_topic(topic, PARTITIONS, replicas, &[("min.insync.replicas", min)])?;
         let load = Load { partitions: PARTITIONS, count, value_size: 1_000, keys: true, ..Load::default() };

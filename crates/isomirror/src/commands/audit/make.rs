@@ -197,12 +197,17 @@ fn shown(made: &Made<'_>, args: &MakeArgs) -> String {
             time(estimate),
         ]);
     }
+    let elections = match made.elections {
+        0 => String::new(),
+        count => format!(
+            "{} to be elected afterwards: `audit elect {dir}`\n",
+            human::plural(count, "leader is", "leaders are")
+        ),
+    };
     format!(
-        "{}\n{dir} has it, each order with its rollback; times are those at {} a broker.\n\
-         {} to be elected afterwards.\n\
+        "{}\n{dir} has it, each order with its rollback; times are those at {} a broker.\n{elections}\
          next: `isomirror audit CONFIG apply {dir}`; back: the same with --rollback",
         table::trimmed(&table),
-        args.throttle,
-        human::plural(made.elections, "leader is", "leaders are")
+        args.throttle
     )
 }

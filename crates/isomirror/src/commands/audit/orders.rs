@@ -60,14 +60,16 @@ pub fn apply(cluster: &Cluster, args: &OrdersArgs, all: &AuditArgs, output: Outp
             if done.before > 0 {
                 out += &format!("{} done before\n", human::plural(done.before, "order was", "orders were"));
             }
-            out += &format!(
-                "{} done, {} moved, {} copied, all in sync, in {}",
-                human::plural(done.batches, "order", "orders"),
-                human::plural(done.partitions, "partition", "partitions"),
-                human::bytes(done.bytes),
-                human::duration(done.seconds)
-            );
-            out
+            out + &match done.batches {
+                0 => "nothing is left to do".to_owned(),
+                count => format!(
+                    "{} done, {} moved, {} copied, all in sync, in {}",
+                    human::plural(count, "order", "orders"),
+                    human::plural(done.partitions, "partition", "partitions"),
+                    human::bytes(done.bytes),
+                    human::duration(done.seconds)
+                ),
+            }
         }
     })?;
     Ok(Exit::Done)

@@ -10,9 +10,9 @@ use std::{
 
 use cluster_admin::Cluster;
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
-use mirror_types::{Offset, Side, TopicPartition};
+use mirror_types::{LaneOrigins, Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
-use pipeline::LinkConfig;
+use pipeline::{ClusterIds, LinkConfig};
 
 use super::{
     Error, LaneReport, Notes, Request, Sample, Verdict,
@@ -45,6 +45,8 @@ pub(super) struct LanePlan {
     pub(super) isolation: BySide<Isolation>,
     ends: BySide<Offset>,
     shared: bool,
+    /// What the link writes on its records, and which it leaves behind.
+    pub(super) origins: Option<LaneOrigins>,
     /// For translated offsets.
     ledger: Option<Ledger>,
 }
@@ -268,6 +270,7 @@ fn lane(
     let start = ledger.start().clone();
     let Bounds { low, end, since } = bounds;
     let shared = start.writers == WritersMode::Shared;
+    let origins = if shared { origins(&request.link, &start) } else { None };
     let ledger = (start.offsets == OffsetsMode::Translated).then_some(ledger);
     // What is on the target that is the link's: up to its end, or as far as the marks go. Where that is behind the
     // source's end, it is compared with nothing.
@@ -308,8 +311,16 @@ fn lane(
         },
         ends: end,
         shared,
+        origins,
         ledger,
     }
+}
+
+/// What a lane with other writers writes on its records.
+fn origins(link: &LinkConfig, start: &LaneStart) -> Option<LaneOrigins> {
+    let ids = ClusterIds { source: start.source_cluster.clone(), target: start.target_cluster.clone() };
+    let target = TopicPartition::new(&*start.target_topic, start.partition);
+    link.origins_of(&ids, &start.lane(), &target).ok().flatten()
 }
 
 /// Pieces of a range, the last of them at its end, the others spread over it.

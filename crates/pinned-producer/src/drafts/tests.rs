@@ -455,7 +455,7 @@ fn all_that_waits_is_declared_at_once_and_then_sent_across_gaps() {
 fn a_shared_lane_declares_nothing_and_batches_are_of_a_transaction() {
     let lane = lane();
     let producer = ProducerIdentity { id: 5, epoch: 0 };
-    let writing = Writing::Shared { transactional_id: "id".to_owned(), producer };
+    let writing = Writing::Shared { transactional_id: "id".to_owned(), producer, origins: None };
     let opening = Opening { writing, ..translated(&lane, 10, 100) };
     let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
     drafts.add(piece(&lane, records([8, 9, 10, 12, 15]), 16));

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::{Header, Offset, Record, RecordBatch, TopicPartition};
+use crate::{Header, Offset, Record, RecordBatch, Side, TopicPartition};
 
 /// What a link writes on records, if their topics have other writers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,10 +132,31 @@ impl LaneOrigins {
         &self.headers
     }
 
-    /// Where a record of the source was produced.
-    pub fn origin<'h>(&self, offset: Offset, headers: impl Iterator<Item = Header<'h>>) -> Origin {
-        let written = self.headers.read(&self.source, headers);
-        written.unwrap_or_else(|| Origin { cluster: self.source_cluster.clone(), offset, via: Vec::new() })
+    /// The partition of a side.
+    pub fn lies_in(&self, side: Side) -> &TopicPartition {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+
+    /// The id of a side's cluster.
+    pub fn cluster(&self, side: Side) -> &str {
+        match side {
+            Side::Source => &self.source_cluster,
+            Side::Target => &self.target_cluster,
+        }
+    }
+
+    /// Where a record was produced that lies at this offset of a side.
+    pub fn origin_on<'h>(
+        &self,
+        side: Side,
+        offset: Offset,
+        headers: impl Iterator<Item = Header<'h>>,
+    ) -> Origin {
+        let written = self.headers.read(self.lies_in(side), headers);
+        written.unwrap_or_else(|| Origin { cluster: self.cluster(side).to_owned(), offset, via: Vec::new() })
     }
 
     /// Whether records of this origin go to the target.
@@ -152,7 +173,7 @@ impl LaneOrigins {
         offset: Offset,
         headers: impl Iterator<Item = Header<'h>>,
     ) -> Option<Written> {
-        let mut origin = self.origin(offset, headers);
+        let mut origin = self.origin_on(Side::Source, offset, headers);
         if !self.passes(&origin) {
             return None;
         }
@@ -237,7 +258,7 @@ mod tests {
 
     fn origin(site: usize, (offset, headers): &Owned) -> Origin {
         let headers = headers.iter().map(|(name, value)| Header { name, value: value.as_deref() });
-        lane(site, (site + 1) % 3, Passes::All).origin(*offset, headers)
+        lane(site, (site + 1) % 3, Passes::All).origin_on(Side::Source, *offset, headers)
     }
 
     #[test]

@@ -81,7 +81,8 @@ pub(crate) async fn withdraw(config: &LinkConfig, ids: &ClusterIds, target: &Cli
     }
 }
 
-fn rules_of(config: &LinkConfig, ids: &ClusterIds) -> Option<Rules> {
+/// What a link leads where, between clusters with these ids; none where one has no id.
+pub fn rules_of(config: &LinkConfig, ids: &ClusterIds) -> Option<Rules> {
     let rules = config.rules.config().clone();
     Some(Rules {
         link: config.link.clone(),

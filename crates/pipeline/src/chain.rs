@@ -56,6 +56,11 @@ impl OtherLink {
         })
     }
 
+    /// The id of its target cluster, and its name: no two have the same.
+    pub fn name(&self) -> (&String, &String) {
+        (&self.target_cluster, &self.name)
+    }
+
     fn leads(&self, cluster: &str, topic: &str) -> Option<String> {
         (self.source_cluster == cluster).then(|| self.rules.target(topic)).flatten()
     }

@@ -186,15 +186,20 @@ impl LinkConfig {
         }
     }
 
+    /// The same for our own client.
+    pub fn wire_isolation(&self) -> kafka_wire::Isolation {
+        match self.isolation() {
+            Isolation::Committed => kafka_wire::Isolation::ReadCommitted,
+            Isolation::Uncommitted => kafka_wire::Isolation::ReadUncommitted,
+        }
+    }
+
     pub(crate) fn batch_consumer(&self) -> BatchConfig {
         BatchConfig {
             properties: self.source.properties.clone(),
             prefetch: self.buffer / 4,
             loss: self.loss,
-            isolation: match self.isolation() {
-                Isolation::Committed => kafka_wire::Isolation::ReadCommitted,
-                Isolation::Uncommitted => kafka_wire::Isolation::ReadUncommitted,
-            },
+            isolation: self.wire_isolation(),
         }
     }
 

@@ -32,7 +32,8 @@ mod topics;
 mod trouble;
 mod wire;
 
-pub use chain::{Chain, OtherLink, comes_back};
+pub use beside::rules_of;
+pub use chain::{CHAIN_FIX, Chain, OtherLink, comes_back};
 pub use clients::{BadProperty, check_properties};
 pub use config::{
     AclSync, Begin, Endpoint, Engine, GroupSync, LinkConfig, Origins, SettingsOf, Start, TopicSettings,

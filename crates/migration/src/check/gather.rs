@@ -215,6 +215,8 @@ impl Gatherer<'_> {
             },
             verifies: self.request.verifies,
             others: self.others(&sources, &targets, one_cluster).await,
+            rules: rules_of(link, &ids),
+            only_own: link.origins.passes == Passes::Own,
             journal,
             groups,
             pace,

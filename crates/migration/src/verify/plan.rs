@@ -12,14 +12,15 @@ use cluster_admin::Cluster;
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
 use mirror_types::{LaneOrigins, Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
-use pipeline::{ClusterIds, LinkConfig};
+use pipeline::LinkConfig;
 
 use super::{
     Error, LaneReport, Notes, Request, Sample, Verdict,
     compare::{Mapping, Marks},
 };
 use crate::sides::{
-    BySide, Clusters, NAMED, admin, changed, check_clusters, ledgers, source_isolation, topics, unknown,
+    BySide, Clusters, NAMED, admin, changed, check_clusters, ledgers, origins_of, source_isolation, topics,
+    unknown,
 };
 
 /// Source offsets of a piece of a sample.
@@ -270,7 +271,7 @@ fn lane(
     let start = ledger.start().clone();
     let Bounds { low, end, since } = bounds;
     let shared = start.writers == WritersMode::Shared;
-    let origins = if shared { origins(&request.link, &start) } else { None };
+    let origins = origins_of(&request.link, &start);
     let ledger = (start.offsets == OffsetsMode::Translated).then_some(ledger);
     // What is on the target that is the link's: up to its end, or as far as the marks go. Where that is behind the
     // source's end, it is compared with nothing.
@@ -314,13 +315,6 @@ fn lane(
         origins,
         ledger,
     }
-}
-
-/// What a lane with other writers writes on its records.
-fn origins(link: &LinkConfig, start: &LaneStart) -> Option<LaneOrigins> {
-    let ids = ClusterIds { source: start.source_cluster.clone(), target: start.target_cluster.clone() };
-    let target = TopicPartition::new(&*start.target_topic, start.partition);
-    link.origins_of(&ids, &start.lane(), &target).ok().flatten()
 }
 
 /// Pieces of a range, the last of them at its end, the others spread over it.

@@ -219,7 +219,9 @@ impl LinkConfig {
         source: &TopicPartition,
         target: &TopicPartition,
     ) -> Result<Option<LaneOrigins>, Side> {
-        let Some(headers) = self.origins.headers.clone() else { return Ok(None) };
+        // Within one cluster all comes from it.
+        let one_cluster = ids.source.is_some() && ids.source == ids.target;
+        let Some(headers) = self.origins.headers.clone().filter(|_| !one_cluster) else { return Ok(None) };
         let source = (ids.source.clone().ok_or(Side::Source)?, source.clone());
         let target = (ids.target.clone().ok_or(Side::Target)?, target.clone());
         Ok(Some(LaneOrigins::new(headers, self.origins.passes, source, target)))

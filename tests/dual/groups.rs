@@ -38,7 +38,10 @@ fn a_group_goes_on_at_the_first_record_that_it_has_not_read() {
         let mut had: BTreeSet<Name> = at_a[..read].iter().map(name).collect();
         had.extend(at_b.iter().filter(|record| record.offset >= goes_on).map(name));
         let missed: Vec<_> = all.difference(&had).collect();
-        assert!(missed.is_empty(), "who has read up to {position} and goes on at {goes_on} misses {missed:?}");
+        assert!(
+            missed.is_empty(),
+            "who has read up to {position} and goes on at {goes_on} misses {missed:?}"
+        );
         // And not from further back than it has to: what lies just before was read.
         let last = at_b.iter().rev().find(|record| record.offset < goes_on).map(name);
         let was_read = |last: Name| at_a[..read].iter().any(|record| name(record) == last);

@@ -30,7 +30,10 @@ fn mirror(topic: &str, which: usize) -> Daemon {
     let (from, to) = if which == 0 { (a, b) } else { (b, a) };
     // The same name each time: the lanes come back at once.
     let name = ["there", "back"][which];
-    link(from, to, topic).link_name(&format!("{topic}-{name}")).target_property("group.instance.id", "one").run()
+    link(from, to, topic)
+        .link_name(&format!("{topic}-{name}"))
+        .target_property("group.instance.id", "one")
+        .run()
 }
 
 impl World {
@@ -104,8 +107,13 @@ fn survives(name: &str, operations: u64) {
     a.create(&topic, 1);
     b.create(&topic, 1);
     let mirrors = [0, 1].map(|which| Some(mirror(&topic, which))).into();
-    let mut world =
-        World { topic: topic.clone(), produced: BTreeMap::new(), writing: vec![a, b], mirrors, partitions: 1 };
+    let mut world = World {
+        topic: topic.clone(),
+        produced: BTreeMap::new(),
+        writing: vec![a, b],
+        mirrors,
+        partitions: 1,
+    };
     let mut done: BTreeMap<&str, u64> = BTreeMap::new();
     for _ in 0..operations {
         *done.entry(world.operate(&mut dice)).or_default() += 1;

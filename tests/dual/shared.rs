@@ -6,12 +6,18 @@ use kafka_harness::{
     daemon::{Daemon, eventually},
     shared::unique,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::sites::{assert_exact, header, link, name, sites, wait_for, ORIGIN};
+use crate::sites::{ORIGIN, assert_exact, header, link, name, sites, wait_for};
 
 /// Produces at sites in turns, some records at a time.
-fn produce_in_turns(sites: &[&'static crate::sites::Site], topic: &str, partitions: i32, rounds: u64, each: u64) {
+fn produce_in_turns(
+    sites: &[&'static crate::sites::Site],
+    topic: &str,
+    partitions: i32,
+    rounds: u64,
+    each: u64,
+) {
     thread::scope(|scope| {
         for site in sites {
             scope.spawn(move || {
@@ -105,8 +111,13 @@ fn marks_tell_where_each_record_lies(links: &[kafka_harness::daemon::Config; 2],
             assert_eq!(answers.len(), some.len());
             for (answer, (at_a, at_b)) in answers.iter().zip(&some) {
                 let (source, target) = if turned { (at_b, at_a) } else { (at_a, at_b) };
-                assert_eq!(answer["found"], "exact", "{answer}");
-                assert_eq!((&answer["source"], &answer["target"]), (&(*source).into(), &(*target).into()), "{answer}");
+                let found = &answer["translation"];
+                assert_eq!(found["found"], "exact", "{answer}");
+                assert_eq!(
+                    (&found["source"], &found["target"]),
+                    (&json!(source), &json!(target)),
+                    "{answer}"
+                );
             }
         }
     }

@@ -134,8 +134,14 @@ pub fn assert_exact(sites: &[&Site], topic: &str, produced: &BTreeMap<(&str, i32
             let mut seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
             for record in records {
                 let (origin, number) = name(record);
-                let what = format!("{origin} {number} at offset {} of {topic}[{partition}], {}", record.offset, site.name);
-                assert_eq!(&record.headers[..2], [("mine".to_owned(), None), ("mine".to_owned(), Some(Vec::new()))]);
+                let what = format!(
+                    "{origin} {number} at offset {} of {topic}[{partition}], {}",
+                    record.offset, site.name
+                );
+                assert_eq!(
+                    &record.headers[..2],
+                    [("mine".to_owned(), None), ("mine".to_owned(), Some(Vec::new()))]
+                );
                 if origin != site.name {
                     let at = places[&(origin.clone(), *partition, number)];
                     assert_eq!(header(record, ORIGIN).as_ref(), Some(&ids[&*origin]), "{what}");
@@ -149,7 +155,12 @@ pub fn assert_exact(sites: &[&Site], topic: &str, produced: &BTreeMap<(&str, i32
                 let expected = produced.get(&(other.name, *partition)).copied().unwrap_or(0);
                 let lost = (0..expected).collect::<BTreeSet<_>>();
                 let lost: Vec<_> = lost.difference(&numbers.iter().copied().collect()).copied().collect();
-                assert!(lost.is_empty(), "{topic}[{partition}] at {}: {lost:?} of {} lost", site.name, other.name);
+                assert!(
+                    lost.is_empty(),
+                    "{topic}[{partition}] at {}: {lost:?} of {} lost",
+                    site.name,
+                    other.name
+                );
                 assert!(
                     numbers.iter().copied().eq(0..expected),
                     "{topic}[{partition}] at {}: those of {} are not in their order, or twice",

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use group_offsets::Choice;
 use migration::verify::WatchConfig;
 use mirror_types::{OriginHeaders, Passes};
-use pipeline::{AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, Origins, RefusedPolicy, TopicSettings};
+use pipeline::{
+    AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, Origins, RefusedPolicy, TopicSettings,
+};
 
 use crate::config::{self, Begin, Cluster, Config, Offsets, OnTrouble, Start, Writers};
 

@@ -168,11 +168,7 @@ impl LaneOrigins {
     }
 
     /// What is to be written on a record of the source, behind its own headers; none where it stays behind.
-    pub fn of<'h>(
-        &self,
-        offset: Offset,
-        headers: impl Iterator<Item = Header<'h>>,
-    ) -> Option<Written> {
+    pub fn of<'h>(&self, offset: Offset, headers: impl Iterator<Item = Header<'h>>) -> Option<Written> {
         let mut origin = self.origin_on(Side::Source, offset, headers);
         if !self.passes(&origin) {
             return None;

@@ -57,7 +57,11 @@ impl OriginSearch {
 
     /// Up to which target offset someone has read what did not come there over this link, who has read the source before
     /// this offset. None where none of that is on the source. `known`: the same, asked for an earlier offset.
-    pub async fn read_of_others(&self, before: Offset, known: Option<Known>) -> Result<Option<Offset>, Error> {
+    pub async fn read_of_others(
+        &self,
+        before: Offset,
+        known: Option<Known>,
+    ) -> Result<Option<Offset>, Error> {
         let stays = |found: &Found| !self.origins.passes(&self.origin_of(Side::Source, found));
         let known = known.filter(|known| known.before <= before);
         let from = known.map(|known| known.before);
@@ -125,4 +129,3 @@ fn other(side: Side) -> Side {
         Side::Target => Side::Source,
     }
 }
-

@@ -13,7 +13,8 @@ use std::collections::VecDeque;
 
 use kafka_wire::records::{BatchBuilder, Compression, Stamp};
 use mirror_types::{
-    Acked, Content, Credit, Lane, LaneOrigins, Mark, Offset, Record, RecordBatch, Routed, Stop, UnopenedBatch, is_small,
+    Acked, Content, Credit, Lane, LaneOrigins, Mark, Offset, Record, RecordBatch, Routed, Stop,
+    UnopenedBatch, is_small,
 };
 
 use crate::{

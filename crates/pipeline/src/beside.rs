@@ -106,7 +106,9 @@ async fn write(topic: &ControlTopic, records: Vec<ControlRecord>) {
         return;
     }
     if let Err(error) = topic.write(PARTITION, records).await {
-        warn!("what this link mirrors can't be put on record for other links, which may lead it back: {error}");
+        warn!(
+            "what this link mirrors can't be put on record for other links, which may lead it back: {error}"
+        );
     }
 }
 
@@ -132,7 +134,8 @@ async fn running(client: &Client, topics: &Topics) -> Known {
         let own = all.values_mut().find(|rules| rules.link == link)?;
         own.exclude.extend(stopped(client, &link, topics).await);
         let age = Duration::from_millis(now_ms().saturating_sub(own.since).max(0) as u64);
-        let runs = age <= JUST_STARTED || client.group_members(&own.group).await.is_ok_and(|members| members > 0);
+        let runs =
+            age <= JUST_STARTED || client.group_members(&own.group).await.is_ok_and(|members| members > 0);
         runs.then_some(all)
     };
     let found = stream::iter(named).map(one).buffered(AT_ONCE).filter_map(async |found| found);

@@ -46,7 +46,8 @@ impl OtherLink {
         let control::Rules { include, exclude, rename, .. } = rules;
         let config =
             RulesConfig { include: include.clone(), exclude: exclude.clone(), rename: rename.clone() };
-        let header = |(pattern, header): &(String, String)| Some((Pattern::new(pattern).ok()?, header.clone()));
+        let header =
+            |(pattern, header): &(String, String)| Some((Pattern::new(pattern).ok()?, header.clone()));
         Some(Self {
             name: rules.link.clone(),
             source_cluster: rules.source_cluster.clone(),
@@ -192,7 +193,10 @@ mod tests {
         let there = link("a-b", &["orders.*"], &[("^(.*)$", "$1.a")], "");
         let back = link("b-a", &["orders.*"], &[("^(.*)$", "$1.b")], "");
         let chain = found(&there, &[back], "orders").unwrap();
-        assert!(chain.starts_with("orders → orders.a (link a-b) → orders.a.b (link b-a) → orders.a.b.a"), "{chain}");
+        assert!(
+            chain.starts_with("orders → orders.a (link a-b) → orders.a.b (link b-a) → orders.a.b.a"),
+            "{chain}"
+        );
         assert!(chain.ends_with("each time round another topic"), "{chain}");
         // What comes of a topic may be in a loop that the topic itself is not in.
         let there = link("a-b", &["orders.*"], &[("orders", "orders.a")], "");

@@ -101,7 +101,8 @@ impl Topics {
         overridden.chain([(".*".to_owned(), header(self.defaults))]).collect()
     }
 
-    /// The settings of a source topic.(&self, topic: &str) -> TopicSettings {
+    /// The settings of a source topic.
+    pub fn settings(&self, topic: &str) -> TopicSettings {
         match self.overrides.iter().find(|o| o.pattern.matches(topic)) {
             Some(found) => self.defaults.with(found.settings),
             None => self.defaults,
@@ -142,7 +143,8 @@ pub fn read(
 ) -> Option<Topics> {
     let changes = read_changes(&mut section, TopicSettings::DEFAULT, problems);
     let refresh = read_refresh(&mut section, problems);
-    let (origin_header, origins) = (section.get("origin_header"), section.get("origins"));
+    let origin_header = section.get::<String>("origin_header");
+    let origins = section.get::<Origins>("origins");
     let overrides = read_overrides(&mut section, TopicSettings::DEFAULT.with(changes), problems);
     let before = problems.borrow().len();
     let include = section.list("include");
@@ -205,8 +207,8 @@ pub fn read(
         refresh,
     };
     let places = [
-        origin_header.map(|found: Located<String>| ("origin_header", found.origin)),
-        origins.map(|found: Located<Origins>| ("origins", found.origin)),
+        origin_header.map(|found| ("origin_header", found.origin)),
+        origins.map(|found| ("origins", found.origin)),
     ];
     for (key, place) in places.into_iter().flatten().filter(|_| !topics.any_shared()) {
         let message = format!("`{key}` is about topics with writers = \"shared\", and there are none");
@@ -295,7 +297,8 @@ fn read_overrides(
 
 /// What a section changes of `base`.
 fn read_changes(section: &mut Section<'_>, base: TopicSettings, problems: &RefCell<Problems>) -> Changes {
-    let add = |origin: &tree::Origin, message: &str, fix: &str| problems.borrow_mut().add(origin, message, fix);
+    let add =
+        |origin: &tree::Origin, message: &str, fix: &str| problems.borrow_mut().add(origin, message, fix);
     let replication_factor = section.get::<i64>("replication_factor").map(|found| {
         let factor = i16::try_from(found.value).ok().filter(|factor| *factor == -1 || *factor > 0);
         factor.unwrap_or_else(|| {

@@ -127,11 +127,13 @@ fn comes_twice(facts: &Facts, topic: &TopicFacts) -> Option<Finding> {
     }
     let to = |side, topic: &str| {
         let topic = topic.to_owned();
-        let others = facts.others.iter().filter(move |other| other.side == side && other.source_cluster.is_some());
+        let others =
+            facts.others.iter().filter(move |other| other.side == side && other.source_cluster.is_some());
         others.filter(move |other| other.routes.iter().any(|(_, target)| *target == topic))
     };
     let (other, feeds) = to(Side::Target, &topic.target_topic).find_map(|other| {
-        let feeds = to(Side::Source, &topic.topic).find(|feeds| feeds.source_cluster == other.source_cluster)?;
+        let feeds =
+            to(Side::Source, &topic.topic).find(|feeds| feeds.source_cluster == other.source_cluster)?;
         (other.source_cluster != facts.source.id).then_some((other, feeds))
     })?;
     let finding = Finding::new(
@@ -144,7 +146,9 @@ fn comes_twice(facts: &Facts, topic: &TopicFacts) -> Option<Finding> {
         ),
         "each of those records would be on the target twice",
     );
-    Some(finding.fix("set topics.origins = \"own\": each link then brings what was produced on its source, and no more"))
+    Some(finding.fix(
+        "set topics.origins = \"own\": each link then brings what was produced on its source, and no more",
+    ))
 }
 
 /// This link, the other way round.

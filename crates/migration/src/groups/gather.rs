@@ -9,9 +9,7 @@ use offset_marks::{Ledger, OffsetsMode};
 use origin_search::OriginSearch;
 use pipeline::LinkConfig;
 
-use crate::sides::{
-    BySide, Clusters, Error, changed, check_clusters, ledgers, origins_of, topics, unknown,
-};
+use crate::sides::{BySide, Clusters, Error, changed, check_clusters, ledgers, origins_of, topics, unknown};
 
 /// Of the link's lanes those that are wanted.
 pub(super) async fn lanes(
@@ -22,7 +20,8 @@ pub(super) async fn lanes(
 ) -> Result<BTreeMap<TopicPartition, Lane>, Error> {
     let mut begun = begun(link, clusters, asked).await?;
     begun.retain(|ledger| wanted.contains_key(&ledger.start().lane()));
-    let shared: Vec<_> = begun.iter().map(Ledger::start).filter_map(|start| origins_of(link, start)).collect();
+    let shared: Vec<_> =
+        begun.iter().map(Ledger::start).filter_map(|start| origins_of(link, start)).collect();
     let mut lanes = with_ends(clusters, begun).await?;
     for origins in shared {
         let at = origins.lies_in(Side::Source).clone();

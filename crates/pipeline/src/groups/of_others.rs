@@ -40,7 +40,8 @@ impl OfOthers {
             let mut found = Found::new();
             for offset in &needs[at].source {
                 let before = known.range(..=*offset).next_back();
-                let before = before.map(|(before, of_others)| Known { before: *before, of_others: *of_others });
+                let before =
+                    before.map(|(before, of_others)| Known { before: *before, of_others: *of_others });
                 match search.read_of_others(*offset, before).await {
                     Ok(of_others) => {
                         known.insert(*offset, of_others);

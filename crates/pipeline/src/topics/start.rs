@@ -260,7 +260,9 @@ impl Topics {
         origins.map_err(|side| {
             let stop = Stop::new(
                 StopKind::Precondition,
-                format!("{at}: the {side} cluster has no id, so where records come from can't be written on them"),
+                format!(
+                    "{at}: the {side} cluster has no id, so where records come from can't be written on them"
+                ),
                 "set topics.origin_header = \"\" to write nothing on them, if no other link leads back",
             );
             self.refuse(&at.topic, &target.topic, [at.partition], stop);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use control_topic::ControlTopic;
 use kafka_wire::Client;
-use mirror_types::TopicPartition;
+use mirror_types::{Side, TopicPartition};
 use offset_marks::control::Keep;
 
 use super::{client, failure};

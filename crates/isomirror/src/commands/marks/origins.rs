@@ -7,7 +7,6 @@ use origin_search::OriginSearch;
 use pipeline::ClusterIds;
 use tokio::runtime::Runtime;
 
-use super::PATIENCE;
 use crate::{
     config::Config,
     exit::{Exit, Failure},

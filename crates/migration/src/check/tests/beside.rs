@@ -46,10 +46,8 @@ fn links_tell_by_their_rules_what_comes_back_over_them_and_none_does_that_says_w
     // What they lead elsewhere now is no matter.
     assert_eq!(beside("", vec![rules("back", ("dc2", "dc1"), ("b", "c"), "")]).0, Vec::<String>::new());
     // Over a third cluster, as the link that comes from there has seen it.
-    let ring = vec![
-        rules("back", ("dc3", "dc1"), ("b", "a"), ""),
-        rules("seen", ("dc2", "dc3"), ("b", "b"), ""),
-    ];
+    let ring =
+        vec![rules("back", ("dc3", "dc1"), ("b", "a"), ""), rules("seen", ("dc2", "dc3"), ("b", "b"), "")];
     let (codes, words) = beside("", ring);
     assert_eq!(codes, ["error loop-of-links"], "{words}");
     assert!(words.contains("a → b (link dc1-dc2) → b (link seen) → a (link back)"), "{words}");
@@ -69,7 +67,10 @@ fn records_of_a_third_cluster_that_come_over_two_links_are_told() {
     };
     let (codes, words) = beside(false, &others);
     assert_eq!(codes, ["error records-come-twice"], "{words}");
-    assert!(words.contains("link dc3-dc1 brings records of a third cluster to it, and link dc3-dc2"), "{words}");
+    assert!(
+        words.contains("link dc3-dc1 brings records of a third cluster to it, and link dc3-dc2"),
+        "{words}"
+    );
     assert_eq!(beside(true, &others).0, Vec::<String>::new());
     assert_eq!(beside(false, &others[..1]).0, Vec::<String>::new());
 }

@@ -100,8 +100,10 @@ impl Search<'_> {
         let comes_by = |hop: &Hop<'_>| hop.link.source_cluster == cluster;
         if let Some(begin) = self.path.iter().position(|hop| comes_by(hop) && hop.topic == topic) {
             let round = &self.path[begin..];
-            let ours = round.iter().any(|hop| std::ptr::eq(hop.link, self.own));
-            return (ours && !are_stamped(round)).then(|| self.chain(false));
+            let is_ours = |hop: &Hop<'_>| std::ptr::eq(hop.link, self.own);
+            // A link within one cluster that feeds itself is told of as that (`loops`).
+            let in_it = round.iter().any(is_ours) && !round.iter().all(is_ours);
+            return (in_it && !are_stamped(round)).then(|| self.chain(false));
         }
         // Where all say where records come from, none gets to a cluster twice.
         if are_stamped(&self.path) && self.path.iter().any(comes_by) {
@@ -109,7 +111,8 @@ impl Search<'_> {
         }
         self.left = self.left.saturating_sub(1);
         if self.path.len() == MOST_HOPS || self.left == 0 {
-            return Some(self.chain(true));
+            let others = self.path.iter().any(|hop| !std::ptr::eq(hop.link, self.own));
+            return others.then(|| self.chain(true));
         }
         let all = self.others.iter().chain([self.own]);
         let next: Vec<_> = all.filter_map(|link| Some((link, link.leads(&cluster, &topic)?))).collect();

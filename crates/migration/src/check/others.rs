@@ -14,6 +14,7 @@ use link_journal::{Journal, TopicState};
 use mirror_types::Side;
 use offset_marks::control::{Keep, Rules};
 use pipeline::CHAIN_FIX;
+use topic_rename::Pattern;
 
 use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
 
@@ -74,6 +75,13 @@ async fn other(
     };
     let states = topic.read_all_committed(Keep::Tails).await?;
     let lanes = states.iter().flat_map(|state| state.lanes()).filter(|lane| !is_stopped(&lane.source_topic));
+    let stopped = decided.iter().flat_map(|decided| decided.topics());
+    let stopped = stopped.filter(|(_, state)| *state == TopicState::Stopped);
+    let stopped: Vec<_> = stopped.map(|(topic, _)| Pattern::exactly(topic).as_str().to_owned()).collect();
+    let mut rules: Vec<Rules> = states.first().into_iter().flat_map(|state| state.rules().cloned()).collect();
+    for own in rules.iter_mut().filter(|rules| rules.link == name) {
+        own.exclude.extend(stopped.iter().cloned());
+    }
     let members = client.group_members(topic.name()).await;
     Ok(Some(OtherLink {
         side,
@@ -81,7 +89,7 @@ async fn other(
         source_cluster: claim.source_cluster,
         runs: members.ok().map(|members| members > 0),
         routes: lanes.map(|lane| (lane.source_topic.clone(), lane.target_topic.clone())).collect(),
-        rules: states.first().into_iter().flat_map(|state| state.rules().cloned()).collect(),
+        rules,
     }))
 }
 

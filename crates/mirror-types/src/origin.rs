@@ -324,8 +324,8 @@ mod tests {
             }
             for (site, log) in logs.iter().enumerate() {
                 let mut origins: Vec<_> = log.iter().map(|record| origin(site, record)).collect();
-                for other in 0..3 {
-                    let of_it = origins.iter().filter(|origin| origin.cluster == SITES[other].0);
+                for (cluster, _) in SITES {
+                    let of_it = origins.iter().filter(|origin| origin.cluster == cluster);
                     prop_assert!(of_it.is_sorted_by_key(|origin| origin.offset), "merged in the order of each origin");
                 }
                 origins.sort_by(|a, b| (&a.cluster, a.offset).cmp(&(&b.cluster, b.offset)));

@@ -9,7 +9,7 @@
 //! batches, while it is copied for the first time. With translated ones nothing is sent unless it is declared which
 //! source offset will lie at each of the target offsets that it takes, for all that wait at once.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use kafka_wire::records::{BatchBuilder, Compression, Stamp};
 use mirror_types::{
@@ -43,7 +43,7 @@ pub(crate) struct Drafts {
     takes: Takes,
     memory: Memory,
     in_transactions: bool,
-    origins: Option<LaneOrigins>,
+    origins: Option<Arc<LaneOrigins>>,
     /// Records that have stayed behind, as the target is where they came from.
     returning: u64,
     /// Pieces not yet in a batch, and how many records of the first are.

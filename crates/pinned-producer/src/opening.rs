@@ -35,7 +35,7 @@ pub enum Writing {
         /// fenced, and the transaction it had open is aborted.
         producer: ProducerIdentity,
         /// What is written on records, and which stay behind; none: all go as they are.
-        origins: Option<LaneOrigins>,
+        origins: Option<Arc<LaneOrigins>>,
     },
 }
 

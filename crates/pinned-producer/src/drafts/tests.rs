@@ -475,7 +475,7 @@ fn of_two_sites(lane: &Lane) -> Opening {
     let writing = Writing::Shared {
         transactional_id: "id".to_owned(),
         producer: ProducerIdentity { id: 5, epoch: 0 },
-        origins: Some(LaneOrigins::new(headers, Passes::All, sides.0, sides.1)),
+        origins: Some(Arc::new(LaneOrigins::new(headers, Passes::All, sides.0, sides.1))),
     };
     Opening { writing, ..translated(lane, 10, 100) }
 }

@@ -230,7 +230,10 @@ impl Topics {
         for (at, topic, transactional_id, origins, producer) in begun {
             match producer {
                 Ok(producer) => {
-                    writings.insert(at, Writing::Shared { transactional_id, producer, origins });
+                    writings.insert(
+                        at,
+                        Writing::Shared { transactional_id, producer, origins: origins.map(Arc::new) },
+                    );
                 }
                 Err(error) if error.is_retriable() || error.is_unreachable() => {
                     debug!(lane = %at, %error, "its transactional id is not to be had yet");

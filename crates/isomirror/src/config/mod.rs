@@ -45,7 +45,7 @@ pub use groups::Groups;
 pub use in_step::{Acls, Configs};
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
-pub use values::{Begin, Block, Engine, Offsets, OnTrouble, Start, Words, Writers};
+pub use values::{Begin, Block, Engine, Offsets, OnTrouble, Origins, Start, Words, Writers};
 pub use verify::Verify;
 
 use error::{Problems, SourceFile};

@@ -56,6 +56,8 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 14] = [
             ("refresh", Text),
             ("offsets", Text),
             ("writers", Text),
+            ("origin_header", Text),
+            ("origins", Text),
             ("begin", Text),
             ("start", Text),
             ("override", Table),

@@ -29,7 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A producer and a consumer that go on. Records of theirs have a key, their number.
 pub struct Traffic {
     topic: String,
+    /// No more is written.
     stop: Arc<AtomicBool>,
+    /// All that was written is acknowledged, or refused.
+    over: Arc<AtomicBool>,
     acks: Acks,
     producer: JoinHandle<()>,
     consumer: JoinHandle<BTreeSet<u64>>,
@@ -57,7 +60,8 @@ impl ProducerContext for Acks {
 
 impl Traffic {
     pub fn start(cluster: &Cluster, topic: &str, partitions: u64) -> Self {
-        let (stop, acks) = (Arc::<AtomicBool>::default(), Acks::default());
+        let (stop, over, acks) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default(), Acks::default());
         let mut writes = config(cluster);
         writes
             .set("enable.idempotence", "true")
@@ -71,9 +75,9 @@ impl Traffic {
         reads.set("group.id", format!("{topic}-group")).set("auto.offset.reset", "earliest");
         let consumer: BaseConsumer = reads.create().unwrap();
         consumer.subscribe(&[topic]).unwrap();
-        let (stopped, acked) = (stop.clone(), acks.clone());
-        let consumer = thread::spawn(move || consume(&consumer, &stopped, &acked));
-        Self { topic: topic.to_owned(), stop, acks, producer, consumer }
+        let (ended, acked) = (over.clone(), acks.clone());
+        let consumer = thread::spawn(move || consume(&consumer, &ended, &acked));
+        Self { topic: topic.to_owned(), stop, over, acks, producer, consumer }
     }
 
     fn acked(&self) -> usize {
@@ -92,6 +96,7 @@ impl Traffic {
     pub fn end(self, cluster: &Cluster) -> usize {
         self.stop.store(true, Relaxed);
         self.producer.join().unwrap();
+        self.over.store(true, Relaxed);
         let seen = self.consumer.join().unwrap();
         let (acked, refused) = self.acks.0.lock().unwrap().clone();
         assert!(refused.is_empty(), "{} refused: {:?}", refused.len(), &refused[..refused.len().min(3)]);
@@ -146,7 +151,7 @@ fn produce(producer: &ThreadedProducer<Acks>, topic: &str, partitions: u64, stop
 }
 
 /// Until all that was acknowledged is seen, or nothing comes any more.
-fn consume(consumer: &BaseConsumer, stop: &AtomicBool, acks: &Acks) -> BTreeSet<u64> {
+fn consume(consumer: &BaseConsumer, over: &AtomicBool, acks: &Acks) -> BTreeSet<u64> {
     let mut seen = BTreeSet::new();
     let mut last = Instant::now();
     loop {
@@ -155,7 +160,7 @@ fn consume(consumer: &BaseConsumer, stop: &AtomicBool, acks: &Acks) -> BTreeSet<
                 last = Instant::now();
                 seen.extend(message.key().map(number));
             }
-            _ if !stop.load(Relaxed) => {}
+            _ if !over.load(Relaxed) => {}
             _ if last.elapsed() > PATIENCE / 3 || acks.0.lock().unwrap().0.is_subset(&seen) => return seen,
             _ => {}
         }

@@ -344,19 +344,18 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Where the preferred leader goes, another that has the data is preferred: one that leads, else the one that the
-    /// fewest partitions prefer.
+    /// Where the preferred leader goes, another is preferred: the one that leads, else the one that the fewest partitions
+    /// prefer. It may be a new one: the old ones go only when all new ones are in sync.
     fn prefer(&mut self, after: &mut [i32], partition: &Partition) {
         let (Some(old), Some(first)) = (partition.replicas.first(), after.first()) else { return };
         if old == first {
             return;
         }
-        let has_data = |broker: &i32| partition.in_sync.contains(broker) && self.facts.is_live(*broker);
         let count = |broker: &i32| self.index.get(broker).map_or(0, |at| self.preferred[*at]);
         let leads = |broker: &i32| partition.leader != Some(*broker);
         let best = after
             .iter()
-            .filter(|broker| has_data(broker))
+            .filter(|broker| self.facts.is_live(**broker))
             .min_by_key(|broker| (leads(broker), count(broker)));
         let best = best.or(after.first()).copied();
         if let Some(at) = best.and_then(|best| after.iter().position(|broker| *broker == best)) {

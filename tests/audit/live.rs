@@ -117,6 +117,9 @@ impl Scene {
         assert!(topic_of(self).values().all(|(leader, replicas)| *leader == replicas.first().copied()));
         cluster.alter_topic_config(topic, &[("min.insync.replicas", "2")]).unwrap();
         traffic.goes_on();
+        // Now any broker may go; of one that there is not, nobody can say so.
+        assert!(work.said(&["--maintenance", "1"], 0).contains("all partitions can be read and written"));
+        assert!(work.said(&["--maintenance", "9"], 3).contains("there is no broker 9"));
     }
 
     /// Every broker, as the runbook has it.

@@ -171,7 +171,12 @@ async fn look(
         }
         Output::Table => show::audited(&audited, beside.as_ref(), args.all),
     })?;
-    Ok(if audited.iter().all(Audited::is_well) { Exit::Done } else { Exit::Refused })
+    // Nothing is known of a broker that there is nowhere.
+    let unknown =
+        |one: &Audited, id| one.maintenance.as_ref().is_some_and(|found| found.unknown.contains(id));
+    let nowhere = down.iter().any(|id| audited.iter().all(|one| unknown(one, id)));
+    let is_well = !nowhere && audited.iter().all(Audited::is_well);
+    Ok(if is_well { Exit::Done } else { Exit::Refused })
 }
 
 /// How a command ends that could not do it.

@@ -316,6 +316,16 @@ fn values() -> Vec<Bad> {
             &["link.toml:9:8: `rate`: nothing is compared without `every`", "add every = \"10m\""],
         ),
         bad(
+            "an unknown key of audit",
+            with("[audit]\nevery = \"1m\"\nbrokers = true\n"),
+            &["link.toml:10:1: unknown key `brokers` in [audit]"],
+        ),
+        bad(
+            "auditing without a pause",
+            with("[audit]\nevery = \"10ms\"\n"),
+            &["link.toml:9:9: `every`: both clusters would be asked without a pause", "1s or more"],
+        ),
+        bad(
             "a rate that is none",
             with("[verify]\nevery = \"10m\"\nrate = \"0MB/s\"\n"),
             &["link.toml:10:8: `rate`: \"0MB/s\" is not a rate: nothing would ever be read"],
@@ -726,7 +736,7 @@ fn no_secret_is_shown_and_what_is_shown_loads_again() {
 
     let plain = with(
         "start = \"latest\"\n[topics.rename]\n\"^o(.*)$\" = \"p$1\"\n[limits]\nthrottle = \"1MB/s\"\n\
-              [verify]\nevery = \"5m\"\n",
+              [verify]\nevery = \"5m\"\n[audit]\nevery = \"1m\"\n",
     );
     std::fs::write(folder.path().join("plain.toml"), plain).expect("a file");
     let first = isomirror(folder.path(), &["config", "plain.toml"], &[]);
@@ -738,6 +748,7 @@ fn no_secret_is_shown_and_what_is_shown_loads_again() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["topics"]["rename"]["^o(.*)$"], "p$1");
     assert_eq!(json["verify"], serde_json::json!({"every": "5m", "rate": "10MB/s"}));
+    assert_eq!(json["audit"], serde_json::json!({"every": "1m"}));
 }
 
 #[test]

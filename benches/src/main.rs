@@ -4,8 +4,8 @@
 //! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures all, and writes
 //! `benches/RESULTS.md`, its plots, and every run in `benches/results.json`. `--parts`, `--shapes` and `--mirrors` measure a
 //! part of it again, in the place of what was there. `--failover` counts instead what consumers read again on the target,
-//! `--exactness` measures what the promises cost, `--scale` what commands take on a large link; each writes only the section
-//! on that.
+//! `--exactness` measures what the promises cost, `--scale` what commands take on a large link, `--planner` how `audit plan`
+//! places replicas; each writes only the section on that.
 
 mod bare;
 mod clusters;
@@ -15,6 +15,7 @@ mod idle;
 mod latency;
 mod load;
 mod mirrors;
+mod planner;
 mod plots;
 mod report;
 mod results;
@@ -75,6 +76,9 @@ struct Args {
     /// Instead: what commands take on a link of 2,000 partitions and 500 consumer groups.
     #[arg(long, conflicts_with_all = ["failover", "exactness"])]
     scale: bool,
+    /// Instead: how `audit plan` places replicas on a large cluster, against Kafka's own tool. Needs no broker.
+    #[arg(long, conflicts_with_all = ["failover", "exactness", "scale"])]
+    planner: bool,
     /// Write benches/RESULTS.md, with what belongs to it, after each shape; otherwise it is printed at the end.
     #[arg(long)]
     write: bool,
@@ -113,6 +117,7 @@ fn main() -> Result<()> {
     }
     let dir = args.dir.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
     let (heading, section) = match (args.failover, args.exactness) {
+        _ if args.planner => (planner::HEADING, planner::run(&command_line())?),
         (Some(times), _) => (failover::HEADING, failover::run(times, &command_line())?),
         (_, Some(runs)) => (exactness::HEADING, exactness::run(runs, &command_line())?),
         (None, None) if args.scale => (scale::HEADING, scale::run(&command_line())?),
@@ -275,7 +280,7 @@ impl Bench {
         report::write(
             &self.results,
             &old,
-            &[failover::HEADING, exactness::HEADING, scale::HEADING],
+            &[failover::HEADING, exactness::HEADING, scale::HEADING, planner::HEADING],
             &self.dir,
         )
     }

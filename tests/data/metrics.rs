@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use kafka_harness::{
     TestRecord, client,
-    daemon::{Config, Daemon, eventually},
+    daemon::{Config, Daemon, eventually, isomirror},
     shared::{pair, unique},
 };
 
@@ -23,6 +23,53 @@ fn now() -> i64 {
 fn of(daemon: &Daemon, name: &str, topic: &str, partition: i32) -> Option<f64> {
     let labels = [("topic", topic), ("target_topic", topic), ("partition", &partition.to_string())];
     daemon.metric(&format!("isomirror_{name}"), &labels)
+}
+
+#[test]
+fn with_audit_both_clusters_brokers_and_replicas_are_shown_and_without_it_nothing_is() {
+    let (source, target) = pair();
+    let topic = unique("audited");
+    create(source, &topic, 3, &[]);
+    let config = Config::new(source, target, &topic);
+    let quiet = config.run();
+    quiet.wait_ready();
+    assert_eq!(quiet.metric("isomirror_cluster_brokers", &[("side", "source")]), None);
+    assert!(quiet.status()["source"].get("health").is_none());
+    quiet.stop().expect(0);
+
+    let config = config.section("[audit]\nevery = \"1s\"");
+    let daemon = config.run();
+    daemon.wait_ready();
+    for side in ["source", "target"] {
+        let metric = |name: &str| daemon.metric(&format!("isomirror_cluster_{name}"), &[("side", side)]);
+        // One broker a cluster: nothing has two replicas.
+        eventually("it is audited", || (metric("single_replica_partitions")? >= 3.0).then_some(()));
+        assert_eq!(metric("brokers"), Some(1.0));
+        for nothing in
+            ["brokers_down", "offline_partitions", "under_min_isr_partitions", "under_replicated_partitions"]
+        {
+            assert_eq!(metric(nothing), Some(0.0), "{side} {nothing}");
+        }
+        assert!(metric("audit_timestamp_seconds") > Some(1.7e9));
+        let health = &daemon.status()[side]["health"];
+        assert!(health["single_replica"].as_u64() >= Some(3) && health["trouble"].is_null(), "{health}");
+    }
+    let (_, page) = daemon.get("/");
+    assert_eq!(page.matches(" with one replica").count(), 2, "{page}");
+
+    // The audit says how the mirror is, too.
+    let (_dir, path) = config.write();
+    let address = daemon.url().trim_start_matches("http://").to_owned();
+    let audit = |listen: &str| {
+        let mut audit = isomirror();
+        audit.arg("audit").arg(&path).env("ISOMIRROR__ADMIN__LISTEN", listen);
+        String::from_utf8(audit.output().expect("isomirror runs").stdout).expect("text")
+    };
+    let said = audit(&address);
+    let link = daemon.status()["link"].as_str().expect("a name").to_owned();
+    assert!(said.contains(&format!("link {link}: running, ready; lag 0 records, 0 B; 3 lanes")), "{said}");
+    assert!(audit("none").contains(&format!("link {link}: no daemon of it answers here")));
+    daemon.stop().expect(0);
 }
 
 #[test]

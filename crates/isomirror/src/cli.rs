@@ -1,9 +1,13 @@
 //! The command line: what can be asked for. Owns the words and their help; does nothing.
 
+mod audit;
+
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use topic_rename::Pattern;
+
+pub use audit::*;
 
 use crate::config::{Block, Depth, Words};
 
@@ -76,6 +80,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Finish a migration, step by step: block writers, drain, groups, verify, rights, clients, stop. Goes on where it was.
     Cutover(CutoverArgs),
+    /// Before brokers are touched: what is at risk, work orders, and doing them. Needs no link.
+    Audit(Box<AuditArgs>),
 }
 
 /// Which configuration.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
-use pipeline::status::{LaneStatus, LinkStatus, VerifiedStatus};
+use pipeline::status::{ClusterHealth, LaneStatus, LinkStatus, VerifiedStatus};
 
 /// What stands where there is no value.
 pub const NONE: &str = "–";
@@ -74,6 +74,26 @@ pub fn compared(status: &LinkStatus) -> Option<String> {
             count(different as u64)
         )),
     }
+}
+
+/// How a cluster's brokers and replicas are.
+pub fn health(health: &ClusterHealth) -> String {
+    let (seen, ills) = (&health.seen, health.seen.ills());
+    let mut said = match (health.age_seconds, ills.is_empty()) {
+        (None, _) => "not audited yet".to_owned(),
+        (Some(_), true) => format!(
+            "{}, {}: all well",
+            plural(seen.brokers, "broker", "brokers"),
+            plural(seen.partitions, "partition", "partitions")
+        ),
+        (Some(_), false) => {
+            format!("{}: {}", plural(seen.partitions, "partition", "partitions"), ills.join(", "))
+        }
+    };
+    if let Some(trouble) = &health.trouble {
+        said += &format!("; could not be audited since: {}", plain(trouble));
+    }
+    said
 }
 
 /// Lanes that differ, or that could not be compared.

@@ -57,6 +57,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
         Command::Report(args) => commands::report::run(&load(&args.config)?, &args, &common),
         Command::Cutover(args) => commands::cutover::run(&load(&args.config)?, &args, &common),
+        Command::Audit(args) => commands::audit::run(&args, &common),
     }
 }
 

@@ -16,7 +16,7 @@ pub fn is_drawn() -> bool {
 }
 
 /// A bar with words beside it.
-fn bar() -> ProgressBar {
+pub fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {msg}").expect("a fixed template");
     ProgressBar::new(0).with_style(style)
 }

@@ -116,6 +116,13 @@ numbered! {
     }
 }
 
+impl AclOperation {
+    /// Those in a set as brokers write them: bits of their numbers.
+    pub(crate) fn in_set(bits: i32) -> BTreeSet<Self> {
+        (0..31).filter(|number| bits & (1 << number) != 0).filter_map(Self::of).collect()
+    }
+}
+
 impl fmt::Display for AclRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, name, pattern, principal, permission, operation, host } = self;

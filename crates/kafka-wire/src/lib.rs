@@ -22,12 +22,15 @@ mod fields;
 mod group_members;
 mod group_states;
 mod groups;
+mod log_dirs;
 mod names;
 mod oauthbearer;
 mod offsets;
 mod produce;
 mod producers;
+mod reassignments;
 pub mod records;
+mod rights;
 mod scram;
 mod settings;
 mod transactions;
@@ -40,16 +43,18 @@ pub use crate::{
     acls::{AclOperation, AclPattern, AclPermission, AclResource, AclRule},
     client::{Attempts, Broker, Client, Coordinator, Leader, Partition, Purpose, To, Topic},
     committed::{Commit, Committed, GroupOffsets},
-    configs::TopicChanges,
+    configs::{ConfigFound, ConfigsFound, TopicChanges},
     connection::{Answer, Connection, RawResponse, Response, Versions},
     error::{Cause, Code, Error, Sent, words},
     fetch::{Aborted, EpochEnd, FetchFrom, FetchOptions, FetchSession, Fetched, Isolation, Visible},
     group_members::GroupMember,
     group_states::{DescribedGroup, ListedGroup},
     groups::{Joined, Member, Membership},
+    log_dirs::{LogDir, LogDirReplica},
     offsets::{Listed, LogEnd, OffsetSpec},
     produce::{Outcomes, ProduceBatch, ProduceOptions, Produced, Producing, Refused},
     producers::ActiveProducer,
+    reassignments::{Reassign, Reassignment},
     settings::{Settings, SettingsError},
     transactions::{ProducerIdentity, TxnMarker},
 };

@@ -463,6 +463,7 @@ fn cluster_status(name: &str, entry: &ClusterEntry) -> ClusterStatus {
         cluster_id: entry.id.clone(),
         reachable: entry.up == Some(true),
         error: entry.error.clone(),
+        health: None,
     }
 }
 

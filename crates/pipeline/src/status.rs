@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cluster_audit::Health;
 use serde::{Deserialize, Serialize};
 
 /// The whole link, at one moment.
@@ -46,6 +47,21 @@ pub struct ClusterStatus {
     pub reachable: bool,
     /// Why not, if not.
     pub error: Option<String>,
+    /// How its brokers and replicas are; none where that is not asked for, or not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<ClusterHealth>,
+}
+
+/// How a cluster's brokers and replicas are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterHealth {
+    /// How long ago that was seen, in seconds; none where it never was.
+    pub age_seconds: Option<f64>,
+    /// What was seen then.
+    #[serde(flatten)]
+    pub seen: Health,
+    /// Why it could not be seen since.
+    pub trouble: Option<String>,
 }
 
 /// All lanes together.

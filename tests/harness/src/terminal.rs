@@ -46,6 +46,9 @@ pub fn answered(command: &Command, question: &str, answer: &str) -> Result<(Opti
             None => python.env_remove(name),
         };
     }
+    if let Some(dir) = command.get_current_dir() {
+        python.current_dir(dir);
+    }
     let output = python.output().context("failed to start `python3`")?;
     let mut shown = String::from_utf8_lossy(&output.stdout).into_owned();
     shown.push_str(&String::from_utf8_lossy(&output.stderr));

@@ -84,6 +84,10 @@ fn write_cluster(out: &mut String, side: &str, cluster: &ClusterStatus) -> fmt::
     if let Some(error) = &cluster.error {
         write!(out, "<br>{}", Text(error))?;
     }
+    if let Some(health) = &cluster.health {
+        let class = if health.seen.is_bad() || health.trouble.is_some() { "bad" } else { "dim" };
+        write!(out, "<br><span class=\"{class}\">{}</span>", Text(&human::health(health)))?;
+    }
     out.push_str("</div>\n");
     Ok(())
 }

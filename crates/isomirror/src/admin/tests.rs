@@ -14,7 +14,13 @@ use super::{Server, StatusSource, worst_first};
 mod prometheus_server;
 
 fn cluster(name: &str) -> ClusterStatus {
-    ClusterStatus { name: name.into(), cluster_id: Some(format!("{name}-id")), reachable: true, error: None }
+    ClusterStatus {
+        name: name.into(),
+        cluster_id: Some(format!("{name}-id")),
+        reachable: true,
+        error: None,
+        health: None,
+    }
 }
 
 fn lane(topic: &str, partition: i32, lag: u64) -> LaneStatus {
@@ -177,6 +183,7 @@ fn what_comes_from_a_cluster_is_escaped_on_the_page() {
         cluster_id: Some(odd.into()),
         reachable: false,
         error: Some(odd.into()),
+        health: None,
     };
     let page = get(&serve(status), "/").body;
     assert!(!page.contains("<script") && !page.contains("alert('x')"), "{page}");

@@ -1,5 +1,6 @@
 //! One module a command: each takes its arguments and says how it ended.
 
+pub mod audit;
 pub mod check;
 pub mod config;
 pub mod cutover;

@@ -5,7 +5,10 @@ use std::{num::NonZero, path::Path, process, sync::Arc, time::Duration};
 use anyhow::Context;
 use migration::verify::Watch;
 use mirror_types::StopKind;
-use pipeline::{Error, Link, Outcome};
+use pipeline::{
+    Error, Link, Outcome,
+    status::{ClusterHealth, LinkStatus},
+};
 use prometheus::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -69,11 +72,16 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
         None => None,
     };
     let verified = watch.as_ref().map(Watch::verified);
+    let audits = audits(&config, args.until_caught_up, &registry)?;
+    let health = audits.as_ref().map(maintenance::Watch::seen);
 
     let answer = {
         let status = status.clone();
         move || {
             let mut report = status.report();
+            if let Some(health) = &health {
+                show_health(&mut report, health);
+            }
             if let Some(verified) = &verified {
                 verified.show_in(&mut report);
             }
@@ -87,6 +95,10 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
         .transpose()
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     say_what_runs(&config, server.as_ref());
+    if let Some(audits) = audits {
+        // It only looks: whatever it is at when the link ends is of no use any more.
+        tokio::spawn(audits.run());
+    }
     systemd::ready();
     let stop = match watch {
         Some(watch) => after(watch.run(shutdown)),
@@ -129,6 +141,30 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
     } else {
         caught_up(&outcome)
     })
+}
+
+/// What looks at both clusters meanwhile, if that is asked for.
+fn audits(
+    config: &Config,
+    until_caught_up: bool,
+    registry: &Registry,
+) -> anyhow::Result<Option<maintenance::Watch>> {
+    let Some(every) = config.audit.every.filter(|_| !until_caught_up) else { return Ok(None) };
+    let clusters = [("source", &config.source), ("target", &config.target)];
+    let clusters = clusters.map(|(side, cluster)| Ok((side, super::audit::client(side, cluster)?)));
+    let clusters = clusters.into_iter().collect::<Result<_, Failure>>()?;
+    Ok(Some(maintenance::Watch::new(clusters, every, registry).context("failed to register metrics")?))
+}
+
+fn show_health(report: &mut LinkStatus, seen: &maintenance::Seen) {
+    for (side, status) in [("source", &mut report.source), ("target", &mut report.target)] {
+        let shown = |look: maintenance::Look| ClusterHealth {
+            age_seconds: look.at.map(|at| at.elapsed().as_secs_f64()),
+            seen: look.health,
+            trouble: look.trouble,
+        };
+        status.health = Some(seen.of(side).map(shown).unwrap_or_default());
+    }
 }
 
 async fn keep_reloading(reloader: Reloader, path: Option<&Path>, hangup: Option<Signal>) {

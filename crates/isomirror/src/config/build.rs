@@ -7,10 +7,11 @@ use std::{
 use mirror_types::Side;
 
 use super::{
-    Admin, Cluster, Config, Limits, Policy, clients, container, cutover, env,
+    Admin, Cluster, Clusters, Config, Limits, Policy, audit, clients, container, cutover, env,
     error::Problems,
     groups, in_step,
     kafka::{self, Kafka, Lookup},
+    schema,
     section::{LogLevel, Section},
     topics::{self, Topics},
     tree::{self, Located, Table},
@@ -58,14 +59,8 @@ pub fn config(
     clients: bool,
 ) -> Option<Config> {
     let asks = if file.is_some() { ASK_FOR_KEYS } else { ASK_FOR_VARIABLES };
-    for side in ["source", "target"] {
-        if let Some(table) = tree::at(&mut tree, &[side, "kafka"]) {
-            *table = kafka::flatten(std::mem::take(table), &mut problems.borrow_mut());
-        }
-    }
-    env::overlay(&mut tree, variables, &mut problems.borrow_mut());
-    let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-    let lookup = Lookup { folder, variables };
+    complete(&mut tree, variables, problems);
+    let lookup = lookup(file, variables);
 
     let mut top = Section::top(tree, problems);
     let link = read_link(&mut top, asks.link, problems);
@@ -78,6 +73,7 @@ pub fn config(
     let acls = in_step::read_acls(top.section("acls", "acls"), problems);
     let cutover = cutover::read(top.section("cutover", "cutover"), problems);
     let verify = verify::read(top.section("verify", "verify"), problems);
+    let audit = audit::read(top.section("audit", "audit"), problems);
     let limits = read_limits(top.section("limits", "limits"), problems);
     let mut policy = top.section("policy", "policy");
     let policy_read = Policy {
@@ -104,16 +100,12 @@ pub fn config(
         }
         let both = [(Side::Source, &source.1.properties), (Side::Target, &target.1.properties)];
         verify::check(&verify, both, &mut problems.borrow_mut());
+        audit::check(&audit, both, &mut problems.borrow_mut());
     }
     if !problems.borrow().is_empty() {
         return None;
     }
     let link = link?;
-    let cluster = |(name, kafka): (String, Kafka)| Cluster {
-        name,
-        kafka: kafka.properties,
-        references: kafka.references,
-    };
     let (mut source, target) = (cluster(source), cluster(target));
     source.kafka.set_default("group.id", format!("isomirror.{link}"));
     Some(Config {
@@ -127,10 +119,59 @@ pub fn config(
         configs,
         acls: acls.settings,
         verify: verify.settings,
+        audit: audit.settings,
         limits,
         policy: policy_read,
         admin: Admin { listen, log },
     })
+}
+
+/// The clusters that a tree describes, one at least; what else is in it is not looked at, as long as there is such a key.
+pub fn clusters(
+    mut tree: Table,
+    file: Option<&Path>,
+    variables: &BTreeMap<String, String>,
+    problems: &RefCell<Problems>,
+) -> Option<Clusters> {
+    let asks = if file.is_some() { ASK_FOR_KEYS } else { ASK_FOR_VARIABLES };
+    complete(&mut tree, variables, problems);
+    let lookup = lookup(file, variables);
+    let there: Vec<String> = tree.iter().map(|(key, _)| key.name.clone()).collect();
+    let mut top = Section::top(tree, problems);
+    let mut side = |side: &'static str, ask| {
+        let section = top.section(side, side);
+        there.iter().any(|key| key == side).then(|| read_cluster(section, side, ask, lookup, problems))
+    };
+    let (source, target) = (side("source", asks.source), side("target", asks.target));
+    if source.is_none() && target.is_none() {
+        problems.borrow_mut().add_missing("there is no cluster", asks.source);
+    }
+    for (key, _) in schema::keys("") {
+        top.take(key);
+    }
+    top.finish();
+    problems
+        .borrow()
+        .is_empty()
+        .then(|| Clusters { source: source.map(cluster), target: target.map(cluster) })
+}
+
+/// Properties as they are called, and what variables lay over them.
+fn complete(tree: &mut Table, variables: &BTreeMap<String, String>, problems: &RefCell<Problems>) {
+    for side in ["source", "target"] {
+        if let Some(table) = tree::at(tree, &[side, "kafka"]) {
+            *table = kafka::flatten(std::mem::take(table), &mut problems.borrow_mut());
+        }
+    }
+    env::overlay(tree, variables, &mut problems.borrow_mut());
+}
+
+fn lookup<'a>(file: Option<&'a Path>, variables: &'a BTreeMap<String, String>) -> Lookup<'a> {
+    Lookup { folder: file.and_then(Path::parent).unwrap_or(Path::new("")), variables }
+}
+
+fn cluster((name, kafka): (String, Kafka)) -> Cluster {
+    Cluster { name, kafka: kafka.properties, references: kafka.references }
 }
 
 fn read_link(top: &mut Section<'_>, ask: &str, problems: &RefCell<Problems>) -> Option<String> {

@@ -11,7 +11,7 @@ use super::Config;
 const WHILE_IT_RUNS: [&str; 6] =
     ["topics", "groups", "limits.throttle", "limits.drain", "cutover", "admin.log"];
 /// All others, or their sections, and what stands in the way.
-const FIXED: [(&str, &str); 11] = [
+const FIXED: [(&str, &str); 12] = [
     ("link", "marks, journal and group are of that name"),
     ("engine", "the data path is made of it"),
     ("source", "every connection and lane was made of it"),
@@ -22,6 +22,7 @@ const FIXED: [(&str, &str); 11] = [
     ("configs", "what keeps them in step starts with the link"),
     ("acls", "what keeps them in step starts with the link"),
     ("verify", "what compares both sides starts with the link"),
+    ("audit", "what looks at both clusters starts with the link"),
     ("admin.listen", "the server is bound to it"),
 ];
 

@@ -3,6 +3,7 @@
 
 use std::{fs::File, path::Path};
 
+use kafka_rd::Properties;
 use mirror_types::Side;
 use pipeline::check_properties;
 
@@ -48,6 +49,22 @@ pub fn check(side: Side, kafka: &Kafka, prefetch: u64, problems: &mut Problems) 
     match origin.or_else(|| origin_of_side(kafka)) {
         Some(origin) => problems.add(&origin, message, fix),
         None => problems.add_missing(format!("[{side}.kafka]: {message}"), fix),
+    }
+}
+
+/// Whether our own client can be made of both clusters' properties, for what only it does: what that is, and the section that
+/// asks for it.
+pub fn check_own(
+    origin: &Origin,
+    clusters: [(Side, &Properties); 2],
+    (what, section): (&str, &str),
+    problems: &mut Problems,
+) {
+    for (side, properties) in clusters {
+        if let Err(error) = kafka_wire::Settings::new(properties.iter()) {
+            let message = format!("the {side} can't {what}: {error}");
+            problems.add(origin, message, format!("change that in [{side}.kafka], or leave {section} out"));
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```
 //! Owns reading and checking. Never touches the process's environment or a cluster: `load` is given both.
 
+mod audit;
 mod build;
 mod changes;
 mod clients;
@@ -26,7 +27,7 @@ mod show;
 mod tests;
 mod topics;
 mod tree;
-mod units;
+pub mod units;
 mod values;
 mod verify;
 
@@ -36,6 +37,7 @@ use std::{
 
 use kafka_rd::Properties;
 
+pub use audit::Audit;
 pub use changes::{may_change, why_fixed};
 pub use cutover::{Cutover, Depth};
 pub use error::ConfigError;
@@ -71,6 +73,8 @@ pub struct Config {
     pub cutover: Cutover,
     /// Whether both sides are compared meanwhile.
     pub verify: Verify,
+    /// Whether both clusters are audited meanwhile.
+    pub audit: Audit,
     /// Bounds.
     pub limits: Limits,
     /// What costs records, and what then.
@@ -88,6 +92,15 @@ pub struct Cluster {
     pub kafka: Properties,
     /// Properties whose value came from a file or a variable.
     references: BTreeMap<String, kafka::Reference>,
+}
+
+/// The clusters of a configuration, whatever else is in it: a link needs both, an audit one.
+#[derive(Debug, Clone)]
+pub struct Clusters {
+    /// The cluster that is read, if there is one.
+    pub source: Option<Cluster>,
+    /// The cluster that is written, if there is one.
+    pub target: Option<Cluster>,
 }
 
 /// The `[limits]` section.
@@ -135,29 +148,9 @@ impl Config {
         variables: impl IntoIterator<Item = (String, String)>,
         clients: bool,
     ) -> Result<Self, ConfigError> {
-        let variables: BTreeMap<String, String> = variables.into_iter().collect();
-        let problems = RefCell::new(Problems::default());
-        let Some(path) = path else {
-            let tree = container::tree(&variables, &mut problems.borrow_mut());
-            let config = build::config(tree, None, &variables, &problems, clients);
-            return config.ok_or_else(|| problems.into_inner().into_error(None));
-        };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let title = format!("cannot read the configuration {}: {error}", path.display());
-            ConfigError::unreadable(
-                title,
-                "name a TOML file that is there and readable, as in `isomirror check link.toml`",
-            )
-        })?;
-        let name = path.display().to_string();
-        let config = match tree::parse(&text) {
-            Ok(tree) => build::config(tree, Some(path), &variables, &problems, clients),
-            Err(error) => {
-                problems.borrow_mut().add_syntax(&error);
-                None
-            }
-        };
-        config.ok_or_else(|| problems.into_inner().into_error(Some(SourceFile { name: &name, text: &text })))
+        read(path, variables, |tree, variables, problems| {
+            build::config(tree, path, variables, problems, clients)
+        })
     }
 
     /// Reads it as this process was started: see [`Config::load`].
@@ -174,6 +167,51 @@ impl Config {
     pub fn group(&self) -> &str {
         self.source.kafka.get("group.id").expect("it is set while the configuration is read")
     }
+}
+
+impl Clusters {
+    /// The clusters of a configuration as this process was started.
+    pub fn load_here(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load(path, variables_here())
+    }
+
+    fn load(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        read(path, variables, |tree, variables, problems| build::clusters(tree, path, variables, problems))
+    }
+}
+
+/// Reads the file, or without one the container's variables, and makes something of it.
+fn read<T>(
+    path: Option<&Path>,
+    variables: impl IntoIterator<Item = (String, String)>,
+    build: impl FnOnce(tree::Table, &BTreeMap<String, String>, &RefCell<Problems>) -> Option<T>,
+) -> Result<T, ConfigError> {
+    let variables: BTreeMap<String, String> = variables.into_iter().collect();
+    let problems = RefCell::new(Problems::default());
+    let Some(path) = path else {
+        let tree = container::tree(&variables, &mut problems.borrow_mut());
+        let built = build(tree, &variables, &problems);
+        return built.ok_or_else(|| problems.into_inner().into_error(None));
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let title = format!("cannot read the configuration {}: {error}", path.display());
+        ConfigError::unreadable(
+            title,
+            "name a TOML file that is there and readable, as in `isomirror check link.toml`",
+        )
+    })?;
+    let name = path.display().to_string();
+    let built = match tree::parse(&text) {
+        Ok(tree) => build(tree, &variables, &problems),
+        Err(error) => {
+            problems.borrow_mut().add_syntax(&error);
+            None
+        }
+    };
+    built.ok_or_else(|| problems.into_inner().into_error(Some(SourceFile { name: &name, text: &text })))
 }
 
 fn variables_here() -> impl Iterator<Item = (String, String)> {

@@ -23,7 +23,7 @@ use Kind::{Flag, List, Number, Properties, Table, Text};
 pub const OVERRIDE: &str = "topics.override";
 
 /// Sections (top level: empty) with their keys.
-pub const SECTIONS: [(&str, &[(&str, Kind)]); 13] = [
+pub const SECTIONS: [(&str, &[(&str, Kind)]); 14] = [
     (
         "",
         &[
@@ -37,6 +37,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 13] = [
             ("acls", Table),
             ("cutover", Table),
             ("verify", Table),
+            ("audit", Table),
             ("limits", Table),
             ("policy", Table),
             ("admin", Table),
@@ -92,6 +93,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 13] = [
         ],
     ),
     ("verify", &[("every", Text), ("rate", Text)]),
+    ("audit", &[("every", Text)]),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
     ("admin", &[("listen", Text), ("log", Text)]),

@@ -27,6 +27,8 @@ pub struct Shown<'a> {
     cutover: ShownCutover<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verify: Option<ShownVerify>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<ShownAudit>,
     limits: ShownLimits,
     policy: ShownPolicy,
     admin: ShownAdmin,
@@ -109,6 +111,11 @@ struct ShownCutover<'a> {
 struct ShownVerify {
     every: String,
     rate: String,
+}
+
+#[derive(Serialize)]
+struct ShownAudit {
+    every: String,
 }
 
 #[derive(Serialize)]
@@ -196,6 +203,7 @@ impl Config {
                 every: units::show_duration(every),
                 rate: self.verify.rate.to_string(),
             }),
+            audit: self.audit.every.map(|every| ShownAudit { every: units::show_duration(every) }),
             limits: ShownLimits {
                 buffer: units::show_size(limits.buffer),
                 throttle: limits.throttle.map(|rate| rate.to_string()),

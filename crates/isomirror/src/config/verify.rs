@@ -5,7 +5,7 @@ use std::{cell::RefCell, time::Duration};
 use kafka_rd::Properties;
 use mirror_types::Side;
 
-use super::{error::Problems, groups::read_every, section::Section, tree::Origin, units::Rate};
+use super::{clients, error::Problems, groups::read_every, section::Section, tree::Origin, units::Rate};
 
 /// The `[verify]` section.
 #[derive(Debug, Clone, Copy)]
@@ -40,12 +40,7 @@ pub fn read(mut section: Section<'_>, problems: &RefCell<Problems>) -> ReadVerif
 
 /// Both sides are read by our own client, even where librdkafka reads the records.
 pub fn check(verify: &ReadVerify, clusters: [(Side, &Properties); 2], problems: &mut Problems) {
-    let Some(origin) = &verify.origin else { return };
-    for (side, properties) in clusters {
-        if let Err(error) = kafka_wire::Settings::new(properties.iter()) {
-            let message = format!("the {side} can't be read to compare it: {error}");
-            let fix = format!("change that in [{side}.kafka], or leave [verify] out");
-            problems.add(origin, message, fix);
-        }
+    if let Some(origin) = &verify.origin {
+        clients::check_own(origin, clusters, ("be read to compare it", "[verify]"), problems);
     }
 }

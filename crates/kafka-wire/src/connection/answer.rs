@@ -197,9 +197,11 @@ mod tests {
             )*};
         }
         read!(
-            AddPartitionsToTxnResponse 3, ApiVersionsResponse 0, ApiVersionsResponse 3,
-            ConsumerGroupDescribeResponse 0, DeleteRecordsResponse 2, DescribeGroupsResponse 5,
-            DescribeProducersResponse 0, EndTxnResponse 3, ListGroupsResponse 5, FindCoordinatorResponse 4, HeartbeatResponse 4,
+            AddPartitionsToTxnResponse 3, AlterPartitionReassignmentsResponse 0, ApiVersionsResponse 0,
+            ApiVersionsResponse 3, ConsumerGroupDescribeResponse 0, DeleteRecordsResponse 2,
+            DescribeClusterResponse 0, DescribeConfigsResponse 4, DescribeGroupsResponse 5, DescribeLogDirsResponse 4,
+            DescribeProducersResponse 0, ElectLeadersResponse 2, EndTxnResponse 3, IncrementalAlterConfigsResponse 1,
+            ListPartitionReassignmentsResponse 0, ListGroupsResponse 5, FindCoordinatorResponse 4, HeartbeatResponse 4,
             InitProducerIdResponse 4, JoinGroupResponse 9, LeaveGroupResponse 5, ListOffsetsResponse 7,
             MetadataResponse 12, OffsetCommitResponse 8, OffsetFetchResponse 8,
             OffsetForLeaderEpochResponse 4, ProduceResponse 9, SaslAuthenticateResponse 2,

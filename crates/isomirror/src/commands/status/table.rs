@@ -172,5 +172,8 @@ fn cluster(cluster: &ClusterStatus) -> String {
     if let Some(error) = &cluster.error {
         let _ = write!(text, ", {}", plain(error));
     }
+    if let Some(health) = &cluster.health {
+        let _ = write!(text, "; {}", human::health(health));
+    }
     text
 }

@@ -47,12 +47,14 @@ fn status() -> LinkStatus {
             cluster_id: Some("abc".into()),
             reachable: true,
             error: None,
+            health: None,
         },
         target: ClusterStatus {
             name: "dc2".into(),
             cluster_id: None,
             reachable: false,
             error: Some("connection refused".into()),
+            health: None,
         },
         totals: Totals {
             lanes: 2,

@@ -41,6 +41,7 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         group: config.group().to_owned(),
         alone: false,
         instance: instance(config),
+        rests: config.rests,
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
         groups: GroupSync { choice: groups(config), every: config.groups.sync },

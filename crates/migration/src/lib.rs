@@ -9,11 +9,15 @@
 
 pub mod check;
 pub mod cutover;
+pub mod failover;
 pub mod groups;
 pub mod history;
 pub mod import;
+pub mod operation;
 pub mod plan;
+pub mod reconcile;
 mod sides;
+pub mod switchover;
 pub mod topics;
 pub mod verify;
 mod words;

@@ -84,7 +84,7 @@ impl Control {
             acks: wired.acks.clone(),
             rules: wired.rules.clone(),
             throttle: wired.throttle.clone(),
-            decisions: Decisions::new(&wired.target, &config.link),
+            decisions: Decisions::new(&wired.target, &config.link, config.rests),
             metrics,
             source,
             target,
@@ -179,7 +179,9 @@ impl StatusHandle {
     /// The link's status now.
     pub fn report(&self) -> LinkStatus {
         let trouble = self.0.positions_trouble.borrow().clone();
-        self.0.book().report(&self.0.config, &self.0.budget, trouble)
+        let mut report = self.0.book().report(&self.0.config, &self.0.budget, trouble);
+        report.resting = self.0.decisions.rests();
+        report
     }
 
     /// Whether the tasks that look after the link are alive: they have turned round lately.

@@ -98,7 +98,7 @@ impl Groups {
                 continue;
             }
             // Before that it is not known which lanes there are, nor that these are two clusters.
-            if !self.control.book().first_look_done {
+            if !self.control.book().first_look_done || self.control.decisions.rests() {
                 continue;
             }
             let failed = self.round(&groups.choice).await.err();

@@ -176,6 +176,10 @@ impl Topics {
     /// One look. The outer error ends the link, the inner one is tried again.
     async fn look(&mut self) -> Result<Result<(), Trouble>, Error> {
         let control = self.control.clone();
+        // It may have to because the source is gone.
+        if let Err(trouble) = self.rest().await {
+            return Ok(Err(trouble));
+        }
         let (sources, targets) = match tokio::try_join!(control.source.topics(), control.target.topics()) {
             Ok(topics) => topics,
             Err(trouble) => return Ok(Err(trouble.into())),
@@ -206,7 +210,7 @@ impl Topics {
             (self.reloads, self.begun_known) = (reloads, false);
         }
         self.note_missing(&sources);
-        if first && routes.ready.is_empty() {
+        if first && routes.ready.is_empty() && !control.decisions.rests() {
             warn!("no topic on the source matches topics.include; waiting for one");
             if control.config.until_caught_up.is_some() {
                 return Err(Error::NoTopics);

@@ -91,6 +91,13 @@ impl Scene {
 
     /// What is planned of a topic.
     pub(crate) fn plan(&self, topic: &str, decided: Option<&JournalState>) -> TopicPlan {
+        let rests = match decided.and_then(JournalState::runs) {
+            Some(runs) => runs.link.as_ref() != Some(&self.link.link),
+            None => self.link.rests,
+        };
+        if rests {
+            return TopicPlan::Rest;
+        }
         let begun = self.lanes.iter().any(|lane| lane.source_topic == topic);
         let decided = decided.and_then(|state| Some(state.topic(topic)?.state));
         plan(decided, (self.link.settings)(topic).begin, begun)

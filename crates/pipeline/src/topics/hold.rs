@@ -2,7 +2,7 @@
 //! rules name no more. Their lanes end in order: nothing more is read, what is in flight is written and recorded.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -69,6 +69,26 @@ impl Topics {
         Ok(done.err().map(Trouble::from))
     }
 
+    /// Has all lanes end if the link is to rest, whether its source can be asked or not, and puts that on record.
+    pub(super) async fn rest(&mut self) -> Result<(), Trouble> {
+        let control = self.control.clone();
+        let topics: BTreeSet<String> =
+            control.book().lanes.keys().map(|lane| lane.topic.to_string()).collect();
+        if topics.is_empty() || !control.decisions.rests() {
+            return Ok(());
+        }
+        let decided = control.decisions.known().map(|decided| decided.next());
+        let routes = Routes { resting: topics, ..Routes::of(BTreeMap::new()) };
+        let unfinished = self.end_lanes(&control.live(), &routes).await;
+        if !unfinished.is_empty() {
+            control.look.notify_one();
+        }
+        match decided {
+            Some(decided) => Ok(control.marks.followed(decided, &unfinished).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Whether something was decided since this look has planned.
     pub(super) async fn decided_anew(&self) -> Result<bool, Trouble> {
         let decisions = &self.control.decisions;
@@ -84,6 +104,7 @@ impl Topics {
         decided: Option<&JournalState>,
     ) -> Result<bool, Trouble> {
         let control = self.control.clone();
+        let rests = control.decisions.rests();
         let of = |topic: &str| decided.and_then(|decided| Some(decided.topic(topic)?.state));
         let asked = |topic: &str| (live.settings)(topic).begin == Begin::Asked && of(topic).is_none();
         if !self.begun_known && routes.ready.keys().any(|topic| asked(topic)) {
@@ -92,6 +113,10 @@ impl Topics {
         }
         let mut held = BTreeMap::new();
         for topic in routes.ready.keys() {
+            if rests {
+                held.insert(topic.clone(), TopicPlan::Rest);
+                continue;
+            }
             let begun = !asked(topic) || self.has_run(topic) || control.marks.has_begun(topic);
             match plan(of(topic), (live.settings)(topic).begin, begun) {
                 TopicPlan::Run => {}
@@ -105,8 +130,8 @@ impl Topics {
                 continue;
             }
             routes.resting.insert(topic.clone());
-            if *plan == TopicPlan::Stop {
-                // Somebody may clear it as long as it is so.
+            if matches!(plan, TopicPlan::Stop | TopicPlan::Rest) {
+                // Somebody may clear it, or mark where it goes on, as long as it is so.
                 self.given_up.insert(topic.as_str().into());
                 control.marks.forget_begun(topic);
             }
@@ -248,6 +273,9 @@ impl Control {
 
 /// Tells which topics are not mirrored now.
 fn tell(held: &BTreeMap<String, TopicPlan>) {
+    if !held.is_empty() && held.values().all(|plan| *plan == TopicPlan::Rest) {
+        return info!(topics = held.len(), "the link rests: its pair's other one runs, or neither does");
+    }
     let kinds = [
         (TopicPlan::Wait, "wait to be asked for (isomirror topics CONFIG start NAME)"),
         (TopicPlan::Pause, "somebody has paused"),

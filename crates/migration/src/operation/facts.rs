@@ -1,10 +1,10 @@
-//! What a cutover is about, what a step is about to do, and what it has found: plain data, as it is on record.
+//! What an operation is about, what a step is about to do, and what it has found: plain data, as it is on record.
 
 use kafka_wire::AclRule;
 use mirror_types::Offset;
 use serde::{Deserialize, Serialize};
 
-/// What is cut over.
+/// What it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The topics.
@@ -13,6 +13,22 @@ pub struct Plan {
     pub source_cluster: Option<String>,
     /// The target cluster's.
     pub target_cluster: Option<String>,
+    /// Which way a pair is turned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
+}
+
+/// A pair that is turned around.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The site that was active.
+    pub from: String,
+    /// The one that is to be.
+    pub to: String,
+    /// The link that leads from the one to the other.
+    pub link: String,
+    /// The one that leads back.
+    pub back: String,
 }
 
 /// A topic on both sides.
@@ -36,6 +52,9 @@ pub enum Intent {
         create: Vec<AclRule>,
         /// Those that were there before: they stay, whatever happens.
         there: Vec<AclRule>,
+        /// Those that are deleted: an earlier operation has made them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        delete: Vec<AclRule>,
     },
     /// To run a command.
     Run {
@@ -131,7 +150,7 @@ impl Intent {
     pub fn changes(&self) -> bool {
         match self {
             Self::Look => false,
-            Self::Acls { create, .. } => !create.is_empty(),
+            Self::Acls { create, delete, .. } => !create.is_empty() || !delete.is_empty(),
             Self::Run { .. } => true,
         }
     }

@@ -134,15 +134,19 @@ fn what_can_not_be_done_is_said_before_anything_is_changed() {
         assert!(error.contains(words), "{error}");
     }
     // A topic that is not mirrored would be missing.
-    let args = ["pause", &topic, "--direction", &pair.link(0)];
-    ended(pair.config.command("topics", &args), 0);
+    let topics = |from: usize, what: &str| {
+        pair.config.command("topics", &["--direction", &pair.link(from), what, &topic])
+    };
+    ended(topics(0, "pause"), 0);
     let (_, error) = pair.switchover(&["--yes"], 3);
     assert!(error.contains(&format!("{topic} is paused")), "{error}");
-    ended(pair.config.command("topics", &["resume", &topic, "--direction", &pair.link(0)]), 0);
+    ended(topics(0, "resume"), 0);
     // The other link's topics are nobody's to start.
-    let (_, error) =
-        ended(pair.config.command("topics", &["pause", &topic, "--direction", &pair.link(1)]), 3);
+    let (_, error) = ended(topics(1, "pause"), 3);
     assert!(error.contains("other link's to mirror"), "{error}");
+    // Nor is the active site theirs to change by a link that rests.
+    let (_, error) = ended(pair.config.command("apply", &["--direction", &pair.link(1)]), 3);
+    assert!(error.contains("rests: dc1 is the active site"), "{error}");
     // A rule that lets everybody write can't be answered by one that leaves the mirror out.
     make(&clusters()[0], &[allow("*", AclOperation::Write, AclResource::Topic, &topic)]);
     let (report, _) = pair.switchover(&["--yes"], 3);

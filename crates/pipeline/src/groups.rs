@@ -98,7 +98,12 @@ impl Groups {
                 continue;
             }
             // Before that it is not known which lanes there are, nor that these are two clusters.
-            if !self.control.book().first_look_done || self.control.decisions.rests() {
+            if !self.control.book().first_look_done {
+                continue;
+            }
+            // Of a pair, the other link looks after them.
+            if self.control.decisions.rests() {
+                self.seen().keep(&BTreeSet::new());
                 continue;
             }
             let failed = self.round(&groups.choice).await.err();

@@ -88,11 +88,6 @@ impl Pair {
         &self.links[usize::from(self.sites[0] == site)]
     }
 
-    /// The other site.
-    pub fn other(&self, site: &str) -> &str {
-        &self.sites[usize::from(self.sites[0] == site)]
-    }
-
     /// It as TOML: both links in full.
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.shown()).expect("strings, numbers and tables are TOML")
@@ -342,7 +337,7 @@ mod tests {
         assert_eq!((there.source.name.as_str(), there.target.name.as_str()), ("dc1", "Frankfurt"));
         assert_eq!((there.group(), back.group()), ("isomirror.dc1-dc2", "isomirror.dc2-dc1"));
         assert_eq!((pair.switchover.active.as_str(), there.rests, back.rests), ("dc1", false, true));
-        assert_eq!((pair.link_to("dc2").link.as_str(), pair.other("dc2")), ("dc1-dc2", "dc1"));
+        assert_eq!(pair.link_to("dc2").link, "dc1-dc2");
         let second = load(&format!("pair = \"billing\"\n{PAIR}[switchover]\nactive = \"dc2\"\n")).unwrap();
         assert_eq!((second.links[0].link.as_str(), second.links[0].rests), ("billing.dc1-dc2", true));
     }
@@ -360,14 +355,14 @@ mod tests {
         let rack = pair.links.each_ref().map(|link| link.source.kafka.get("client.rack"));
         assert_eq!(rack, [None, Some("r1")]);
         let error = refused(&format!("{PAIR}[links.dc3-dc1.limits]\nbuffer = \"2MiB\"\n"));
-        assert!(error.contains("pair.toml:8:8: the pair has no link \"dc3-dc1\""), "{error}");
+        assert!(error.contains("pair.toml:9:8: the pair has no link \"dc3-dc1\""), "{error}");
     }
 
     #[test]
     fn unknown_keys_are_refused_with_their_line() {
         for (text, expected) in [
-            ("[limits]\nbufer = \"1MiB\"\n", "pair.toml:9:1: unknown key `bufer` in [limits]"),
-            ("[switchover]\nactiv = \"dc1\"\n", "pair.toml:9:1: unknown key `activ` in [switchover]"),
+            ("[limits]\nbufer = \"1MiB\"\n", "pair.toml:10:1: unknown key `bufer` in [limits]"),
+            ("[switchover]\nactiv = \"dc1\"\n", "pair.toml:10:1: unknown key `activ` in [switchover]"),
             ("[sites.dc1.kafak]\n", "unknown key `kafak` in [source]"),
             ("[switchover]\nactive = \"dc3\"\n", "`active`: there is no site \"dc3\""),
             ("[switchover]\nwriters = [\"User:*\"]\n", "\"User:*\" is everybody, the mirror too"),

@@ -24,10 +24,7 @@ pub use self::{
     steps::Step,
 };
 use crate::{
-    operation::{
-        self, Journals, Who,
-        drive::{Halt, drive},
-    },
+    operation::{self, Journals, Who},
     sides::cluster_id,
     topics::{self, Scene},
 };
@@ -160,12 +157,7 @@ pub(crate) fn reports(link: &LinkConfig, decided: &JournalState) -> Result<Vec<R
 
 async fn run(request: &Request, mut notes: Notes, watcher: &Watcher) -> Result<Report, Error> {
     let world = Acting::new(request, watcher, &notes.story)?;
-    let halted = match drive(&mut notes, &world, request.settings.step_limit).await {
-        Ok(_) => None,
-        Err(Halt::Log(error)) => return Err(error),
-        Err(Halt::NotAgreed) => Some(report::not_agreed()),
-        Err(Halt::Trouble(step, trouble)) => Some(Halted::of(step, trouble, &notes.story.course)),
-    };
+    let halted = operation::go_on(&mut notes, &world, request.settings.step_limit, report::NOT_AGREED).await?;
     Ok(Report::new(&request.link, &notes.story, halted))
 }
 

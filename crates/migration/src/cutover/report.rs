@@ -59,8 +59,5 @@ impl Report {
 }
 
 /// Nobody agreed to the last step.
-pub(super) fn not_agreed() -> Halted {
-    let what = "nobody has agreed to the last step: the cutover stays before it\n  fix: isomirror cutover CONFIG goes on, \
-                --back undoes it";
-    Halted::because(what)
-}
+pub(super) const NOT_AGREED: &str = "nobody has agreed to the last step: the cutover stays before it\n  fix: isomirror cutover \
+                                     CONFIG goes on, --back undoes it";

@@ -18,10 +18,7 @@ use pipeline::LinkConfig;
 pub use self::steps::Step;
 use self::world::Acting;
 use crate::{
-    operation::{
-        self, Ending, Halted, Journals, Plan, Route, Turn,
-        drive::{Halt, drive},
-    },
+    operation::{self, Ending, Journals, Plan, Route, Turn},
     sides::Error,
     switchover::{self, Request, client, turn, who},
 };
@@ -77,11 +74,7 @@ async fn run(
     watcher: &Watcher,
 ) -> Result<Report, Error> {
     let world = Acting::new(request, watcher, &notes.story, states)?;
-    let halted = match drive(&mut notes, &world, request.settings.step_limit).await {
-        Ok(_) | Err(Halt::NotAgreed) => None,
-        Err(Halt::Log(error)) => return Err(error),
-        Err(Halt::Trouble(step, trouble)) => Some(Halted::of(step, trouble, &notes.story.course)),
-    };
+    let halted = operation::go_on(&mut notes, &world, request.settings.step_limit, "").await?;
     Ok(Report::new(request, &notes.story, halted))
 }
 

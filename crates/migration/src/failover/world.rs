@@ -12,7 +12,7 @@ use crate::{
     operation::{
         Block, Facts, Intent, LaneEnd, Turn, acls,
         drive::{Trouble, World},
-        ground::{Ground, list},
+        ground::Ground,
     },
     sides::Error,
     switchover::{self, turn},
@@ -139,15 +139,8 @@ impl<'r> Acting<'r> {
     }
 
     async fn hook(&self, step: &str, command: &str, course: &Course) -> Result<Facts, Trouble> {
-        let variables = [
-            ("ISOMIRROR_PAIR", self.request.pair.name()),
-            ("ISOMIRROR_SWITCHOVER", self.id.clone()),
-            ("ISOMIRROR_FROM", self.turn.from.clone()),
-            ("ISOMIRROR_TO", self.turn.to.clone()),
-            ("ISOMIRROR_SITE", self.turn.to.clone()),
-            ("ISOMIRROR_STEP", step.to_owned()),
-            ("ISOMIRROR_TOPICS", list(course.plan.topics.iter().map(|route| &*route.topic))),
-        ];
+        let to = &self.turn.to;
+        let variables = switchover::variables(self.request, &self.id, &course.plan, to, step);
         self.ground.hook(command, &variables).await
     }
 }

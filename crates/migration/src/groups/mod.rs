@@ -26,7 +26,7 @@ pub use self::{
     report::{LeftOut, Report, Totals},
     reset::{Reset, To, reset},
 };
-use crate::sides::Clusters;
+use crate::sides::{Clusters, refuse_at_rest};
 pub use crate::sides::Error;
 
 /// Groups that are asked about at the same time.
@@ -65,6 +65,7 @@ pub struct Prepared {
 pub async fn prepare(request: &Request) -> Result<Prepared, Error> {
     let link = &request.link;
     let clusters = Clusters::new(link, request.timeout)?;
+    refuse_at_rest(link, &clusters).await?;
     let found = Found::of(request, &clusters).await?;
     let committed = committed(&clusters, &found.groups, &request.topics).await?;
     let wanted = wanted(&committed);

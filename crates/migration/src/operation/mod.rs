@@ -20,7 +20,11 @@ mod process;
 mod report;
 mod story;
 
+use std::time::Duration;
+
 use tokio::sync::mpsc::UnboundedSender;
+
+use self::drive::{Halt, World, drive};
 
 #[cfg(test)]
 pub(crate) use self::machine::Next;
@@ -53,3 +57,19 @@ pub enum Told<S> {
 
 /// Whoever watches.
 pub type Watcher<S> = UnboundedSender<Told<S>>;
+
+/// Goes on with an operation until it is over, or stays where it is; why it does. `not_agreed`: what to say where nobody agrees to
+/// the last step.
+pub(crate) async fn go_on<S: Steps, W: World<S>>(
+    notes: &mut Notes<S>,
+    world: &W,
+    limit: Duration,
+    not_agreed: &str,
+) -> Result<Option<Halted>, Error> {
+    match drive(notes, world, limit).await {
+        Ok(_) => Ok(None),
+        Err(Halt::NotAgreed) => Ok(Some(Halted::because(not_agreed))),
+        Err(Halt::Log(error)) => Err(error),
+        Err(Halt::Trouble(step, trouble)) => Ok(Some(Halted::of(step, trouble, &notes.story.course))),
+    }
+}

@@ -23,10 +23,7 @@ pub use self::{
 };
 use crate::{
     failover,
-    operation::{
-        self, Ending, Facts, Halted, Plan,
-        drive::{Halt, drive},
-    },
+    operation::{self, Ending, Facts, Plan},
     sides::Error,
     switchover::{self, turn, who},
 };
@@ -73,14 +70,9 @@ pub async fn reconcile(request: &Request, watcher: &Watcher) -> Result<Report, E
         None => Notes::begin(journals, plan, who(of), watcher).await?,
     };
     let world = Acting::new(request, watcher, &notes.story, ends.unwrap_or_default())?;
-    let halted = match drive(&mut notes, &world, of.settings.step_limit).await {
-        Ok(_) => None,
-        Err(Halt::NotAgreed) => Some(Halted::because(
-            "nobody has agreed that topics are deleted: nothing is\n  fix: isomirror reconcile PAIR goes on",
-        )),
-        Err(Halt::Log(error)) => return Err(error),
-        Err(Halt::Trouble(step, trouble)) => Some(Halted::of(step, trouble, &notes.story.course)),
-    };
+    let not_agreed =
+        "nobody has agreed that topics are deleted: nothing is\n  fix: isomirror reconcile PAIR goes on";
+    let halted = operation::go_on(&mut notes, &world, of.settings.step_limit, not_agreed).await?;
     Ok(Report::new(of, &notes.story, halted))
 }
 

@@ -23,7 +23,7 @@ use crate::{
         lanes,
     },
     sides::{Clusters, admin, source_isolation, topics},
-    switchover::{adopt, block_intent, turn},
+    switchover::{self, adopt, block_intent, turn},
     topics::{self as one_by_one, Done},
     verify::{self, Progress, Verdict, side::Reading},
     words::{counted, few},
@@ -140,6 +140,8 @@ pub(super) struct Acting<'r> {
     back: &'r LinkConfig,
     ground: Ground<'r, Step>,
     failover: Facts,
+    plan: Plan,
+    id: String,
 }
 
 impl<'r> Acting<'r> {
@@ -153,7 +155,8 @@ impl<'r> Acting<'r> {
         let turn = turn(plan)?.clone();
         let (ran, back) = (of.pair.link(&turn.link)?, of.pair.link(&turn.back)?);
         let ground = Ground::new(ran, of.timeout, plan, watcher, of.hold.as_deref())?;
-        Ok(Self { request, turn, ran, back, ground, failover })
+        let (plan, id) = (plan.clone(), story.id.clone());
+        Ok(Self { request, turn, ran, back, ground, failover, plan, id })
     }
 
     fn clusters(&self) -> &Clusters {
@@ -173,13 +176,8 @@ impl<'r> Acting<'r> {
     }
 
     async fn hook(&self, step: &str, command: &str) -> Result<Facts, Trouble> {
-        let variables = [
-            ("ISOMIRROR_PAIR", self.request.of.pair.name()),
-            ("ISOMIRROR_FROM", self.turn.from.clone()),
-            ("ISOMIRROR_TO", self.turn.to.clone()),
-            ("ISOMIRROR_SITE", self.turn.from.clone()),
-            ("ISOMIRROR_STEP", step.to_owned()),
-        ];
+        let (of, site) = (&self.request.of, &self.turn.from);
+        let variables = switchover::variables(of, &self.id, &self.plan, site, step);
         self.ground.hook(command, &variables).await
     }
 

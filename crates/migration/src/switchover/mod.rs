@@ -36,10 +36,7 @@ pub use self::{
 };
 use crate::{
     failover,
-    operation::{
-        self, Journals, Steps, Who,
-        drive::{Halt, drive},
-    },
+    operation::{self, Journals, Steps, Who, ground::list},
     sides::cluster_id,
     topics::{self, Scene},
     words::few,
@@ -228,11 +225,7 @@ async fn run(
     watcher: &Watcher,
 ) -> Result<Report, Error> {
     let world = Acting::new(request, watcher, &notes.story, states)?;
-    let halted = match drive(&mut notes, &world, request.settings.step_limit).await {
-        Ok(_) | Err(Halt::NotAgreed) => None,
-        Err(Halt::Log(error)) => return Err(error),
-        Err(Halt::Trouble(step, trouble)) => Some(Halted::of(step, trouble, &notes.story.course)),
-    };
+    let halted = operation::go_on(&mut notes, &world, request.settings.step_limit, "").await?;
     Ok(Report::new(request, &notes.story, halted))
 }
 
@@ -349,6 +342,26 @@ async fn choose(request: &Request, states: &[JournalState]) -> Result<Plan, Erro
             back: back.link.clone(),
         }),
     })
+}
+
+/// What a command of the operator's is told: about which site, and for which step.
+pub(crate) fn variables(
+    request: &Request,
+    id: &str,
+    plan: &Plan,
+    site: &str,
+    step: &str,
+) -> Vec<(&'static str, String)> {
+    let (from, to) = plan.turn.as_ref().map_or_else(Default::default, |turn| (turn.from.clone(), turn.to.clone()));
+    vec![
+        ("ISOMIRROR_PAIR", request.pair.name()),
+        ("ISOMIRROR_SWITCHOVER", id.to_owned()),
+        ("ISOMIRROR_FROM", from),
+        ("ISOMIRROR_TO", to),
+        ("ISOMIRROR_SITE", site.to_owned()),
+        ("ISOMIRROR_STEP", step.to_owned()),
+        ("ISOMIRROR_TOPICS", list(plan.topics.iter().map(|route| &*route.topic))),
+    ]
 }
 
 // === impl Pair ===

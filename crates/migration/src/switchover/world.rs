@@ -17,7 +17,7 @@ use crate::{
     operation::{
         Cause, Turn, acls,
         drive::{Trouble, World},
-        ground::{Ground, LOOK, acls_say, list, no_authorizer},
+        ground::{Ground, LOOK, acls_say, no_authorizer},
         groups,
         lanes::{self, Standing},
     },
@@ -341,15 +341,7 @@ impl<'r> Acting<'r> {
     }
 
     async fn hook(&self, step: &str, command: &str, site: &str, course: &Course) -> Result<Facts, Trouble> {
-        let variables = [
-            ("ISOMIRROR_PAIR", self.request.pair.name()),
-            ("ISOMIRROR_SWITCHOVER", self.id.clone()),
-            ("ISOMIRROR_FROM", self.turn.from.clone()),
-            ("ISOMIRROR_TO", self.turn.to.clone()),
-            ("ISOMIRROR_SITE", site.to_owned()),
-            ("ISOMIRROR_STEP", step.to_owned()),
-            ("ISOMIRROR_TOPICS", list(course.plan.topics.iter().map(|route| &*route.topic))),
-        ];
+        let variables = super::variables(self.request, &self.id, &course.plan, site, step);
         self.ground.hook(command, &variables).await
     }
 }

@@ -13,7 +13,7 @@ use offset_marks::{LaneStart, control::Keep, slot_of};
 use pipeline::{LinkConfig, SLOTS, TopicPlan, plan};
 
 use super::Request;
-use crate::sides::{Clusters, Error, NAMED, check_ids, topics};
+use crate::sides::{Clusters, Error, NAMED, check_ids, rests, topics};
 
 /// What is there.
 pub(crate) struct Scene {
@@ -91,11 +91,7 @@ impl Scene {
 
     /// What is planned of a topic.
     pub(crate) fn plan(&self, topic: &str, decided: Option<&JournalState>) -> TopicPlan {
-        let rests = match decided.and_then(JournalState::runs) {
-            Some(runs) => runs.link.as_ref() != Some(&self.link.link),
-            None => self.link.rests,
-        };
-        if rests {
+        if rests(&self.link, decided) {
             return TopicPlan::Rest;
         }
         let begun = self.lanes.iter().any(|lane| lane.source_topic == topic);

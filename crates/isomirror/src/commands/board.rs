@@ -1,5 +1,5 @@
-//! What somebody sees while an operation of several steps runs: on a terminal a table that is drawn again and again, elsewhere a line for each
-//! thing that happens, on standard error.
+//! What somebody sees while an operation of several steps runs: on a terminal a table that is drawn again and again,
+//! elsewhere a line for each thing that happens, on standard error.
 
 use std::{
     io::{Write, stderr},

@@ -157,7 +157,8 @@ pub(crate) fn reports(link: &LinkConfig, decided: &JournalState) -> Result<Vec<R
 
 async fn run(request: &Request, mut notes: Notes, watcher: &Watcher) -> Result<Report, Error> {
     let world = Acting::new(request, watcher, &notes.story)?;
-    let halted = operation::go_on(&mut notes, &world, request.settings.step_limit, report::NOT_AGREED).await?;
+    let halted =
+        operation::go_on(&mut notes, &world, request.settings.step_limit, report::NOT_AGREED).await?;
     Ok(Report::new(&request.link, &notes.story, halted))
 }
 

@@ -26,8 +26,8 @@ pub use self::{
     report::{LeftOut, Report, Totals},
     reset::{Reset, To, reset},
 };
-use crate::sides::{Clusters, refuse_at_rest};
 pub use crate::sides::Error;
+use crate::sides::{Clusters, refuse_at_rest};
 
 /// Groups that are asked about at the same time.
 const AT_ONCE: usize = 8;

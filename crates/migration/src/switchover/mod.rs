@@ -352,7 +352,8 @@ pub(crate) fn variables(
     site: &str,
     step: &str,
 ) -> Vec<(&'static str, String)> {
-    let (from, to) = plan.turn.as_ref().map_or_else(Default::default, |turn| (turn.from.clone(), turn.to.clone()));
+    let (from, to) =
+        plan.turn.as_ref().map_or_else(Default::default, |turn| (turn.from.clone(), turn.to.clone()));
     vec![
         ("ISOMIRROR_PAIR", request.pair.name()),
         ("ISOMIRROR_SWITCHOVER", id.to_owned()),

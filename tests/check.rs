@@ -9,7 +9,7 @@ use std::{
 
 use kafka_harness::{
     Cluster, TestRecord,
-    client::produce,
+    client::{Load, produce},
     daemon::{Config, isomirror},
     shared::{pair, unique},
 };
@@ -263,6 +263,79 @@ fn names_and_loops() {
 fn link_name(config: &Config) -> String {
     let text = config.text();
     text.lines().next().unwrap().trim_start_matches("link = ").trim_matches('"').to_owned()
+}
+
+/// Links that write to one of the two clusters, whatever they are called: by what they have on record there.
+#[test]
+fn other_links_that_lead_back_or_write_to_the_same_topic() {
+    let (source, target) = pair();
+    let [topic, copy] = ["beside", "beside-copy"].map(unique);
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    records(&topic, source);
+    let renamed = |from: &str, to: &str| format!("rename = {{ '{from}' = '{to}' }}");
+    let there = link(source, target, &topic).topics(&renamed(&topic, &copy));
+    let daemon = there.run();
+    daemon.wait_for_records(2);
+
+    // The way back, and a second one there.
+    let back = link(target, source, &copy).topics(&renamed(&copy, &topic));
+    let twin = link(source, target, &topic).topics(&renamed(&topic, &copy));
+    let looped = format!("loop-of-links {copy}");
+    let theirs = format!("target-of-another-link {copy}");
+    // What is on a target already is told beside it.
+    let words = format!("link {} mirrors {topic} of target back to it, and runs", link_name(&there));
+    let not_empty = |topic: &str| format!("warning target-not-empty {topic}");
+    let all = [format!("error {looped}"), not_empty(&topic)];
+    expect(&back, 3, &all.each_ref().map(String::as_str), &words);
+    let all = [format!("error {theirs}"), not_empty(&copy)];
+    expect(&twin, 3, &all.each_ref().map(String::as_str), "mirrors");
+    // From another topic there is nothing to say of them.
+    let elsewhere = back.clone().topics(&renamed(&copy, &format!("{copy}.back")));
+    expect(&elsewhere, 0, &[&format!("info target-created {copy}.back")], "");
+
+    daemon.stop().expect(0);
+    let all = [format!("warning {looped}"), not_empty(&topic)];
+    expect(&back, 0, &all.each_ref().map(String::as_str), "does not run now");
+    let all = [format!("warning {theirs}"), not_empty(&copy)];
+    expect(&twin, 0, &all.each_ref().map(String::as_str), "does not run now");
+
+    // Once it has given the topic up, it is nobody's any more, and that is told of the link itself.
+    let stopped = there.command("topics", &["stop", &topic]);
+    assert_eq!(stopped.status.code(), Some(0), "{stopped:?}");
+    expect(&back, 0, &[&not_empty(&topic)], "");
+    expect(&twin, 0, &[&not_empty(&copy)], "");
+    expect(&there, 0, &[&format!("warning topic-held {topic}")], &format!("topics CONFIG start {topic}"));
+}
+
+/// The time to catch up is estimated by a sample; what the source keeps for less is refused.
+#[test]
+fn retention_that_is_faster_than_catching_up() {
+    let (source, target) = pair();
+    let [short, long] = ["short", "long"].map(unique);
+    for (topic, kept) in [(&short, "60000"), (&long, "604800000")] {
+        source.create_topic(topic, 2, 1, &[("retention.ms", kept)]).unwrap();
+        let load =
+            Load { partitions: 2, count: 2000, value_size: 500, compressible: false, ..Load::default() };
+        kafka_harness::client::load(&source.props(), topic, &load).unwrap();
+    }
+    let config = link(source, target, &format!("{short}|{long}"));
+    let created = [&short, &long].map(|topic| format!("info target-created {topic}"));
+    let created = created.each_ref().map(String::as_str);
+    expect(&config, 0, &created, "");
+    // 2 MB at 10 kB/s.
+    let slow = config.section("[limits]\nthrottle = \"10kB/s\"");
+    let overtaken = format!("error retention-catch-up {short}");
+    expect(&slow, 3, &[&created[..], &[&overtaken]].concat(), "it keeps records for 60 s (retention.ms)");
+    let (_, report) = check(&slow, &[]);
+    let (bytes, seconds) = (&report["summary"]["bytes"], &report["summary"]["seconds"]);
+    let near =
+        |value: &Value, wanted: u64| value.as_u64().is_some_and(|value| value.abs_diff(wanted) < wanted / 5);
+    assert!(near(bytes, 2_100_000) && near(seconds, 210), "{report:#}");
+    let text = String::from_utf8(slow.command("check", &[]).stdout).unwrap();
+    assert!(
+        text.contains(" MB as they are stored, about ") && text.contains("at 10.0 kB/s (limits.throttle)"),
+        "{text}"
+    );
 }
 
 #[test]

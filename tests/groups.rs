@@ -12,9 +12,10 @@ use std::{collections::BTreeMap, thread};
 use kafka_harness::{
     Cluster, NEW_VERSION, Security, TestRecord,
     client::{self, Isolation, ProduceOptions, ReadRecord, Transaction},
-    daemon::{Config, Daemon, eventually},
+    daemon::{Config, Daemon, eventually, isomirror},
     java,
     shared::{pair, unique},
+    terminal,
 };
 use serde_json::{Value, json};
 
@@ -371,6 +372,28 @@ fn a_group_is_set_to_a_time_to_the_start_and_to_an_offset() {
     let later = to(100);
     reset(&["--to-time", &later, "--topic", &topic, "--yes"], 0);
     assert_eq!(committed(target, &group, &topic, 2), [Some(33), Some(33)], "nothing is as new");
+    // A person is shown what would be set, and asked.
+    let asked = |answer: &str| {
+        let (_dir, path) = config.write();
+        let mut command = isomirror();
+        command.arg("groups").arg(path).args(["reset", "--group", &group, "--topic", &topic, "--to-mark"]);
+        let (code, shown) = terminal::answered(&command, "Set 2 offsets? [y/N] ", answer).unwrap();
+        assert!(shown.contains("to commit") && shown.contains("Set 2 offsets? [y/N] "), "{shown}");
+        (code, shown, committed(target, &group, &topic, 2))
+    };
+    for (answer, code, words) in [
+        ("n\n", 3, "nothing was set"),
+        ("\n", 3, "nothing was set"),
+        (terminal::INTERRUPT, 130, "interrupted; what was committed before stays"),
+    ] {
+        let (ended, shown, offsets) = asked(answer);
+        assert_eq!((ended, offsets), (Some(code), vec![Some(33), Some(33)]), "{answer:?}: {shown}");
+        assert!(shown.contains(words), "{answer:?}: {shown}");
+    }
+    let (ended_with, shown, offsets) = asked("y\n");
+    assert_eq!((ended_with, offsets), (Some(0), vec![Some(3), Some(3)]), "{shown}");
+    assert!(shown.contains("2 committed"), "{shown}");
+    reset(&["--to-time", &later, "--topic", &topic, "--yes"], 0);
     // Backwards, one partition, and by the topics that it has offsets for.
     reset(&["--to-offset", "7", "--topic", &topic, "--partition", "1", "--yes"], 0);
     assert_eq!(committed(target, &group, &topic, 2), [Some(33), Some(10)]);

@@ -1,15 +1,25 @@
 //! MirrorMaker's configuration through the real binary: what comes of it, what is left to do, and the exit code.
 //!
 //! Proves: what is said to be usable is taken by `check --config-only`; no secret is in any output, and each is in its
-//! file alone; nothing is overwritten unasked; what can't be used is refused with its place and a fix.
+//! file alone; nothing is overwritten unasked; what can't be used is refused with its place and a fix. And between real
+//! clusters, what either MirrorMaker mirrored is mirrored by what was imported.
+
+#[expect(dead_code, reason = "no member of a group is needed here")]
+#[path = "support/members.rs"]
+mod members;
 
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
+    thread,
 };
 
+use kafka_harness::{
+    Cluster, Security,
+    client::{self, Load},
+};
 use tempfile::TempDir;
 
 const SECRET: &str = "hunter2";
@@ -333,4 +343,102 @@ fn a_file_may_have_windows_line_ends_a_mark_at_its_beginning_and_ten_thousand_li
         told.contains("\"client.rack\" = \"abc\"\n") && told.contains("20027 foo.bar: not known"),
         "{told}"
     );
+}
+
+// === real clusters ===
+
+const TOPICS: [&str; 2] = ["orders", "returns"];
+
+/// Two clusters that ask for a login, and have ACLs; the source has some records, and a group that has read a part of them.
+fn clusters() -> (Cluster, Cluster) {
+    let start = || Cluster::builder().security(Security::plain(&[])).start().expect("a cluster");
+    let (source, target) = thread::scope(|scope| {
+        let source = scope.spawn(start);
+        let target = start();
+        (source.join().expect("a cluster"), target)
+    });
+    for topic in TOPICS {
+        source.create_topic(topic, 2, 1, &[]).expect("a topic");
+        let load = Load { partitions: 2, count: 500, value_size: 50, keys: true, ..Load::default() };
+        client::load(&source.props(), topic, &load).expect("it is written");
+    }
+    members::commit(&source, "billing", &[("orders", 0, 200), ("orders", 1, 250)]);
+    (source, target)
+}
+
+/// A login as Java's clients have it; each line behind `prefix`.
+fn login(cluster: &Cluster, prefix: &str) -> String {
+    let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
+    [
+        format!("bootstrap.servers={}", cluster.bootstrap()),
+        "security.protocol=SASL_PLAINTEXT".to_owned(),
+        "sasl.mechanism=PLAIN".to_owned(),
+        format!("sasl.jaas.config={module} required username=\"admin\" password=\"admin-secret\";"),
+    ]
+    .map(|line| format!("{prefix}{line}\n"))
+    .concat()
+}
+
+/// What an operator does with what was imported, up to that it has mirrored all.
+#[track_caller]
+fn mirrors(folder: &TempDir, link: &str, made: &[&str]) {
+    let does = |arguments: &[&str], parts: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_isomirror"))
+            .args(arguments)
+            .env_clear()
+            .env("ISOMIRROR__ADMIN__LISTEN", "127.0.0.1:0")
+            .current_dir(folder.path())
+            .output()
+            .expect("the binary starts");
+        let told = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+        assert!(parts.iter().all(|part| told.contains(part)), "{arguments:?}: {parts:?}: {told}");
+    };
+    does(&["check", link], &["2 topics, 4 partitions, 1,000 records to mirror", "all OK"]);
+    does(&["plan", link], made);
+    does(&["apply", link], made);
+    does(&["run", link, "--until-caught-up"], &[]);
+    // Groups' offsets go as far as records are mirrored.
+    does(&["apply", link], &[]);
+    does(&["plan", link], &["Nothing to change."]);
+    does(&["verify", link], &["All 4 lanes are equal: 1,000 records"]);
+}
+
+#[test]
+fn what_mirror_maker_mirrored_between_real_clusters_is_checked_planned_applied_and_mirrored() {
+    let (source, target) = clusters();
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: String| fs::write(folder.path().join(name), text).expect("a file");
+    let own = |text: &str| {
+        text.lines()
+            .filter(|line| !line.starts_with("bootstrap"))
+            .fold(String::new(), |all, line| all + line + "\n")
+    };
+
+    write("consumer.properties", own(CONSUMER) + &login(&source, ""));
+    write("producer.properties", own(PRODUCER) + &login(&target, ""));
+    let handler = [
+        "--message.handler",
+        "com.opencore.RenameTopicHandler",
+        "--message.handler.args",
+        "orders,orders_v2",
+    ];
+    let old = [
+        "import",
+        "consumer.properties",
+        "producer.properties",
+        "--whitelist",
+        "orders|returns",
+        "--into",
+        "links",
+    ];
+    ends(&folder, &[&old[..], &handler].concat(), 0);
+    mirrors(&folder, "links/test-consumer-group.toml", &["orders_v2 (from orders)", "returns"]);
+
+    let flow = "clusters = old, new\nold->new.enabled = true\nold->new.topics = orders|returns\n\
+                old->new.sync.group.offsets.enabled = true\nreplication.factor = 1\n";
+    write("mm2.properties", flow.to_owned() + &login(&source, "old.") + &login(&target, "new."));
+    ends(&folder, &["import", "mm2.properties", "--into", "links"], 0);
+    mirrors(&folder, "links/old-new.toml", &["old.orders (from orders)", "old.returns (from returns)"]);
+    assert_eq!(members::committed(&target, "billing", "old.orders", 2), [Some(200), Some(250)]);
 }

@@ -12,7 +12,10 @@ use kafka_harness::{
     shared::{pair, unique},
 };
 use mirror_types::{GapCause, Mark};
-use offset_marks::{LedgerWriter, Point};
+use offset_marks::{
+    LedgerWriter, Point,
+    control::{Event, EventKind, Record},
+};
 use serde_json::{Value, json};
 
 use ledgers::{ended, link_of, start, write};
@@ -32,6 +35,54 @@ fn orders() -> LedgerWriter {
     lane.gap(Point::new(30, 10), Some(GapCause::Compaction)).unwrap();
     lane.mark(Mark { source: 30, target: 10, count: 2 }).unwrap();
     lane
+}
+
+/// What must stay on record is listed under the lanes, in the order of time: what was lost, and what was left out.
+#[test]
+fn losses_and_what_was_left_out_are_listed_by_time() {
+    let (config, link) = link();
+    let event = |kind, partition, when, from, to, words: &str| Event {
+        topic: "orders".to_owned(),
+        partition,
+        when,
+        kind,
+        from,
+        to,
+        words: words.to_owned(),
+    };
+    let at = 1_763_800_000_000;
+    let events = [
+        event(EventKind::Refused, 1, at + 60_000, 7, 8, "the target refused it: too large"),
+        event(EventKind::Retention, 0, at, 20, 45, "the source deleted 25 records before they were read"),
+        event(EventKind::Diverged, 0, at + 61_000, -1, -1, "somebody else has written there"),
+    ];
+    let (nothing, _) = ended(config.command("marks", &["list"]), 3);
+    assert_eq!(nothing, "");
+    let record = |event: &Event| (event.lane(), vec![Record::Event(event.clone()).encode()]);
+    ledgers::write_records(pair().1, &link, events.iter().map(record).collect());
+    let (table, _) = ended(config.command("marks", &["list"]), 0);
+    assert!(table.starts_with(&format!("link {link}: no lane has begun yet\n")), "{table}");
+
+    write(pair().1, &link, &[orders()]);
+    let (table, _) = ended(config.command("marks", &["list"]), 0);
+    let (lanes, happened) = table.split_once("\nwhat has happened (source offsets):\n").expect("both");
+    assert!(lanes.contains("orders → orders_v2"), "{table}");
+    let lines: Vec<String> =
+        happened.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "topic p when what from to in words",
+            "orders 0 2025-11-22 08:26:40Z retention 20 45 the source deleted 25 records before they were read",
+            "orders 1 2025-11-22 08:27:40Z refused 7 8 the target refused it: too large",
+            "orders 0 2025-11-22 08:27:41Z diverged – – somebody else has written there",
+        ]
+    );
+    let (text, _) = ended(config.command("marks", &["list", "--output", "json"]), 0);
+    let listed: Value = serde_json::from_str(&text).unwrap();
+    let kinds: Vec<_> = listed["events"].as_array().unwrap().iter().map(|event| &event["kind"]).collect();
+    assert_eq!(kinds, ["retention", "refused", "diverged"]);
+    assert_eq!((&listed["events"][0]["from"], &listed["events"][0]["to"]), (&json!(20), &json!(45)));
 }
 
 fn lines(text: &str) -> Vec<Value> {

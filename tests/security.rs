@@ -1,6 +1,10 @@
 //! Links between secured clusters with ACLs on, as a user that has exactly the rights of docs/acls.md; what is
 //! said where a right or a password is wrong; and that no secret is shown anywhere.
 
+#[expect(dead_code, reason = "nobody is a member here")]
+#[path = "support/members.rs"]
+mod members;
+
 use std::{
     fs,
     path::Path,
@@ -20,7 +24,7 @@ use kafka_harness::{
 use serde_json::Value;
 
 /// Users of every cluster: one a test, so that no test's ACLs are another's.
-const USERS: [&str; 5] = ["least", "shared", "full", "patient", "nobody"];
+const USERS: [&str; 6] = ["least", "shared", "full", "patient", "nobody", "grouped"];
 
 struct Clusters {
     /// SASL_SSL with SCRAM-SHA-512.
@@ -252,6 +256,59 @@ fn the_least_rights_carry_a_link_from_scram_to_mutual_tls() {
     let text = verify(0);
     assert!(text.contains("All 4 lanes are equal: 200 records"), "{text}");
     assert!(text.contains("DescribeConfigs on it would tell"), "{text}");
+}
+
+/// [groups] and begin = "asked" ask for more: each right is named until none is missing, and then all of it works.
+#[test]
+fn what_groups_and_the_journal_need_is_named_right_by_right() {
+    let Clusters { plain: source, scram: target, .. } = clusters();
+    let [topic, group] = ["grouped", "grouped-readers"].map(unique);
+    source.create_topic(&topic, 2, 1, &[]).unwrap();
+    target.create_topic(&topic, 2, 1, &[]).unwrap();
+    fill(source, &topic, 20);
+    members::commit(source, &group, &[(&topic, 0, 4)]);
+    let (config, own) = link(source, target, &topic, "grouped");
+    let config =
+        config.topics("begin = \"asked\"").section(&format!("[groups]\ninclude = ['{group}']\nsync = '1s'"));
+    allow(source, "grouped", &["Read"], &[&topic]);
+    allow_own(target, "grouped", &own);
+    allow(target, "grouped", &["Write"], &[&topic]);
+    target.acl_add("grouped", &["--operation", "ClusterAction", "--cluster"]).unwrap();
+
+    let journal = format!("{own}.journal");
+    let [seen, set] = ["group-describe-right", "group-commit-right"].map(|code| format!("{code} {group}"));
+    let (read, decided) = (format!("target-read-right {topic}"), format!("journal-right {journal}"));
+    let text = expect_errors(&config, &[seen.clone(), set.clone(), read.clone(), decided.clone()]);
+    for words in [
+        format!("--operation Describe --group {group}"),
+        format!("--operation Read --group {group}"),
+        format!("--operation Read --topic {topic}, or leave [groups] out"),
+        format!(
+            "--operation Create --operation Read --operation Write --operation DescribeConfigs --topic {journal}"
+        ),
+    ] {
+        assert!(text.contains(&words), "{words:?} is not in {text}");
+    }
+    source.acl_add("grouped", &["--operation", "Describe", "--group", &group]).unwrap();
+    expect_errors(&config, &[set, read.clone(), decided.clone()]);
+    target.acl_add("grouped", &["--operation", "Read", "--group", &group]).unwrap();
+    expect_errors(&config, &[read, decided.clone()]);
+    allow(target, "grouped", &["Read"], &[&topic]);
+    expect_errors(&config, std::slice::from_ref(&decided));
+    allow(target, "grouped", &CONTROL[..2], &[&journal]);
+    let text = expect_errors(&config, &[decided]);
+    assert!(text.contains("no WRITE, DESCRIBE_CONFIGS right"), "{text}");
+    allow(target, "grouped", &CONTROL, &[&journal]);
+    expect_errors(&config, &[]);
+    assert_eq!(target.partitions(&journal).unwrap(), None, "it made the journal");
+
+    let daemon = config.run();
+    let started = config.command("topics", &["start", &topic]);
+    assert_eq!(started.status.code(), Some(0), "{started:?}");
+    eventually("the group is carried over", || {
+        (members::committed(target, &group, &topic, 2) == [Some(4), None]).then_some(())
+    });
+    daemon.stop().expect(0);
 }
 
 /// The same for writers = "shared", to a newer Kafka: WRITE on transactional ids, and neither ClusterAction nor DELETE.

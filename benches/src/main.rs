@@ -4,7 +4,8 @@
 //! `cargo build --release -p isomirror && cargo run --release -p isomirror-benches -- --write` measures all, and writes
 //! `benches/RESULTS.md`, its plots, and every run in `benches/results.json`. `--parts`, `--shapes` and `--mirrors` measure a
 //! part of it again, in the place of what was there. `--failover` counts instead what consumers read again on the target,
-//! `--exactness` measures what the promises cost; each writes only the section on that.
+//! `--exactness` measures what the promises cost, `--scale` what commands take on a large link; each writes only the section
+//! on that.
 
 mod bare;
 mod clusters;
@@ -18,6 +19,7 @@ mod plots;
 mod report;
 mod results;
 mod run;
+mod scale;
 mod shapes;
 mod stats;
 mod wire;
@@ -70,6 +72,9 @@ struct Args {
     /// Instead: what the promises cost, in so many runs of each.
     #[arg(long, value_name = "RUNS", num_args = 0..=1, default_missing_value = "5", conflicts_with = "failover")]
     exactness: Option<usize>,
+    /// Instead: what commands take on a link of 2,000 partitions and 500 consumer groups.
+    #[arg(long, conflicts_with_all = ["failover", "exactness"])]
+    scale: bool,
     /// Write benches/RESULTS.md, with what belongs to it, after each shape; otherwise it is printed at the end.
     #[arg(long)]
     write: bool,
@@ -110,6 +115,7 @@ fn main() -> Result<()> {
     let (heading, section) = match (args.failover, args.exactness) {
         (Some(times), _) => (failover::HEADING, failover::run(times, &command_line())?),
         (_, Some(runs)) => (exactness::HEADING, exactness::run(runs, &command_line())?),
+        (None, None) if args.scale => (scale::HEADING, scale::run(&command_line())?),
         (None, None) => return Bench::new(args, dir)?.run(),
     };
     let path = dir.join(report::FILE);
@@ -266,6 +272,11 @@ impl Bench {
         }
         self.results.write(&self.dir)?;
         let old = fs::read_to_string(self.dir.join(report::FILE)).unwrap_or_default();
-        report::write(&self.results, &old, &[failover::HEADING, exactness::HEADING], &self.dir)
+        report::write(
+            &self.results,
+            &old,
+            &[failover::HEADING, exactness::HEADING, scale::HEADING],
+            &self.dir,
+        )
     }
 }

@@ -161,6 +161,11 @@ pub fn isomirror(config: &Config) -> Result<Running> {
     Running::spawn(command, dir)
 }
 
+/// `ISOMIRROR_BIN`, or the release build of this workspace.
+pub fn binary() -> Result<PathBuf> {
+    std::env::var_os("ISOMIRROR_BIN").map_or_else(release_binary, |path| Ok(path.into()))
+}
+
 /// The release build of this workspace.
 pub fn release_binary() -> Result<PathBuf> {
     let path = target_dir().join("release/isomirror");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use kafka_harness::{
+    TestRecord,
     client::{self, Isolation, Load},
     daemon::{Config, Daemon, eventually},
     process::{cpu_seconds, status_bytes},
@@ -10,7 +11,7 @@ use kafka_harness::{
 };
 use rdkafka::Message;
 
-use crate::support::{alone, behind_proxy, create};
+use crate::support::{alone, assert_same, behind_proxy, create};
 
 /// What the process may have beside its buffer: code, clients, stacks, the allocator's slack.
 const FIXED: u64 = 60 << 20;
@@ -102,6 +103,44 @@ fn the_throttle_holds() {
     let stopping = Instant::now();
     daemon.stop().expect(0);
     assert!(stopping.elapsed() < Duration::from_secs(10), "{:?}", stopping.elapsed());
+}
+
+/// More lanes with a backlog than an answer of the source has room for, and one that is caught up.
+#[test]
+fn lanes_with_a_backlog_take_turns_and_what_is_new_is_not_behind_them() {
+    const LANES: u64 = 40;
+    const COUNT: u64 = 100_000;
+    let (source, target) = pair();
+    let (backlog, fresh) = (unique("turns-backlog"), unique("turns-fresh"));
+    create(source, &fresh, 1, &[]);
+    create(source, &backlog, LANES as i32, &[]);
+    let load =
+        Load { partitions: LANES as i32, count: COUNT, value_size: 1000, keys: true, ..Load::default() };
+    client::load(&source.props(), &backlog, &load).unwrap();
+
+    let daemon = Config::new(source, target, "turns-.*").section("[limits]\nthrottle = \"10MB/s\"").run();
+    let positions = || {
+        let status = daemon.status();
+        let at = |topic: &str| {
+            let lanes = status["lanes"].as_array().unwrap().iter().filter(|lane| lane["topic"] == topic);
+            lanes.map(|lane| lane["position"].as_u64().unwrap_or(0)).collect::<Vec<_>>()
+        };
+        (at(&backlog), at(&fresh).iter().sum::<u64>())
+    };
+    let mirrored = || positions().0.iter().sum::<u64>();
+    eventually("each lane has had its turn", || {
+        let lanes = positions().0;
+        (lanes.len() as u64 == LANES && !lanes.contains(&0)).then_some(())
+    });
+    let first_turns = mirrored();
+    assert!(first_turns < COUNT / 10 * 7, "some waited until {first_turns} records of others were mirrored");
+    client::produce(&source.props(), &fresh, &[TestRecord::default()]).unwrap();
+    eventually("what is new is mirrored", || (positions().1 == 1).then_some(()));
+    let before = mirrored() - first_turns;
+    assert!(before < COUNT / 10 * 3, "what is new came behind {before} records of the backlog");
+    eventually("all is mirrored", || (mirrored() == COUNT).then_some(()));
+    daemon.stop().expect(0);
+    assert_same(source, target, &backlog);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod load;
 mod metrics;
 mod mixed;
 mod property;
+mod schemas;
 mod sizes;
 mod sources;
 mod support;

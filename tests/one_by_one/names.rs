@@ -77,7 +77,17 @@ fn clusters_that_were_swapped_are_noticed_before_anything_is_changed() {
         let error = refused(&swapped, args, 3);
         assert!(error.contains("may have been swapped"), "{args:?}: {error}");
     }
-    let journal = format!("isomirror.{}.journal", crate::ledgers::link_of(&config));
+    let own = crate::ledgers::link_of(&config);
+    let groups = |command| ["groups", command, "--group", ".*"];
+    for command in [&["check"][..], &["plan"], &["apply"], &["verify"], &groups("plan"), &groups("sync")] {
+        let output = swapped.command(command[0], &command[1..]);
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(3), "{command:?}: {said}");
+        assert!(said.contains("may have been swapped"), "{command:?}: {said}");
+    }
+    let ended = swapped.run().wait().expect(3);
+    assert!(ended.log.contains("may have been swapped"), "{}", ended.log);
+    let journal = format!("isomirror.{own}.journal");
     assert!(kafka_harness::client::end_offsets(&source.props(), &journal).is_err(), "nothing was made there");
     // A cluster that is not there.
     let away = config.target(vec![("bootstrap.servers".to_owned(), "127.0.0.1:1".to_owned())]);

@@ -80,6 +80,11 @@ fn topics_come_and_go_by_a_reload_and_what_can_not_change_is_refused_by_its_name
         let log = daemon.log();
         let line = log.lines().rfind(|line| line.contains("refused")).unwrap_or_default();
         assert!(line.contains(key) && line.contains("the link goes on as it was"), "{key}: {line}");
+        if key == "policy.loss" {
+            let why =
+                "policy.loss (lanes that it has stopped, or let go on, were begun by it) can't change while";
+            assert!(line.contains(why), "{line}");
+        }
     }
     // A broken file: told with its line, as at the start.
     let broken = format!("{}\nthrottel = 3\n", both.text());
@@ -104,6 +109,33 @@ fn topics_come_and_go_by_a_reload_and_what_can_not_change_is_refused_by_its_name
     reload(&daemon, &both.text(), [6.0, 7.0, 1.0]);
     eventually("and taken away again", || (count(target, &second) == 1005).then_some(()));
     assert_eq!(daemon.get("/readyz").0, 200);
+    daemon.stop().expect(0);
+}
+
+/// What is logged follows the file, unless the command line says it.
+#[test]
+fn the_level_of_the_log_is_taken_over_while_it_runs() {
+    let (source, target) = pair();
+    let config = Config::new(source, target, &unique("nothing"));
+    let with = |level: &str| config.text().replace("[admin]\n", &format!("[admin]\nlog = \"{level}\"\n"));
+    let daemon = config.run();
+    daemon.wait_for_log("waiting for one");
+    reload(&daemon, &with("warn,librdkafka=off"), [1.0, 0.0, 1.0]);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = daemon.log();
+    daemon.signal("HUP");
+    eventually("it was read", || (reloads(&daemon) == [2.0, 0.0, 1.0]).then_some(()));
+    assert_eq!(daemon.log(), before, "no line of this is a warning");
+    let taken_over = "the configuration is taken over: admin.log";
+    assert!(!before.contains(taken_over), "{before}");
+    reload(&daemon, &config.text(), [3.0, 0.0, 1.0]);
+    daemon.wait_for_log(taken_over);
+    reload(&daemon, &with("loud"), [3.0, 1.0, 0.0]);
+    assert!(
+        daemon.log().contains("is no level of logging") && daemon.log().contains("librdkafka=debug"),
+        "{}",
+        daemon.log()
+    );
     daemon.stop().expect(0);
 }
 

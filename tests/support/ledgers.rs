@@ -5,7 +5,9 @@ use std::{process::Output, time::Duration};
 use control_topic::{Claim, ControlTopic};
 use kafka_harness::{Cluster, daemon::Config};
 use mirror_types::TopicPartition;
-use offset_marks::{LaneStart, LedgerWriter, OffsetsMode, Point, WritersMode, slot_of};
+use offset_marks::{
+    LaneStart, LedgerWriter, OffsetsMode, Point, WritersMode, control::ControlRecord, slot_of,
+};
 
 /// The name of its link.
 pub fn link_of(config: &Config) -> String {
@@ -37,6 +39,15 @@ pub fn start(source: &str, target: &str, partition: i32, at: Point) -> LaneStart
 
 /// Writes the lanes to the link's control topic, each where it belongs.
 pub fn write(target: &Cluster, link: &str, lanes: &[LedgerWriter]) {
+    let records = |lane: &LedgerWriter| {
+        let start = lane.start();
+        (TopicPartition::new(&*start.source_topic, start.partition), lane.unwritten().records)
+    };
+    write_records(target, link, lanes.iter().map(records).collect());
+}
+
+/// The same with records of lanes.
+pub fn write_records(target: &Cluster, link: &str, records: Vec<(TopicPartition, Vec<ControlRecord>)>) {
     let props = target.props();
     let settings = kafka_wire::Settings::new(props.iter().map(|(k, v)| (&**k, &**v))).unwrap();
     let client = kafka_wire::Client::new(settings).with_patience(Duration::from_secs(30));
@@ -45,10 +56,8 @@ pub fn write(target: &Cluster, link: &str, lanes: &[LedgerWriter]) {
         let topic = ControlTopic::ensure(&client, link, 5, -1).await.unwrap();
         let claim = Claim { version: "0".to_owned(), source_cluster: None, target_cluster: None };
         let slots = topic.claim(claim).await.unwrap().slots;
-        for lane in lanes {
-            let start = lane.start();
-            let at = TopicPartition::new(&*start.source_topic, start.partition);
-            topic.write(slot_of(&at, slots), lane.unwritten().records).await.unwrap();
+        for (at, records) in records {
+            topic.write(slot_of(&at, slots), records).await.unwrap();
         }
     });
 }

@@ -20,5 +20,5 @@ mod write;
 pub use claim::Claim;
 pub use ensure::{CONFIGS, REPLICATION};
 pub use error::{Error, Right};
-pub use topic::{ControlTopic, is_link, journal_of, name_of};
+pub use topic::{ControlTopic, is_link, journal_of, link_of, name_of};
 pub use write::SlotWriter;

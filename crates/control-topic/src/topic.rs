@@ -10,9 +10,17 @@ use crate::{Error, Right, SlotWriter};
 const LOOKS: usize = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(150);
 
+/// What all names begin with.
+const PREFIX: &str = "isomirror.";
+
 /// The name of a link's control topic.
 pub fn name_of(link: &str) -> String {
-    format!("isomirror.{link}")
+    format!("{PREFIX}{link}")
+}
+
+/// The link whose control topic is called so, if a link may be named so.
+pub fn link_of(topic: &str) -> Option<&str> {
+    topic.strip_prefix(PREFIX).filter(|link| is_link(link))
 }
 
 /// The end of the name of a link's journal.

@@ -227,6 +227,9 @@ pub struct CutoverArgs {
     /// Go on with what another process has begun that is certainly gone.
     #[arg(long)]
     pub take_over: bool,
+    /// Once clients are moved: go on though somebody has written to the source since, and leave that there.
+    #[arg(long, conflicts_with_all = ["back", "dry_run"])]
+    pub leave_late: bool,
     /// Don't ask before the last step; with --back: leave behind what clients have written to the target.
     #[arg(long)]
     pub yes: bool,
@@ -554,7 +557,8 @@ fn past(text: &str) -> Result<jiff::Timestamp, String> {
 /// What is imported, and how.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
-    /// MirrorMaker 2's file, or MirrorMaker 1's two: the consumer's, then the producer's.
+    /// MirrorMaker 2's file, or its MirrorSourceConnector's (.properties or JSON), or MirrorMaker 1's two: the consumer's,
+    /// then the producer's.
     #[arg(value_name = "FILE", required_unless_present = "consumer_config")]
     pub files: Vec<PathBuf>,
     /// Write each link as DIR/LINK.toml, its secrets as files beside it, all for their owner alone.
@@ -599,13 +603,16 @@ pub struct MirrorMakerArgs {
     /// The same, as newer ones call it.
     #[arg(long, value_name = "PATTERN")]
     pub include: Option<String>,
+    /// All topics but these, as old ones take it.
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["include", "whitelist"])]
+    pub blacklist: Option<String>,
     /// How many streams read the source.
     #[arg(long = "num.streams", value_name = "N")]
     pub streams: Option<String>,
     /// Whether a record that the target refuses stops it.
     #[arg(long = "abort.on.send.failure", value_name = "true|false")]
     pub abort: Option<String>,
-    /// A class that changes records; one that renames topics by pairs is carried over.
+    /// A class that changes records; one whose arguments are pairs of topics is taken for one that renames them.
     #[arg(long = "message.handler", value_name = "CLASS")]
     pub handler: Option<String>,
     /// Its arguments, as "a,b;c,d".

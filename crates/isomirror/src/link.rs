@@ -42,6 +42,7 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         alone: false,
         instance: instance(config),
         rests: config.rests,
+        reverse: config.reverse.clone(),
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
         groups: GroupSync { choice: groups(config), every: config.groups.sync },

@@ -11,6 +11,7 @@ mod html;
 mod human;
 mod link;
 mod logging;
+mod memory;
 mod pair;
 mod progress;
 mod reload;
@@ -26,6 +27,7 @@ use config::Config;
 use exit::Exit;
 
 fn main() -> ExitCode {
+    memory::settle();
     // clap ends the process itself on --help (0) and on what it can't read (2).
     let cli = Cli::parse();
     let exit = dispatch(cli).unwrap_or_else(|error| {

@@ -11,14 +11,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
 use crate::{
-    config::{Config, is_pair, may_change},
-    link, systemd,
+    cli::Common,
+    config::{Config, is_pair, may_change, why_fixed},
+    link, logging, systemd,
 };
 
 /// Reads the configuration again when it is told to.
 pub struct Reloader {
     config: Config,
     path: Option<PathBuf>,
+    common: Common,
     link: ReloadHandle,
     reloads: IntCounterVec,
     last: IntGauge,
@@ -29,6 +31,7 @@ impl Reloader {
     pub fn new(
         config: &Config,
         path: Option<PathBuf>,
+        common: &Common,
         link: &Link,
         registry: &Registry,
     ) -> prometheus::Result<Self> {
@@ -47,7 +50,7 @@ impl Reloader {
             reloads.with_label_values(&[result]).reset();
         }
         last.set(1);
-        Ok(Self { config: config.clone(), path, link: link.reload(), reloads, last })
+        Ok(Self { config: config.clone(), path, common: common.clone(), link: link.reload(), reloads, last })
     }
 
     /// Reads it again, and takes it over or says why not.
@@ -73,14 +76,16 @@ impl Reloader {
         let changed: Vec<String> = self.config.changes(&new).into_iter().collect();
         let fixed: Vec<&str> = changed.iter().map(String::as_str).filter(|key| !may_change(key)).collect();
         if !fixed.is_empty() {
-            let keys = fixed.join(", ");
+            let keys: Vec<String> = fixed.iter().map(|key| format!("{key} ({})", why_fixed(key))).collect();
             return Err(format!(
-                "{keys} can't change while the link runs; fix: take the change back, or restart isomirror"
+                "{} can't change while the link runs; fix: take the change back, or restart isomirror",
+                keys.join(", ")
             ));
         }
         if !changed.is_empty() {
             let fix = "take the change back, or restart isomirror";
             self.link.apply(link::config(&new, None)).map_err(|unfit| format!("{unfit}; fix: {fix}"))?;
+            logging::follow(&self.common, &new.admin.log);
             self.config = new;
         }
         Ok(changed)

@@ -115,6 +115,7 @@ async fn recorded_if_any(
     wanted: Option<&BTreeSet<TopicPartition>>,
 ) -> Result<Option<Vec<Recorded>>, Error> {
     let Some(topic) = ControlTopic::open(clusters.client(Side::Target), &link.link).await? else {
+        refuse_swapped(link, clusters).await?;
         return Ok(None);
     };
     let partitions: BTreeSet<i32> = match wanted {
@@ -211,6 +212,25 @@ pub(crate) fn rests(link: &LinkConfig, decided: Option<&JournalState>) -> bool {
     }
 }
 
+/// A link that has not run yet leaves nothing on its target; if it has on its source, somebody has mistaken the two.
+pub(crate) async fn refuse_swapped(link: &LinkConfig, clusters: &Clusters) -> Result<(), Error> {
+    let source = clusters.client(Side::Source);
+    let Some(topic) = ControlTopic::open(source, &link.link).await.ok().flatten() else { return Ok(()) };
+    let theirs = topic.link().await.ok().flatten().and_then(|theirs| theirs.source_cluster);
+    if theirs.is_some() && theirs != cluster_id(clusters, Side::Target).await? {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        what: format!(
+            "the marks of link {} are on {}, which is its source here, and there are none on {}",
+            link.link,
+            clusters.name(Side::Source),
+            clusters.name(Side::Target)
+        ),
+        fix: "see [source.kafka] and [target.kafka]; source and target may have been swapped".to_owned(),
+    })
+}
+
 /// The id of a side's cluster, where it tells one.
 pub(crate) async fn cluster_id(clusters: &Clusters, side: Side) -> Result<Option<String>, Error> {
     let id = clusters.client(side).cluster_id().await.map_err(|error| clusters.error(side, error))?;
@@ -242,11 +262,16 @@ pub(crate) fn admin(
     side: Side,
     timeout: Duration,
 ) -> Result<Cluster, cluster_admin::Error> {
-    let endpoint = match side {
+    let endpoint = endpoint(link, side);
+    Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout)
+}
+
+/// A side's cluster, as the link has it.
+pub(crate) fn endpoint(link: &LinkConfig, side: Side) -> &pipeline::Endpoint {
+    match side {
         Side::Source => &link.source,
         Side::Target => &link.target,
-    };
-    Cluster::connect(side, &endpoint.name, &endpoint.properties, timeout)
+    }
 }
 
 /// What has become of a lane's topics since it began, if that is a reason not to trust its marks.
@@ -350,6 +375,16 @@ impl Error {
             Self::Admin(error) => error.is_unreachable(),
             _ => false,
         }
+    }
+
+    /// Whether it may come right by itself: a cluster that is away, or a leader that has just moved.
+    pub fn is_passing(&self) -> bool {
+        let moves = match self {
+            Self::Marks(error) => error.is_retriable(),
+            Self::Cluster { error, .. } => error.is_retriable(),
+            _ => false,
+        };
+        moves || self.is_unreachable()
     }
 
     /// Whether there is a reason not to do what was asked for.

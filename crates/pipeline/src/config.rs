@@ -129,6 +129,8 @@ pub struct LinkConfig {
     pub instance: Option<String>,
     /// Whether it rests until the journal says that it runs: the link of a pair that leads to the active site.
     pub rests: bool,
+    /// Of a pair, the link the other way round, of which one rests.
+    pub reverse: Option<String>,
     /// Which topics, under which names.
     pub rules: Arc<Rules>,
     /// What is set topic by topic.

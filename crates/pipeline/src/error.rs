@@ -34,6 +34,20 @@ pub enum Error {
     /// The link would feed itself.
     #[error("the link is refused: {0}")]
     Loop(#[from] LoopError),
+    /// The link's marks are on what is its source now, and tell of the target as its source.
+    #[error(
+        "the link is refused: the marks of link {link} are on {on}, which is its source here, and they are those of a \
+         link from {target}; fix: see [source.kafka] and [target.kafka], which may have been swapped; a link the other way \
+         round needs a name of its own"
+    )]
+    Swapped {
+        /// The link.
+        link: String,
+        /// The source cluster's name.
+        on: String,
+        /// The target cluster's name.
+        target: String,
+    },
     /// A cluster that `run --until-caught-up` waited for in vain.
     #[error("gave up after {after:?}: {reason}")]
     Unreachable {

@@ -159,6 +159,11 @@ impl MarkBooks {
         Ok(opened)
     }
 
+    /// Whether it is.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.borrow().is_some()
+    }
+
     /// Waits for it.
     pub(crate) async fn opened(&self) -> Opened {
         let mut opened = self.opened.subscribe();

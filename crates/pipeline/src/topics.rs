@@ -18,12 +18,13 @@ use std::{
 };
 
 use cluster_admin::TopicConfigs;
+use control_topic::{ControlTopic, name_of};
 use mirror_types::{Offset, Side, Stop, StopKind, TopicPartition};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::{
-    Error, TopicSettings,
+    Error, LinkConfig, TopicSettings,
     book::LaneState,
     control::Control,
     marks::{Held, NotOpened},
@@ -194,6 +195,9 @@ impl Topics {
         if let Err(trouble) = self.learn_cluster_ids().await {
             return Ok(Err(trouble));
         }
+        if let Some(swapped) = self.swapped(&sources, &targets).await {
+            return Err(swapped);
+        }
         if let Err(trouble) = self.control.open_marks().await {
             return Ok(Err(trouble.into()));
         }
@@ -229,6 +233,29 @@ impl Topics {
         self.stop_without_target(&routes, &sources, &targets);
         let brought_up = self.bring_up(first, &routes.ready, &sources, &targets).await;
         Ok(brought_up.and(trouble.map_or(Ok(()), Err)))
+    }
+
+    /// Whether the two clusters have been mistaken for each other: where the link has no marks on its target, those on its
+    /// source may be its own, of the other way round. As far as they may be read.
+    async fn swapped(
+        &self,
+        sources: &cluster_admin::Topics,
+        targets: &cluster_admin::Topics,
+    ) -> Option<Error> {
+        let LinkConfig { link, source, target, .. } = &self.control.config;
+        let name = name_of(link);
+        if self.control.marks.is_open() || targets.contains_key(&*name) || !sources.contains_key(&*name) {
+            return None;
+        }
+        let ids = self.control.book().cluster_ids();
+        let settings = kafka_wire::Settings::new(source.properties.iter()).ok()?;
+        let topic = ControlTopic::open(&kafka_wire::Client::new(settings), link).await.ok()??;
+        let theirs = topic.link().await.ok()??.source_cluster?;
+        (ids.source != ids.target && Some(theirs) == ids.target).then(|| Error::Swapped {
+            link: link.clone(),
+            on: source.name.clone(),
+            target: target.name.clone(),
+        })
     }
 
     async fn bring_up(

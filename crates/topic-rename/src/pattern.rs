@@ -62,6 +62,11 @@ impl Pattern {
         begin.is_some_and(|begin| prefix.starts_with(&begin))
     }
 
+    /// The only name that it matches, where it plainly is a name.
+    pub fn plain(&self) -> Option<String> {
+        unescaped(&self.text)
+    }
+
     pub(crate) fn captures<'t>(&self, topic: &'t str) -> Option<Captures<'t>> {
         self.regex.captures(topic)
     }

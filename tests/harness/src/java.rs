@@ -11,17 +11,24 @@ use crate::dist::{Dist, java_tool, missing, text};
 /// Runs a Java program given as source text and returns its standard output; anything but success
 /// is an error with what it printed. `class` is the name of its class. Compiled once a Kafka version.
 pub fn run(dist: &Dist, class: &str, source: &str, args: &[&str]) -> Result<String> {
+    let mut command = command(dist, class, source)?;
+    let output = command.args(args).output().map_err(|error| missing("java", &error))?;
+    if !output.status.success() {
+        bail!("Java program {class} failed: {}", text(&output));
+    }
+    String::from_utf8(output.stdout).context("its output is not text")
+}
+
+/// What runs such a program; its arguments come next.
+pub fn command(dist: &Dist, class: &str, source: &str) -> Result<Command> {
     let mut hasher = DefaultHasher::new();
     source.hash(&mut hasher);
     let name = format!("{class}-{:016x}", hasher.finish());
     let classes = dist.dir().join(&name);
     dist.once(&name, |dist| compile(dist, class, source, &classes))?;
     let mut command = dist.program_command(&classes);
-    let output = command.arg(class).args(args).output().map_err(|error| missing("java", &error))?;
-    if !output.status.success() {
-        bail!("Java program {class} failed: {}", text(&output));
-    }
-    String::from_utf8(output.stdout).context("its output is not text")
+    command.arg(class);
+    Ok(command)
 }
 
 fn compile(dist: &Dist, class: &str, source: &str, into: &Path) -> Result<()> {

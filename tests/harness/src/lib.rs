@@ -28,6 +28,7 @@ mod reaper;
 mod rundir;
 pub mod security;
 pub mod shared;
+pub mod terminal;
 
 pub use builder::Builder;
 pub use client::{ReadRecord, TestRecord};

@@ -54,7 +54,13 @@ impl<S: Steps> Board<S> {
     pub fn tell(&self, told: &Told<S>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
-            Told::GoesOn => self.line(&format!("going on with the {} that is under way", S::KIND)),
+            Told::GoesOn(stands_in) => {
+                self.line(&format!("going on with the {} that is under way", S::KIND));
+                if let Some((step, entered)) = stands_in {
+                    (seen.step, seen.began) = (Some(*step), *entered);
+                    self.row(*step, StepState::Running, "", "");
+                }
+            }
             Told::Line(line) => self.line(&format!("| {}", plain(line))),
             Told::Waits(why) => {
                 let Some(step) = seen.step else { return };

@@ -152,6 +152,9 @@ fn write_summary(out: &mut String, report: &Report) -> fmt::Result {
         Some(records) => write!(out, ", {} records to mirror by the offsets", human::count(records))?,
         None => write!(out, ", records not counted")?,
     }
+    if let Some(takes) = &summary.takes {
+        write!(out, ", {takes}")?;
+    }
     for (count, what) in [(summary.create, "to be created"), (summary.grow, "to be grown")] {
         if count > 0 {
             write!(out, "; {} {what}", human::plural(count, "target topic", "target topics"))?;

@@ -118,6 +118,7 @@ fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board<Step>>) -> Res
         },
         take_over: args.take_over,
         leave_behind: args.back && args.yes,
+        leave_late: args.leave_late,
         agrees: Arc::new(move |question: &str| yes || asks.ask(question)),
         status: Arc::new(move || super::status_at(listen?)),
         hold: std::env::var(HOLD).ok(),

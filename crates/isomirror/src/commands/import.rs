@@ -72,6 +72,7 @@ fn flags(args: &MirrorMakerArgs) -> Flags {
         ("--new.consumer", args.new_consumer),
     ];
     Flags {
+        blacklist: args.blacklist.clone(),
         topics: whitelist.or_else(|| args.include.clone().map(|list| ("--include", list))),
         streams: args.streams.clone(),
         abort: args.abort.clone(),

@@ -35,8 +35,8 @@ pub fn run(config: &Config, what: &Marks, common: &Common) -> anyhow::Result<Exi
     let mut out = BufWriter::new(stdout().lock());
     let said = match what {
         Marks::List => {
-            let lanes = runtime.block_on(async { find::lanes(&open(config).await?).await })?;
-            show::list(&mut out, &config.link, &lanes, common.output)
+            let (lanes, events) = runtime.block_on(async { find::lanes(&open(config).await?).await })?;
+            show::list(&mut out, &config.link, &lanes, &events, common.output)
         }
         Marks::Translate(args) => {
             let ledger = runtime.block_on(async { find::by_source(&open(config).await?, args).await })?;

@@ -17,7 +17,7 @@ use crate::{
     cli::{Common, Output, RunArgs},
     config::{Config, Pair, is_pair},
     exit::{Exit, Failure},
-    human, link,
+    human, link, logging,
     pair::{Sites, that_runs},
     progress,
     reload::{self, Reloader},
@@ -31,6 +31,7 @@ const FOLLOW: &str = "follow";
 pub fn run(args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
     end_on_panic();
     let configs = configs(args)?;
+    logging::follow(common, &configs[0].admin.log);
     // librdkafka's threads do their part beside these; on few cores, one wakes nobody.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -84,7 +85,7 @@ struct Running {
 }
 
 impl Running {
-    fn new(config: Config, args: &RunArgs) -> anyhow::Result<Self> {
+    fn new(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Self> {
         let labels = [("link".to_owned(), config.link.clone())].into();
         let registry =
             Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
@@ -94,7 +95,7 @@ impl Running {
         let status = link.status();
         let path = args.config.config.clone();
         let reloader =
-            Reloader::new(&config, path, &link, &registry).context("failed to register metrics")?;
+            Reloader::new(&config, path, common, &link, &registry).context("failed to register metrics")?;
         let watch = match link::watch(&config).filter(|_| !args.until_caught_up) {
             Some(watch) => Some(Watch::new(watch, link_config, &link, &registry)?),
             None => None,
@@ -126,7 +127,7 @@ async fn mirror(configs: Vec<Config>, args: &RunArgs, common: &Common) -> anyhow
     };
     let mut running = Vec::new();
     for config in configs {
-        running.push(Running::new(config, args)?);
+        running.push(Running::new(config, args, common)?);
     }
     let statuses: Vec<StatusHandle> = running.iter().map(|running| running.status.clone()).collect();
     let answers: Vec<_> = running.iter().map(Running::answer).collect();
@@ -277,7 +278,7 @@ fn failure(error: Error) -> Failure {
         | Error::Group(_)
         | Error::Groups(_)
         | Error::Acls(_) => Exit::Usage,
-        Error::Routes(_) | Error::Loop(_) | Error::NoTopics => Exit::Refused,
+        Error::Routes(_) | Error::Loop(_) | Error::Swapped { .. } | Error::NoTopics => Exit::Refused,
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,
     };

@@ -11,7 +11,7 @@ use super::{
     error::Problems,
     groups, in_step,
     kafka::{self, Kafka, Lookup},
-    section::Section,
+    section::{LogLevel, Section},
     topics::{self, Topics},
     tree::{self, Located, Table},
     units::ByteSize,
@@ -124,6 +124,7 @@ fn link(
     let default: Option<SocketAddr> = Some(default.parse().expect("an address"));
     let mut admin = top.section("admin", "admin");
     let listen = admin.get_or("listen", default);
+    let log = admin.get::<LogLevel>("log").map_or_else(|| "info".to_owned(), |found| found.value.0);
     admin.finish();
     top.finish();
     if let Some(topics) = &topics {
@@ -153,6 +154,7 @@ fn link(
     Some(Config {
         link,
         rests: false,
+        reverse: None,
         engine,
         source,
         target,
@@ -164,7 +166,7 @@ fn link(
         verify: verify.settings,
         limits,
         policy: policy_read,
-        admin: Admin { listen },
+        admin: Admin { listen, log },
     })
 }
 

@@ -8,7 +8,22 @@ use serde_json::Value;
 use super::Config;
 
 /// Keys that may change while a link runs, or sections of such keys.
-const WHILE_IT_RUNS: [&str; 5] = ["topics", "groups", "limits.throttle", "limits.drain", "cutover"];
+const WHILE_IT_RUNS: [&str; 6] =
+    ["topics", "groups", "limits.throttle", "limits.drain", "cutover", "admin.log"];
+/// All others, or their sections, and what stands in the way.
+const FIXED: [(&str, &str); 11] = [
+    ("link", "marks, journal and group are of that name"),
+    ("engine", "the data path is made of it"),
+    ("source", "every connection and lane was made of it"),
+    ("target", "every connection and lane was made of it"),
+    ("limits.buffer", "lanes have their shares of it"),
+    ("limits.consumers", "lanes are shared out among them"),
+    ("policy", "lanes that it has stopped, or let go on, were begun by it"),
+    ("configs", "what keeps them in step starts with the link"),
+    ("acls", "what keeps them in step starts with the link"),
+    ("verify", "what compares both sides starts with the link"),
+    ("admin.listen", "the server is bound to it"),
+];
 
 impl Config {
     /// The keys whose values differ in another configuration.
@@ -40,9 +55,17 @@ impl Config {
 
 /// Whether a running link can take over another value of a key.
 pub fn may_change(key: &str) -> bool {
-    WHILE_IT_RUNS
-        .iter()
-        .any(|may| key.strip_prefix(may).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+    WHILE_IT_RUNS.iter().any(|may| is_in(key, may))
+}
+
+/// Whether a key is this one, or one of this section.
+fn is_in(key: &str, section: &str) -> bool {
+    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Why it can't.
+pub fn why_fixed(key: &str) -> &'static str {
+    FIXED.iter().find(|(section, _)| is_in(key, section)).map_or("it was read at the start", |(_, why)| why)
 }
 
 fn flatten(path: String, value: Value, keys: &mut BTreeMap<String, Value>) {
@@ -97,6 +120,18 @@ mod tests {
             changes("include = [\"t\"]\n", &format!("include = [\"t\"]\n{overrides}")),
             ["topics.override"]
         );
+    }
+
+    /// Every key of the schema either may change, or has a reason why not.
+    #[test]
+    fn no_key_is_without_a_word() {
+        for (section, keys) in super::super::schema::SECTIONS {
+            for (key, kind) in keys.iter().filter(|(_, kind)| *kind != super::super::schema::Kind::Table) {
+                let path = if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") };
+                let has_reason = why_fixed(&path) != why_fixed("nothing");
+                assert_ne!(may_change(&path), has_reason, "{path} ({kind:?})");
+            }
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ use std::{
 
 use kafka_rd::Properties;
 
-pub use changes::may_change;
+pub use changes::{may_change, why_fixed};
 pub use cutover::{Cutover, Depth};
 pub use error::ConfigError;
 pub use groups::Groups;
@@ -59,6 +59,8 @@ pub struct Config {
     pub link: String,
     /// Whether it rests until the journal says that it runs: the link of a pair that leads to the site which is active first.
     pub rests: bool,
+    /// Of a pair, the link the other way round.
+    pub reverse: Option<String>,
     /// Which engine carries the records.
     pub engine: Engine,
     /// The cluster that is read.
@@ -119,10 +121,12 @@ pub struct Policy {
 }
 
 /// The `[admin]` section.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Admin {
     /// Where the HTTP server listens; none: it is switched off.
     pub listen: Option<SocketAddr>,
+    /// What the daemon logs, unless its command line says it.
+    pub log: String,
 }
 
 /// Which link of a pair's file is meant.

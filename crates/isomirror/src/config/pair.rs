@@ -151,6 +151,7 @@ pub fn read(
     });
     let [Some(mut there), Some(mut back)] = both else { return None };
     (there.rests, back.rests) = (switchover.active == names[1], switchover.active == names[0]);
+    (there.reverse, back.reverse) = (Some(back.link.clone()), Some(there.link.clone()));
     let pair = Pair { sites: names, links: [there, back], switchover };
     refuse_unlike(&pair, &shared, problems);
     problems.borrow().is_empty().then_some(pair)
@@ -338,6 +339,7 @@ mod tests {
         assert_eq!((there.group(), back.group()), ("isomirror.dc1-dc2", "isomirror.dc2-dc1"));
         assert_eq!((pair.switchover.active.as_str(), there.rests, back.rests), ("dc1", false, true));
         assert_eq!(pair.link_to("dc2").link, "dc1-dc2");
+        assert_eq!((there.reverse.as_deref(), back.reverse.as_deref()), (Some("dc2-dc1"), Some("dc1-dc2")));
         let second = load(&format!("pair = \"billing\"\n{PAIR}[switchover]\nactive = \"dc2\"\n")).unwrap();
         assert_eq!((second.links[0].link.as_str(), second.links[0].rests), ("billing.dc1-dc2", true));
     }

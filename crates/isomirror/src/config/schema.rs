@@ -92,7 +92,7 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 13] = [
     ("verify", &[("every", Text), ("rate", Text)]),
     ("limits", &[("buffer", Text), ("throttle", Text), ("consumers", Number), ("drain", Text)]),
     ("policy", &[("loss", Text), ("refused", Text)]),
-    ("admin", &[("listen", Text)]),
+    ("admin", &[("listen", Text), ("log", Text)]),
 ];
 
 /// The top level of a pair's file.
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(did_you_mean("limits", "bufer").0, "did you mean `buffer`?");
         assert_eq!(did_you_mean("", "topic").0, "did you mean `topics`?");
         assert_eq!(did_you_mean("", "throttle").0, "`throttle` belongs to [limits]");
-        assert_eq!(did_you_mean("admin", "password"), ("known keys here are listen".into(), false));
+        assert_eq!(did_you_mean("admin", "password"), ("known keys here are listen, log".into(), false));
         assert!(did_you_mean("source", "sasl").0.ends_with("belong to [source.kafka]"));
         assert_eq!(nearest("BOOTSTRAP.SERVER", ["bootstrap.servers"]), Some("bootstrap.servers"));
     }

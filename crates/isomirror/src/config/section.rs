@@ -12,6 +12,7 @@ use super::{
     units::{self, ByteSize, Rate, Wrong},
     values::{Start, Words},
 };
+use crate::logging;
 
 /// A section that is being read.
 pub struct Section<'p> {
@@ -231,6 +232,25 @@ impl Read for Option<SocketAddr> {
                 let fix = "write an IP address and a port, as in \"127.0.0.1:9464\", or \"none\"";
                 (format!("{address:?} is not an address to listen on"), fix.to_owned())
             }),
+        }
+    }
+}
+
+/// What is logged, as `info` or `info,librdkafka=debug`.
+pub struct LogLevel(pub String);
+
+impl Read for LogLevel {
+    fn read(value: &Value) -> Result<Self, Wrong> {
+        let text = text(value, "info")?;
+        let wrong = |why: String| (format!("{text:?} is no level of logging{why}"), logging::FIX.to_owned());
+        // A word alone that is no level would be taken for the name of a part.
+        let is_level = |part: &str| part.contains('=') || part.trim().parse::<tracing::Level>().is_ok();
+        if !text.split(',').all(is_level) {
+            return Err(wrong(String::new()));
+        }
+        match logging::filter(text) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(error) => Err(wrong(format!(": {error}"))),
         }
     }
 }

@@ -125,6 +125,7 @@ struct ShownPolicy {
 #[derive(Serialize)]
 struct ShownAdmin {
     listen: String,
+    log: String,
 }
 
 #[derive(Serialize)]
@@ -215,7 +216,10 @@ impl Config {
                 drain: units::show_duration(limits.drain),
             },
             policy: ShownPolicy { loss: self.policy.loss, refused: self.policy.refused },
-            admin: ShownAdmin { listen: self.admin.listen.map_or("none".into(), |at| at.to_string()) },
+            admin: ShownAdmin {
+                listen: self.admin.listen.map_or("none".into(), |at| at.to_string()),
+                log: self.admin.log.clone(),
+            },
         }
     }
 }

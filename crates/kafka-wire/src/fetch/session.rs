@@ -86,11 +86,6 @@ impl FetchSession {
         self.state.is_established()
     }
 
-    /// Whether a request is on its way.
-    pub fn is_asked(&self) -> bool {
-        self.in_flight.is_some()
-    }
-
     /// Puts the next request in the connection's queue, unless one is on its way: a session takes one at a
     /// time.
     pub fn send(&mut self, options: &FetchOptions) {

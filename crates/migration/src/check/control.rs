@@ -66,9 +66,9 @@ fn subject(control: &ControlFacts) -> Subject {
     Subject::topic(Side::Target, &control.name)
 }
 
-/// What is not allowed of what has to be.
-fn right(facts: &Facts, control: &ControlFacts) -> Option<Finding> {
-    let missing: Vec<AclOperation> = match &control.topic {
+/// What is not allowed, of what has to be, on a topic that a link keeps something in.
+pub(crate) fn missing(topic: &TargetFacts) -> Vec<AclOperation> {
+    match topic {
         TargetFacts::There { configs, rights, .. } => {
             let told = rights.as_ref().ok().and_then(Option::as_ref);
             let refused = configs.as_ref().is_err_and(Error::is_not_authorized);
@@ -87,7 +87,11 @@ fn right(facts: &Facts, control: &ControlFacts) -> Option<Finding> {
             [AclOperation::Create].into_iter().chain(NEEDED).collect()
         }
         TargetFacts::Hidden(_) => Vec::new(),
-    };
+    }
+}
+
+fn right(facts: &Facts, control: &ControlFacts) -> Option<Finding> {
+    let missing = missing(&control.topic);
     let (words, operations) = names(&missing)?;
     let found = format!("no {words} right on it");
     let finding = Finding::new(Severity::Error, "control-topic-right", subject(control), found, WHY);

@@ -12,7 +12,7 @@ use cluster_admin::{Cluster, Error, Isolation, Offsets, TopicInfo, Topics};
 use mirror_types::{Offset, TopicPartition};
 use pipeline::{LinkConfig, Start, padded_before};
 
-use super::{Emptied, TargetFacts, TopicFacts, configs::timestamp_bound, gather::refused};
+use super::{Emptied, TargetFacts, TopicFacts, configs::timestamp_bound, gather::refused, pace};
 
 /// The partitions of these topics that can be asked about.
 pub(crate) fn lanes<'a>(names: impl Iterator<Item = &'a String>, topics: &Topics) -> Vec<TopicPartition> {
@@ -52,17 +52,18 @@ struct Ahead {
     padded: u64,
     gaps_padded: bool,
     emptied: Option<Emptied>,
+    ahead: pace::Ahead,
 }
 
 /// The records that each topic's lanes have before them, how much they have to be padded up to their first, and whether
-/// their target partitions were emptied.
+/// their target partitions were emptied. Of each topic that has any, the lane that has most before it.
 pub(crate) async fn source(
     cluster: &Cluster,
     link: &LinkConfig,
     topics: &mut [TopicFacts],
     positions: &HashMap<TopicPartition, Offset>,
     targets: &Bounds,
-) -> Result<(), Error> {
+) -> Result<Vec<pace::Ahead>, Error> {
     let isolation = match link.source.properties.get("isolation.level") {
         Some("read_uncommitted") => Isolation::Uncommitted,
         _ => Isolation::Committed,
@@ -71,7 +72,8 @@ pub(crate) async fn source(
     let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
     let ends = refused(cluster.end_offsets(&lanes, isolation).await)?.unwrap_or_default();
     let at_time = at_time(cluster, topics).await?;
-    for topic in topics {
+    let mut largest = Vec::new();
+    for (number, topic) in topics.iter_mut().enumerate() {
         // A partition that is new to a topic with positions is mirrored as a whole.
         let rule = if topic.is_mirrored() { Start::Earliest } else { topic.settings.start };
         let before = |lane: TopicPartition| {
@@ -96,8 +98,10 @@ pub(crate) async fn source(
                 }
                 gaps_padded = !begun && padded_before(&(from..end)) > from;
             }
-            let records = span(Some(from.max(first)), Some(end))?;
-            Some(Ahead { records, padded, gaps_padded, emptied })
+            let from = from.max(first);
+            let records = span(Some(from), Some(end))?;
+            let ahead = pace::Ahead { topic: number, partition: lane.partition, from, end };
+            Some(Ahead { records, padded, gaps_padded, emptied, ahead })
         };
         let lanes: Vec<_> = lanes_of(topic).map(before).collect();
         let known = || lanes.iter().flatten();
@@ -106,8 +110,11 @@ pub(crate) async fn source(
         // Where the marks can't be seen, it may be the link's own.
         topic.emptied = known().find_map(|lane| lane.emptied).filter(|_| topic.begun.is_some());
         topic.records = lanes.iter().map(|lane| lane.as_ref().map(|lane| lane.records)).sum();
+        let most =
+            lanes.into_iter().flatten().filter(|lane| lane.records > 0).max_by_key(|lane| lane.records);
+        largest.extend(most.map(|lane| lane.ahead));
     }
-    Ok(())
+    Ok(largest)
 }
 
 /// Where a partition of the target topic starts and ends; none where that could not be seen.
@@ -141,10 +148,14 @@ async fn at_time(cluster: &Cluster, topics: &[TopicFacts]) -> Result<HashMap<Top
 pub(crate) async fn look_for_old(cluster: &Cluster, topics: &mut [TopicFacts]) -> Result<(), Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let mut by_bound: BTreeMap<i64, Vec<&mut TopicFacts>> = BTreeMap::new();
     for topic in topics {
         let TargetFacts::There { configs: Ok(configs), .. } = &topic.target else { continue };
         let Some(bound) = timestamp_bound(configs, "message.timestamp.before.max.ms") else { continue };
-        let lanes: Vec<_> = lanes_of(topic).collect();
+        by_bound.entry(bound).or_default().push(topic);
+    }
+    for (bound, topics) in by_bound {
+        let lanes: Vec<_> = topics.iter().flat_map(|topic| lanes_of(topic)).collect();
         let starts = refused(cluster.start_offsets(&lanes).await)?.unwrap_or_default();
         let ends = refused(cluster.end_offsets(&lanes, Isolation::Uncommitted).await)?.unwrap_or_default();
         let young = refused(cluster.offsets_at(&lanes, now.saturating_sub(bound)).await)?;
@@ -155,7 +166,9 @@ pub(crate) async fn look_for_old(cluster: &Cluster, topics: &mut [TopicFacts]) -
             let young = young.get(lane)?.as_ref().ok()?.or(offset(&ends, lane))?;
             Some(young > first)
         };
-        topic.too_old = Some(lanes.iter().any(|lane| has_older(lane) == Some(true)));
+        for topic in topics {
+            topic.too_old = Some(lanes_of(topic).any(|lane| has_older(&lane) == Some(true)));
+        }
     }
     Ok(())
 }

@@ -5,18 +5,22 @@ use pipeline::{Decision, decide};
 
 use super::{
     ClusterFacts, ClusterSummary, Facts, Report, Severity, Summary, TargetFacts, TopicFacts, configs,
-    control, link, rights, topics,
+    control, groups, journal, link, others, pace, rights, topics,
 };
 
 /// Judges the facts.
 pub fn evaluate(facts: &Facts) -> Report {
     let mut findings = link::findings(facts);
     control::findings(facts, &mut findings);
+    others::findings(facts, &mut findings);
+    journal::findings(facts, &mut findings);
+    groups::findings(facts, &mut findings);
     rights::of_target_cluster(facts, &mut findings);
     for topic in &facts.topics {
         let decision = decision(topic);
         topics::findings(facts, topic, decision.as_ref(), &mut findings);
         configs::findings(facts, topic, &mut findings);
+        pace::findings(facts, topic, &mut findings);
         rights::of_topic(facts, topic, decision.as_ref(), &mut findings);
     }
     // Stable: what is about one thing stays together, in the order it was looked at.
@@ -58,10 +62,14 @@ fn summary(facts: &Facts) -> Summary {
     };
     let decided =
         |wanted: &Decision| facts.topics.iter().filter(|t| decision(t).as_ref() == Some(wanted)).count();
+    let (bytes, seconds) = pace::estimate(facts).unzip();
     Summary {
         topics: facts.topics.len(),
         partitions: facts.topics.iter().map(partitions).sum(),
         records: facts.topics.iter().map(|topic| topic.records).sum(),
+        bytes,
+        seconds,
+        takes: pace::said(facts),
         create: decided(&Decision::Create),
         grow: decided(&Decision::Grow),
     }

@@ -10,6 +10,8 @@ use mirror_types::{Offset, Side, TopicPartition};
 use pipeline::{Refused, TopicSettings};
 use topic_rename::{Clash, IllegalTarget};
 
+use super::{GroupFacts, JournalFacts, OtherLink};
+
 /// Everything there is to know before a link runs.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -31,6 +33,16 @@ pub struct Facts {
     pub asked: Asked,
     /// Whether both sides are to be compared while it runs.
     pub verifies: bool,
+    /// Other links that write to one of the clusters, as far as they may be seen.
+    pub others: Vec<OtherLink>,
+    /// What operators have decided.
+    pub journal: JournalFacts,
+    /// The consumer groups that are to be kept in step, where any are.
+    pub groups: Option<GroupFacts>,
+    /// Bytes a second that the source was read with just now; none where there was too little to tell.
+    pub pace: Option<u64>,
+    /// Bytes a second that the link may take, at most.
+    pub throttle: Option<u64>,
     /// Target topics that several source topics would become.
     pub clashes: Vec<Clash>,
     /// Source topics that would get an impossible name.
@@ -140,6 +152,8 @@ pub struct TopicFacts {
     pub begun: Option<usize>,
     /// Records to mirror until caught up, by the offsets; none where they could not be seen.
     pub records: Option<u64>,
+    /// Their bytes as they are stored, by a sample; none where none could be read.
+    pub bytes: Option<u64>,
     /// Offsets that its lanes would pad before their start, in all: where a target partition is empty, and its lane is to
     /// start behind offset 0 at the same offset.
     pub padded: u64,

@@ -90,6 +90,12 @@ pub struct Summary {
     pub partitions: usize,
     /// Records to mirror until caught up, by the offsets; none where they could not be seen.
     pub records: Option<u64>,
+    /// Their bytes as they are stored, by a sample; none where that can't be told.
+    pub bytes: Option<u64>,
+    /// How many seconds they take, by that sample and `limits.throttle`.
+    pub seconds: Option<u64>,
+    /// The same in words, where it is long enough to be worth saying.
+    pub takes: Option<String>,
     /// Target topics that would be created.
     pub create: usize,
     /// Target topics that would be grown.
@@ -128,7 +134,12 @@ impl Subject {
 
     /// A consumer group on the target.
     pub fn group(name: &str) -> Self {
-        Self { kind: Kind::Group, side: Some(Side::Target), name: name.to_owned() }
+        Self::group_on(Side::Target, name)
+    }
+
+    /// A consumer group.
+    pub fn group_on(side: Side, name: &str) -> Self {
+        Self { kind: Kind::Group, side: Some(side), name: name.to_owned() }
     }
 
     /// The transactional ids on the target that begin so.

@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use cluster_admin::{AclOperation, Cluster, Error, Isolation, TopicConfigs, TopicInfo, Topics};
-use control_topic::{ControlTopic, name_of};
+use control_topic::{ControlTopic, journal_of, name_of};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kafka_wire::{Client, Settings};
+use link_journal::{Journal, TopicState};
 use mirror_types::{Side, TopicPartition};
 use offset_marks::{
     LedgerWriter,
@@ -15,16 +16,17 @@ use offset_marks::{
 };
 use pipeline::{Endpoint, LossPolicy, NewTopic, Now, Refused, unlike};
 use rdkafka::types::RDKafkaErrorCode;
-use tokio::{join, try_join};
+use tokio::{join, time::timeout, try_join};
 use topic_rename::{Pattern, Rules, check_name};
 
 use super::{
-    Asked, ClusterFacts, ControlFacts, Facts, Marks, Request, TargetFacts, TargetRights, TopicFacts,
-    Unmatched, control,
+    Asked, ClusterFacts, ControlFacts, Facts, Held, JournalFacts, Marks, Request, TargetFacts, TargetRights,
+    TopicFacts, Unmatched, control,
     count::{self, Bounds},
+    groups, others, pace,
     trials::{Trials, unanswered},
 };
-use crate::sides::admin;
+use crate::sides::{admin, endpoint, source_isolation};
 
 /// How many questions about single topics wait for their answers at a time.
 const AT_ONCE: usize = 16;
@@ -50,24 +52,26 @@ type Answers<T> = BTreeMap<String, Result<T, Error>>;
 pub async fn gather(request: &Request) -> Result<Result<Facts, Vec<Error>>, Error> {
     let source = admin(&request.link, Side::Source, request.timeout)?;
     let target = admin(&request.link, Side::Target, request.timeout)?;
-    let wire = wire(request)?;
+    let wire = wire(request, Side::Target)?;
+    // Librdkafka may be able to log in where our own client is not: then what only that can ask is not asked.
+    let source_wire = self::wire(request, Side::Source).ok();
     let asked = join!(look(&source, &request.link.source), look(&target, &request.link.target));
     Ok(match asked {
         (Ok(of_source), Ok(of_target)) => {
-            let trials = Trials::new(wire.clone(), target.name());
-            let gatherer = Gatherer { request, source, target, wire, trials };
+            let trials = Trials::new(wire.clone(), Side::Target, target.name());
+            let gatherer = Gatherer { request, source, target, source_wire, wire, trials };
             gatherer.facts(of_source, of_target).await.map_err(|error| vec![error])
         }
         (of_source, of_target) => Err([of_source.err(), of_target.err()].into_iter().flatten().collect()),
     })
 }
 
-/// The client of the target by which the daemon writes, and keeps its marks.
-fn wire(request: &Request) -> Result<Client, Error> {
-    let target = &request.link.target;
-    let settings = Settings::new(target.properties.iter()).map_err(|error| Error {
-        side: Side::Target,
-        cluster: target.name.as_str().into(),
+/// Our own client: of the target it is the one by which the daemon writes, and keeps its marks.
+fn wire(request: &Request, side: Side) -> Result<Client, Error> {
+    let endpoint = endpoint(&request.link, side);
+    let settings = Settings::new(endpoint.properties.iter()).map_err(|error| Error {
+        side,
+        cluster: endpoint.name.as_str().into(),
         doing: "make a client".to_owned(),
         code: RDKafkaErrorCode::InvalidConfig,
         reason: error.to_string(),
@@ -118,6 +122,7 @@ struct Gatherer<'a> {
     request: &'a Request,
     source: Cluster,
     target: Cluster,
+    source_wire: Option<Client>,
     wire: Client,
     trials: Trials,
 }
@@ -135,8 +140,13 @@ impl Gatherer<'_> {
             Err(refused) => (refused.rest, refused.clashes, refused.illegal),
         };
         let names: Vec<String> = routes.keys().cloned().collect();
-        let ((mut control, mut ledgers), target_rights) =
-            try_join!(self.control(&targets, of_target.brokers.len()), self.target_rights())?;
+        let brokers = of_target.brokers.len();
+        let ((mut control, mut ledgers), journal, target_rights, groups) = try_join!(
+            self.control(&targets, brokers),
+            self.journal(&targets, brokers),
+            self.target_rights(),
+            self.groups()
+        )?;
         let (mut configs, mut rights) =
             try_join!(async { each(&names, self.source.topic_configs(&names).await) }, async {
                 each(&names, self.source.topic_rights(&names).await)
@@ -163,6 +173,7 @@ impl Gatherer<'_> {
                 rights: rights.remove(&topic).unwrap_or(Ok(None)),
                 begun: begun(&topic),
                 records: None,
+                bytes: None,
                 padded: 0,
                 gaps_padded: false,
                 emptied: None,
@@ -179,8 +190,15 @@ impl Gatherer<'_> {
             marks.unlike = self.unlike(&topics, &mut ledgers, &bounds).await?;
         }
         let positions = positions.unwrap_or_default();
-        count::source(&self.source, &self.request.link, &mut topics, &positions, &bounds).await?;
+        let ahead = count::source(&self.source, link, &mut topics, &positions, &bounds).await?;
         count::look_for_old(&self.source, &mut topics).await?;
+        let pace = match &self.source_wire {
+            Some(source) => {
+                let looked = pace::look(source, source_isolation(link), &mut topics, ahead);
+                timeout(self.request.timeout, looked).await.ok().flatten()
+            }
+            None => None,
+        };
         let unmatched = self.unmatched(&link.rules, &sources).await?;
         Ok(Facts {
             link: link.link.clone(),
@@ -196,6 +214,11 @@ impl Gatherer<'_> {
                 acls: link.acls.every.is_some() || !link.acls.principals.is_empty(),
             },
             verifies: self.request.verifies,
+            others: self.others(&sources, &targets, one_cluster).await,
+            journal,
+            groups,
+            pace,
+            throttle: link.throttle,
             clashes,
             illegal,
             unmatched,
@@ -266,29 +289,7 @@ impl Gatherer<'_> {
     /// The topic that the marks are in, and what is in it.
     async fn control(&self, targets: &Topics, brokers: usize) -> Result<(ControlFacts, Ledgers), Error> {
         let name = name_of(&self.request.link.link);
-        let names = [name.clone()];
-        let configs = async { each(&names, self.target.topic_configs(&names).await) };
-        let rights = async { each(&names, self.target.topic_rights(&names).await) };
-        let (mut configs, mut rights) = try_join!(configs, rights)?;
-        let configs = configs.remove(&name).unwrap_or_else(|| Err(missing_answer(&self.target, &name)));
-        let rights = rights.remove(&name).unwrap_or(Ok(None));
-        let topic = match (targets.get(name.as_str()), rights) {
-            (Some(Ok(info)), rights) => {
-                TargetFacts::There { info: info.clone(), configs, rights, records: None }
-            }
-            (Some(Err(error)), _) if !error.is_unknown_topic() => TargetFacts::Hidden(error.clone()),
-            (_, Err(error)) if error.is_not_authorized() => TargetFacts::Hidden(error),
-            _ => {
-                let wanted = control::configs();
-                let replication = control::replication(brokers);
-                let asked = self.target.validate_topic(&name, pipeline::SLOTS, replication, &wanted).await;
-                let mut lacking = self.trials.lacking(&name, &TRIED[..2]).await?;
-                if configs.is_err_and(|error| error.is_not_authorized()) {
-                    lacking.push(AclOperation::DescribeConfigs);
-                }
-                TargetFacts::Missing { creation: Some(refused(asked)?), configs: wanted, lacking }
-            }
-        };
+        let topic = self.own_topic(&name, pipeline::SLOTS, targets, brokers).await?;
         let (marks, ledgers) = match topic {
             TargetFacts::There { .. } => match self.marks().await? {
                 Ok((marks, ledgers)) => (Some(Ok(marks)), ledgers),
@@ -297,6 +298,79 @@ impl Gatherer<'_> {
             _ => (None, Ledgers::new()),
         };
         Ok((ControlFacts { name, topic, marks }, ledgers))
+    }
+
+    /// What the target shows of a topic that the link keeps something in.
+    async fn own_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        targets: &Topics,
+        brokers: usize,
+    ) -> Result<TargetFacts, Error> {
+        let names = [name.to_owned()];
+        let configs = async { each(&names, self.target.topic_configs(&names).await) };
+        let rights = async { each(&names, self.target.topic_rights(&names).await) };
+        let (mut configs, mut rights) = try_join!(configs, rights)?;
+        let configs = configs.remove(name).unwrap_or_else(|| Err(missing_answer(&self.target, name)));
+        let rights = rights.remove(name).unwrap_or(Ok(None));
+        Ok(match (targets.get(name), rights) {
+            (Some(Ok(info)), rights) => {
+                TargetFacts::There { info: info.clone(), configs, rights, records: None }
+            }
+            (Some(Err(error)), _) if !error.is_unknown_topic() => TargetFacts::Hidden(error.clone()),
+            (_, Err(error)) if error.is_not_authorized() => TargetFacts::Hidden(error),
+            _ => {
+                let wanted = control::configs();
+                let replication = control::replication(brokers);
+                let asked = self.target.validate_topic(name, partitions, replication, &wanted).await;
+                let mut lacking = self.trials.lacking(name, &TRIED[..2]).await?;
+                if configs.is_err_and(|error| error.is_not_authorized()) {
+                    lacking.push(AclOperation::DescribeConfigs);
+                }
+                TargetFacts::Missing { creation: Some(refused(asked)?), configs: wanted, lacking }
+            }
+        })
+    }
+
+    /// The link's journal, and which topics are not mirrored by it. What can't be read is a right that is missing.
+    async fn journal(&self, targets: &Topics, brokers: usize) -> Result<JournalFacts, Error> {
+        let link = &self.request.link;
+        let name = journal_of(&link.link);
+        let topic = self.own_topic(&name, 1, targets, brokers).await?;
+        let mut held = Vec::new();
+        if matches!(topic, TargetFacts::There { .. })
+            && let Ok(Some(journal)) = Journal::open(&self.wire, &link.link).await
+            && let Ok(decided) = journal.read().await
+        {
+            let decisions = decided.topics().filter_map(|(topic, _)| decided.topic(topic));
+            let not_running = decisions.filter(|decision| decision.state != TopicState::Running);
+            held.extend(not_running.filter(|decision| link.rules.includes(&decision.topic)).map(Held::of));
+        }
+        Ok(JournalFacts { name, topic, held })
+    }
+
+    /// The groups that are to be kept in step, where any are.
+    async fn groups(&self) -> Result<Option<groups::GroupFacts>, Error> {
+        let choice = &self.request.link.groups.choice;
+        match &self.source_wire {
+            Some(source) if !choice.is_empty() => {
+                groups::look(source, self.source.name(), &self.trials, choice).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Other links whose target is one of these clusters. On one cluster, all of them are on the target.
+    async fn others(&self, sources: &Topics, targets: &Topics, one_cluster: bool) -> Vec<others::OtherLink> {
+        let mut found = others::look(&self.wire, Side::Target, targets).await;
+        found.retain(|other| other.name != self.request.link.link);
+        if let Some(source) = self.source_wire.as_ref().filter(|_| !one_cluster) {
+            found.extend(others::look(source, Side::Source, sources).await);
+        }
+        // Of a pair, one of the two rests.
+        found.retain(|other| Some(&other.name) != self.request.link.reverse.as_ref());
+        found
     }
 
     /// What the link has on record.
@@ -319,7 +393,7 @@ impl Gatherer<'_> {
         };
         match read.await {
             Err(control_topic::Error::Unreachable { cause, .. }) => {
-                Err(unanswered(self.target.name(), &cause))
+                Err(unanswered(Side::Target, self.target.name(), &cause))
             }
             marks => Ok(marks),
         }

@@ -2,15 +2,20 @@
 //!
 //! ```text
 //! clusters ─► gather ─► Facts ─► evaluate (pure) ─► Report
-//!                                   ├─ link:    routes, loops, groups, options
+//!                                   ├─ link:    routes, loops on one cluster
+//!                                   ├─ others:  other links: loops, two writers, clusters swapped
+//!                                   ├─ pace:    retention against the time to catch up
+//!                                   ├─ groups:  the consumer groups of [groups]
+//!                                   ├─ journal: what operators have decided
 //!                                   ├─ topics:  there, partitions, leaders, contents, creation
 //!                                   ├─ configs: what would change or refuse records
 //!                                   ├─ control: the topic of the link's marks
 //!                                   └─ rights:  what this principal may do
 //! ```
 //! `gather` only reads; where it has to know whether a topic could be created, it asks the cluster to
-//! validate that and create nothing, and which rights there are that no broker tells, it tries on what can't be (`trials`). `evaluate` never touches a cluster, and decides what to do about a topic
-//! by the same function as the running link ([`pipeline::decide`]).
+//! validate that and create nothing, and which rights there are that no broker tells, it tries on what can't be (`trials`).
+//! `evaluate` never touches a cluster, and decides what to do about a topic by the same function as the running link
+//! ([`pipeline::decide`]).
 
 mod commands;
 mod configs;
@@ -20,7 +25,11 @@ mod evaluate;
 mod facts;
 mod finding;
 mod gather;
+mod groups;
+mod journal;
 mod link;
+mod others;
+mod pace;
 mod rights;
 #[cfg(test)]
 mod tests;
@@ -39,6 +48,9 @@ pub use facts::{
 pub use finding::{ClusterSummary, Finding, Kind, Report, Severity, Subject, Summary};
 pub use gather::gather;
 pub(crate) use gather::refused;
+pub use groups::GroupFacts;
+pub use journal::{Held, JournalFacts};
+pub use others::OtherLink;
 
 /// What is to be checked.
 #[derive(Clone)]

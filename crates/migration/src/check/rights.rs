@@ -194,10 +194,14 @@ fn of_target(
             Finding::new(Severity::Error, "target-write-right", subject(), "no WRITE right on it", why);
         found.push(finding.fix(facts.target.grant(&["Write", "Describe"], &resource)));
     }
-    if (facts.verifies || !topic.is_shared()) && lacks(AclOperation::Read) {
-        let (severity, why) = match facts.verifies {
-            true => (Severity::Error, "[verify] can't compare it with the source"),
-            false => (
+    let groups = facts.groups.is_some();
+    if (facts.verifies || groups || !topic.is_shared()) && lacks(AclOperation::Read) {
+        let (severity, why) = match (facts.verifies, groups) {
+            (true, _) => (Severity::Error, "[verify] can't compare it with the source"),
+            (_, true) => {
+                (Severity::Error, "no group's offsets can be committed for it, which [groups] asks for")
+            }
+            _ => (
                 Severity::Warning,
                 "its last record is not compared with the source's when a lane starts, and late writes of an instance \
                  that hung are noticed only when they have come",
@@ -205,7 +209,11 @@ fn of_target(
         };
         let finding = Finding::new(severity, "target-read-right", subject(), "no READ right on it", why);
         let grant = facts.target.grant(&["Read"], &resource);
-        let otherwise = if facts.verifies { ", or leave [verify] out" } else { "" };
+        let otherwise = match (facts.verifies, groups) {
+            (true, _) => ", or leave [verify] out",
+            (_, true) => ", or leave [groups] out",
+            _ => "",
+        };
         found.push(finding.fix(format!("{grant}{otherwise}")));
     }
     if facts.asked.configs_in_step && !topic.is_shared() && lacks(AclOperation::AlterConfigs) {

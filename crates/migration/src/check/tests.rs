@@ -10,6 +10,8 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::*;
 
+mod beside;
+
 fn cluster(side: Side, name: &str) -> ClusterFacts {
     ClusterFacts {
         side,
@@ -78,6 +80,7 @@ fn topic() -> TopicFacts {
         rights: rights(&[AclOperation::Read, AclOperation::Describe]),
         begun: Some(0),
         records: Some(10),
+        bytes: Some(1000),
         padded: 0,
         gaps_padded: false,
         emptied: None,
@@ -111,6 +114,15 @@ fn facts(topic: TopicFacts) -> Facts {
         skips_loss: false,
         asked: Asked::default(),
         verifies: false,
+        others: Vec::new(),
+        journal: JournalFacts {
+            name: "isomirror.dc1-dc2.journal".to_owned(),
+            topic: missing(Some(Ok(()))),
+            held: Vec::new(),
+        },
+        groups: None,
+        pace: None,
+        throttle: None,
         clashes: Vec::new(),
         illegal: Vec::new(),
         unmatched: Vec::new(),

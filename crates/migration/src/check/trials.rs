@@ -13,8 +13,8 @@ use kafka_wire::{
     TxnMarker,
     kafka_protocol::{
         messages::{
-            AddPartitionsToTxnRequest, DeleteRecordsRequest, GroupId, HeartbeatRequest,
-            IncrementalAlterConfigsRequest, TopicName, TransactionalId,
+            AddPartitionsToTxnRequest, DeleteRecordsRequest, DescribeGroupsRequest, GroupId,
+            HeartbeatRequest, IncrementalAlterConfigsRequest, TopicName, TransactionalId,
             add_partitions_to_txn_request::AddPartitionsToTxnTopic,
             delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic},
             incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
@@ -34,6 +34,7 @@ const NOBODY: ProducerIdentity = ProducerIdentity { id: -1, epoch: -1 };
 /// Tries things on a cluster.
 pub(crate) struct Trials {
     client: Client,
+    side: Side,
     cluster: Arc<str>,
 }
 
@@ -41,8 +42,8 @@ pub(crate) struct Trials {
 type Answer = Result<Option<Code>, kafka_wire::Error>;
 
 impl Trials {
-    pub(crate) fn new(client: Client, cluster: &str) -> Self {
-        Self { client, cluster: cluster.into() }
+    pub(crate) fn new(client: Client, side: Side, cluster: &str) -> Self {
+        Self { client, side, cluster: cluster.into() }
     }
 
     /// Whether control records may be written (ClusterAction); none where that can't be told.
@@ -91,6 +92,16 @@ impl Trials {
         let ask = async || {
             let answer = self.client.call(To::Any, &request, 4).await?;
             Ok(Code::try_from_code(answer.error_code))
+        };
+        self.told(Code::GroupAuthorizationFailed, ask).await
+    }
+
+    /// Whether a group may be described.
+    pub(crate) async fn describes_group(&self, group: &str) -> Result<Option<bool>, Error> {
+        let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+        let ask = async || {
+            let answer = self.client.call(To::Any, &request, 5).await?;
+            Ok(answer.groups.first().and_then(|found| Code::try_from_code(found.error_code)))
         };
         self.told(Code::GroupAuthorizationFailed, ask).await
     }
@@ -172,16 +183,16 @@ impl Trials {
                 return Ok((error.code() == Some(refusal)).then_some(false));
             }
             if !attempts.again(To::Any, &error).await {
-                return Err(unanswered(&self.cluster, &error));
+                return Err(unanswered(self.side, &self.cluster, &error));
             }
         }
     }
 }
 
-/// No answer of the target, as the rest of the check tells it.
-pub(crate) fn unanswered(cluster: &str, error: &kafka_wire::Error) -> Error {
+/// No answer of a cluster, as the rest of the check tells it.
+pub(crate) fn unanswered(side: Side, cluster: &str, error: &kafka_wire::Error) -> Error {
     Error {
-        side: Side::Target,
+        side,
         cluster: cluster.into(),
         doing: error.doing.to_string(),
         code: match &error.cause {

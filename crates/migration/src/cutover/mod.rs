@@ -74,6 +74,8 @@ pub struct Request {
     pub take_over: bool,
     /// Whether to go back over what clients have written to the target.
     pub leave_behind: bool,
+    /// Whether to go on, once clients are moved, over what was written to the source after the block.
+    pub leave_late: bool,
     /// Before the last step.
     pub agrees: Agrees,
     /// Asks the daemon.

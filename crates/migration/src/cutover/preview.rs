@@ -167,7 +167,7 @@ impl Looking<'_> {
         match found.await {
             Ok((_, None)) => ("nothing: [groups] has no include".to_owned(), Vec::new(), None),
             Ok((readers, Some(planned))) => {
-                let totals = planned.report().totals;
+                let totals = planned.totals();
                 let would = format!(
                     "wait until no member is left, and carry over the offsets of {} ({} to commit now)",
                     counted(totals.groups, "group"),

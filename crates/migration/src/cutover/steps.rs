@@ -65,9 +65,9 @@ impl Steps for Step {
         }
     }
 
-    /// From `rights` on the topics rest, whatever ACLs there are.
+    /// From `rights` on the topics rest, whatever ACLs there are; and clients may have been moved by hand.
     fn always_changes(self) -> bool {
-        self == Self::Rights
+        matches!(self, Self::Rights | Self::Clients)
     }
 
     fn runs(_: &Event, _: &Plan) -> Option<Option<String>> {

@@ -46,6 +46,8 @@ struct Outside {
     /// Things done, in their order; a process that is killed does no more.
     done: RefCell<Vec<(Step, bool)>>,
     fuel: Cell<u32>,
+    /// Whether a command moves clients, or somebody by hand.
+    hook: bool,
     /// What goes wrong, and at which moment.
     wrong: Option<(u32, Step, Cause)>,
     late_at: Option<u32>,
@@ -64,6 +66,7 @@ impl Outside {
             late: Cell::new(false),
             done: RefCell::default(),
             fuel: Cell::new(u32::MAX),
+            hook: true,
             wrong: None,
             late_at: None,
             moments: Cell::new(0),
@@ -133,7 +136,7 @@ impl World<Step> for Outside {
             Step::Rights => {
                 Intent::Acls { create: vec![rule("User:new")], there: Vec::new(), delete: Vec::new() }
             }
-            Step::Clients => Intent::Run { command: "go".to_owned(), back: None },
+            Step::Clients if self.hook => Intent::Run { command: "go".to_owned(), back: None },
             _ => Intent::Look,
         })
     }
@@ -186,6 +189,12 @@ impl World<Step> for Outside {
     fn waits_for(&self) -> String {
         String::new()
     }
+
+    async fn reach(&self) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn tries(&self) {}
 
     async fn hold(&self, _: Step, _: &str) {}
 }
@@ -264,6 +273,20 @@ fn what_can_not_follow_is_no_story() {
 }
 
 #[test]
+fn clients_that_are_to_be_moved_by_hand_may_have_moved_once_that_is_asked_for() {
+    let mut course = Course::new(plan(), 0);
+    for step in Step::ALL.iter().copied().filter(|step| *step <= Step::Clients) {
+        course.take(&Event::Entered { step, intent: Intent::Look }, 1).unwrap();
+        assert!(!course.has_moved_clients(), "{step}");
+        course.take(&Event::Left { step, facts: Facts::default() }, 2).unwrap();
+    }
+    assert!(course.has_moved_clients());
+    let why = Why { step: Step::Clients, cause: Cause::Asked, what: String::new() };
+    course.take(&Event::Back { why }, 3).unwrap();
+    assert_eq!(course.next(), Next::Undo(Step::Clients), "whether they have written is looked at first");
+}
+
+#[test]
 fn behind_the_last_step_there_is_no_way_back() {
     let outside = Outside { wrong: Some((0, Step::Stop, Cause::Failed)), ..Outside::new() };
     outside.fuel.set(u32::MAX);
@@ -286,6 +309,17 @@ fn what_goes_wrong_before_clients_have_moved_goes_back_by_itself() {
     }
 }
 
+#[test]
+fn clients_that_were_moved_by_hand_have_moved_too() {
+    let outside = Outside { wrong: Some((0, Step::Stop, Cause::Written)), hook: false, ..Outside::new() };
+    assert!(matches!(run(&outside, u32::MAX), Some(Err(Halt::Trouble(Step::Stop, _)))));
+    ask_back(&outside);
+    let again = Outside { wrong: None, ..outside };
+    assert!(matches!(run(&again, u32::MAX), Some(Ok(Ending::Back))));
+    assert!(again.done.borrow().contains(&(Step::Clients, false)), "they are moved back first");
+    check_end(&again, Ending::Back);
+}
+
 fn step() -> impl Strategy<Value = Step> {
     (0..Step::ALL.len()).prop_map(|n| Step::ALL[n])
 }
@@ -300,9 +334,10 @@ proptest! {
         wrong in prop::option::of((0_u32..80, step())),
         late_at in prop::option::of(0_u32..120),
         back_after in prop::option::of(0_usize..12),
+        hook: bool,
     ) {
         let wrong = wrong.map(|(from, step)| (from, step, Cause::Failed));
-        let mut outside = Outside { wrong, late_at, ..Outside::new() };
+        let mut outside = Outside { wrong, late_at, hook, ..Outside::new() };
         for (n, fuel) in kills.into_iter().enumerate() {
             if back_after == Some(n) {
                 ask_back(&outside);

@@ -10,9 +10,9 @@ use crate::{
     operation::{
         acls,
         drive::{Trouble, World},
-        ground::{Ground, LOOK, acls_say, list, no_authorizer},
+        ground::{Ground, LOOK, STOP_IT, acls_say, list, no_authorizer},
         groups,
-        lanes::Standing,
+        lanes::{self, Standing},
     },
     sides::Clusters,
     topics::{self, Change, Done},
@@ -87,6 +87,17 @@ impl<'r> Acting<'r> {
                         "make one that lets its readers read; or block = \"hook\" or \"quiet\" in [cutover]",
                     ));
                 }
+                let unheard_of = acls::unheard_of(&course.plan, writers, &known);
+                if !unheard_of.is_empty() {
+                    return Err(Trouble::refused(
+                        format!(
+                            "no ACL on the source says anything of {} and these topics: nobody writes there under that \
+                             name, and whoever does would not be blocked",
+                            few(unheard_of)
+                        ),
+                        "see `writers` in [cutover]: principals as the source's ACLs have them, or [\"User:*\"]",
+                    ));
+                }
                 acls::intent(acls::denials(&course.plan, writers), &known)
             }
             Block::Hook(hook) => hook.intent(),
@@ -118,8 +129,8 @@ impl<'r> Acting<'r> {
                 let rule = Rule { backwards: false };
                 return groups::carry_over(link, *timeout, &course.plan, rule, &BTreeSet::new()).await;
             }
+            self.is_quiet(course).await?;
             self.ground.waits_because(format!("{}: stop it", few(readers.iter().map(ToString::to_string))));
-            self.ground.is_quiet(course).await?;
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -229,14 +240,20 @@ impl<'r> Acting<'r> {
     }
 
     async fn stop(&self, course: &Course) -> Result<Facts, Trouble> {
+        // Behind the way back it is only to be told; the source may be gone by now.
+        let late = self.ground.moved(course).await.unwrap_or_default();
         self.settle(Change::Stop, course).await?;
-        Ok(Facts::says(format!("given up: {}", counted(course.plan.topics.len(), "topic"))))
+        let mut says = format!("given up: {}", counted(course.plan.topics.len(), "topic"));
+        if !late.is_empty() {
+            let said = lanes::explained(self.clusters().client(Side::Source), &late).await;
+            says.push_str(&format!("; on the source alone: {said}"));
+        }
+        Ok(Facts::says(says))
     }
 }
 
 impl World<Step> for Acting<'_> {
     async fn intend(&self, step: Step, course: &Course) -> Result<Intent, Trouble> {
-        self.ground.waits_for_nothing();
         match step {
             Step::Block => self.block_intent(course).await,
             Step::Rights => self.rights_intent(course).await,
@@ -260,7 +277,6 @@ impl World<Step> for Acting<'_> {
     }
 
     async fn undo(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
-        self.ground.waits_for_nothing();
         match (step, intent) {
             (Step::Rights, intent) => self.rights_back(intent, course).await,
             (_, Intent::Acls { create, .. }) => {
@@ -268,6 +284,7 @@ impl World<Step> for Acting<'_> {
                 Ok(Facts::says(format!("{} deleted", counted(create.len(), "ACL"))))
             }
             (Step::Clients, Intent::Run { back, .. }) => self.clients_back(back.as_deref(), course).await,
+            (Step::Clients, _) => self.clients_back(None, course).await,
             (_, Intent::Run { back: Some(command), .. }) => self.hook("unblock", command, course).await,
             (_, Intent::Run { back: None, .. }) => Ok(Facts::says("no unblock_hook: let them write again")),
             (_, Intent::Look) => Ok(Facts::default()),
@@ -275,7 +292,19 @@ impl World<Step> for Acting<'_> {
     }
 
     async fn is_quiet(&self, course: &Course) -> Result<(), Trouble> {
-        self.ground.is_quiet(course).await
+        let moved = self.ground.moved(course).await?;
+        let may_stay = self.request.leave_late && course.has_moved_clients();
+        if moved.is_empty() || may_stay {
+            return Ok(());
+        }
+        let fix = match course.has_moved_clients() {
+            false => STOP_IT,
+            true => {
+                "stop that producer (ACLs do not bind super users); then either have those records written to the target \
+                 again and go on (isomirror cutover CONFIG --leave-late), or move the clients back (--back)"
+            }
+        };
+        Err(self.ground.written(&moved, fix).await)
     }
 
     async fn agrees(&self, course: &Course) -> bool {
@@ -286,6 +315,14 @@ impl World<Step> for Acting<'_> {
 
     fn waits_for(&self) -> String {
         self.ground.waits_for()
+    }
+
+    async fn reach(&self) -> Result<(), Trouble> {
+        self.ground.reach(&[Side::Source, Side::Target]).await
+    }
+
+    fn tries(&self) {
+        self.ground.waits_for_nothing();
     }
 
     async fn hold(&self, step: Step, moment: &str) {

@@ -147,7 +147,6 @@ impl<'r> Acting<'r> {
 
 impl World<Step> for Acting<'_> {
     async fn intend(&self, step: Step, _: &Course) -> Result<Intent, Trouble> {
-        self.ground.waits_for_nothing();
         match step {
             Step::Release => self.release_intent().await,
             Step::Clients => Ok(self
@@ -199,6 +198,14 @@ impl World<Step> for Acting<'_> {
 
     fn waits_for(&self) -> String {
         self.ground.waits_for()
+    }
+
+    async fn reach(&self) -> Result<(), Trouble> {
+        self.ground.reach(&[Side::Target]).await
+    }
+
+    fn tries(&self) {
+        self.ground.waits_for_nothing();
     }
 
     async fn hold(&self, step: Step, moment: &str) {

@@ -30,7 +30,7 @@ pub use crate::sides::Error;
 use crate::sides::{Clusters, refuse_at_rest};
 
 /// Groups that are asked about at the same time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 32;
 /// A link that runs has recorded its marks after this long: it does so every second.
 const RECORDED: Duration = Duration::from_secs(2);
 
@@ -180,6 +180,16 @@ impl Prepared {
     /// What would be done, or was.
     pub fn report(&self) -> Report {
         Report::new(&self.link, &self.groups, &self.left_out)
+    }
+
+    /// The same in numbers: of very many groups and partitions that is much less.
+    pub fn totals(&self) -> Totals {
+        Totals::of(&self.groups)
+    }
+
+    /// Whether some group could not be looked after because a cluster was not reached.
+    pub fn is_unreachable(&self) -> bool {
+        self.groups.iter().any(|group| group.unreachable)
     }
 
     /// Does it: each group is looked at again right before its offsets are committed.

@@ -51,8 +51,8 @@ pub struct Totals {
     pub read_again: u64,
 }
 
-impl Report {
-    pub(super) fn new(link: &LinkConfig, groups: &[GroupPlan], left_out: &[LeftOut]) -> Self {
+impl Totals {
+    pub(super) fn of(groups: &[GroupPlan]) -> Self {
         let mut totals = Totals { groups: groups.len(), ..Totals::default() };
         for group in groups {
             totals.groups_failed += usize::from(group.trouble.is_some());
@@ -68,11 +68,17 @@ impl Report {
                 totals.read_again += step.read_again;
             }
         }
+        totals
+    }
+}
+
+impl Report {
+    pub(super) fn new(link: &LinkConfig, groups: &[GroupPlan], left_out: &[LeftOut]) -> Self {
         Self {
             link: link.link.clone(),
             source: link.source.name.clone(),
             target: link.target.name.clone(),
-            totals,
+            totals: Totals::of(groups),
             groups: groups.to_vec(),
             left_out: left_out.to_vec(),
         }

@@ -20,6 +20,8 @@ use crate::check::Severity;
 pub struct Flags {
     /// The topics, with the flag that gave them: `--whitelist` or `--include`.
     pub topics: Option<(&'static str, String)>,
+    /// `--blacklist`: all but these.
+    pub blacklist: Option<String>,
     /// `--num.streams`.
     pub streams: Option<String>,
     /// `--abort.on.send.failure`.
@@ -47,15 +49,21 @@ pub(super) fn draft(files: &[Properties], request: &Request) -> Result<Draft, Im
         return Err(ImportError::new(Place::flag("--flow"), "MirrorMaker 1 has no flows", "leave it out"));
     }
     let flags = &request.flags;
-    let Some((flag, topics)) = &flags.topics else {
-        let message = "which topics are mirrored stands on MirrorMaker 1's command line";
-        let fix = format!("add --whitelist (or --include) as it is where MirrorMaker is started: {COMMAND}");
-        return Err(ImportError::new(Place::file(&consumer.name), message, fix));
+    let (flag, topics, is_refused) = match (&flags.topics, &flags.blacklist) {
+        (Some((flag, topics)), _) => (*flag, topics, false),
+        (None, Some(topics)) => ("--blacklist", topics, true),
+        (None, None) => {
+            let message = "which topics are mirrored stands on MirrorMaker 1's command line";
+            let fix = format!(
+                "add --whitelist (--include, --blacklist) as it is where MirrorMaker is started: {COMMAND}"
+            );
+            return Err(ImportError::new(Place::file(&consumer.name), message, fix));
+        }
     };
     let group = consumer.get("group.id").map(|entry| entry.value.clone()).filter(|name| is_link(name));
     let link = request.link.clone().or_else(|| group.clone()).unwrap_or_else(|| "mirror".to_owned());
     let mut draft = Draft::new(&link, request.into);
-    choose(&mut draft, flag, topics)?;
+    choose(&mut draft, flag, topics, is_refused)?;
     for (side, file) in [(Side::Source, consumer), (Side::Target, producer)] {
         let providers = Providers::of(file);
         let client = client_of(&mut draft, file, side, &providers)?;
@@ -81,17 +89,6 @@ fn both(files: &[Properties]) -> Result<(&Properties, &Properties), ImportError>
     let refuse = |file: &Properties, message: &str, fix: &str| {
         Err(ImportError::new(Place::file(&file.name), message, fix))
     };
-    let connectors = |file: &&Properties| {
-        file.get("connector.class").is_some() || file.get("source.cluster.alias").is_some()
-    };
-    if let Some(file) = files.iter().find(connectors) {
-        let fix = "write it as a file of connect-mirror-maker.sh: clusters = A, B; A.bootstrap.servers; A->B.topics; …";
-        return refuse(
-            file,
-            "this is a connector of a Connect cluster, not MirrorMaker's own configuration",
-            fix,
-        );
-    }
     let (consumer, producer) = match files {
         [consumer, producer] => (consumer, producer),
         [] => return Err(ImportError::new(Place::flag("FILE"), "no file is named", COMMAND)),
@@ -165,9 +162,22 @@ fn client_of(
     }
 }
 
-fn choose(draft: &mut Draft, flag: &str, list: &str) -> Result<(), ImportError> {
+fn choose(draft: &mut Draft, flag: &str, list: &str, is_refused: bool) -> Result<(), ImportError> {
     let wrong = |(message, fix): patterns::Wrong| ImportError::new(Place::flag(flag), message, fix);
     let found = patterns::translate(&lists::whitelist(list)).map_err(wrong)?;
+    if is_refused {
+        if !found.exclude.is_empty() {
+            let fix = "name the topics with --whitelist instead";
+            return Err(ImportError::new(
+                Place::flag(flag),
+                "(?!…) in what is left out can't be expressed",
+                fix,
+            ));
+        }
+        include(draft, &Place::flag(flag), vec![".*".to_owned()])?;
+        draft.set_list(Section::Topics, "exclude", &found.include);
+        return Ok(());
+    }
     include(draft, &Place::flag(flag), found.include)?;
     draft.set_list(Section::Topics, "exclude", &found.exclude);
     Ok(())
@@ -192,8 +202,8 @@ fn rest(draft: &mut Draft, flags: &Flags) -> Result<(), ImportError> {
             return Err(ImportError::new(place, "it is neither true nor false", "write true or false"));
         }
     }
-    if let Some(class) = &flags.handler {
-        handler(draft, class, flags.handler_args.as_deref());
+    if flags.handler.is_some() || flags.handler_args.is_some() {
+        handler(draft, flags.handler.as_deref(), flags.handler_args.as_deref());
     }
     for flag in &flags.others {
         let message = match *flag {
@@ -208,13 +218,18 @@ fn rest(draft: &mut Draft, flags: &Flags) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// A handler that renames topics by a list of pairs is carried over; any other is code.
-fn handler(draft: &mut Draft, class: &str, arguments: Option<&str>) {
+/// A handler whose arguments are pairs of topics' names is taken for one that renames them; any other is code.
+fn handler(draft: &mut Draft, class: Option<&str>, arguments: Option<&str>) {
     let pairs: Option<Vec<_>> = arguments.and_then(|list| lists::pairs(list).map(Result::ok).collect());
     let name = |name: &str| topic_rename::check_name(name).is_ok();
     match pairs.filter(|pairs| !pairs.is_empty() && pairs.iter().all(|(from, to)| name(from) && name(to))) {
-        Some(pairs) if class.to_ascii_lowercase().contains("rename") => {
+        Some(pairs) => {
             pairs.iter().for_each(|(from, to)| draft.set(Section::Rename, from, to));
+            if !class.is_some_and(|class| class.to_ascii_lowercase().contains("rename")) {
+                let message = "its arguments are pairs of topics' names, and it is taken for one that renames the first to the \
+                               second: see that it does nothing else";
+                draft.note(Section::Topics, Severity::Warning, Place::flag("--message.handler"), message);
+            }
         }
         _ => {
             let message = "a message handler is code, and can't be carried over: if it renames topics, write [topics.rename]; if it \

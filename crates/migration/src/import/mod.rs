@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes ─► properties ─┬─ mirror_maker_1: two files and the old tool's flags ─┐
-//!                      └─ mirror_maker_2: flows, each from its layers of keys ├─► Draft ─► Flow (TOML, notes, secrets)
+//!      (or connect)    └─ mirror_maker_2: flows, each from its layers of keys ├─► Draft ─► Flow (TOML, notes, secrets)
 //!             client (security, jaas): Java's properties as librdkafka's ─────┤
 //!             patterns: Java's regular expressions as include and exclude ────┘
 //! ```
@@ -11,6 +11,7 @@
 
 mod client;
 mod common;
+mod connect;
 mod draft;
 mod jaas;
 mod lists;
@@ -61,18 +62,23 @@ pub struct Request {
 
 /// Turns MirrorMaker's configuration into links. The error says what of it can't be used at all.
 pub fn import(request: &Request) -> Result<Vec<Flow>, ImportError> {
-    let read = |input: &Input| properties::read(&input.name, &input.bytes);
+    let read = |input: &Input| match connect::is_json(&input.bytes) {
+        true => connect::read(&input.name, &input.bytes),
+        false => properties::read(&input.name, &input.bytes),
+    };
     let files = request.files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     if let Some(link) = request.link.as_deref().filter(|link| !is_link(link)) {
         let fix = "write 1 to 200 letters, digits, '.', '_' or '-'";
         return Err(ImportError::new(Place::flag("--link"), format!("{link:?} can't be a link's name"), fix));
     }
+    connect::refuse_others(&files)?;
     let drafts = match files.iter().position(mirror_maker_2::is) {
         None => vec![mirror_maker_1::draft(&files, request)?],
         Some(_) if files.len() == 1 => mirror_maker_2::drafts(&files[0], request)?,
         Some(at) => {
-            let fix = "import one MirrorMaker 2 file at a time, and MirrorMaker 1's two files without it";
-            let message = "this is a MirrorMaker 2 file, and there are others beside it";
+            let fix = "import one MirrorMaker 2 file, or connector, at a time, and MirrorMaker 1's two files without it";
+            let message =
+                "this is a MirrorMaker 2 file, or one of its connectors, and there are others beside it";
             return Err(ImportError::new(Place::file(&files[at].name), message, fix));
         }
     };

@@ -18,6 +18,7 @@ pub(super) type Wrong = (String, String);
 /// Splits a pattern at its bars, and `^(?!A)B` into B and all that begins with A.
 pub(super) fn translate(pattern: &str) -> Result<Patterns, Wrong> {
     let mut patterns = Patterns::default();
+    let pattern = &without_quotes(pattern);
     let alternatives: Vec<&str> = alternatives(pattern).into_iter().filter(|part| !part.is_empty()).collect();
     for part in &alternatives {
         let (refused, rest) = refused_beginnings(part);
@@ -36,6 +37,29 @@ pub(super) fn translate(pattern: &str) -> Result<Patterns, Wrong> {
         }
     }
     Ok(patterns)
+}
+
+/// What stands between \Q and \E, each character as itself. Rust's parser has no such quotes.
+fn without_quotes(pattern: &str) -> String {
+    let (mut text, mut rest) = (String::new(), pattern);
+    while let Some(at) = quote(rest) {
+        text.push_str(&rest[..at]);
+        let (quoted, behind) = rest[at + 2..].split_once("\\E").unwrap_or((&rest[at + 2..], ""));
+        text.push_str(&exactly(quoted));
+        rest = behind;
+    }
+    text + rest
+}
+
+/// Where a quote begins: at a backslash that no other one stands before.
+fn quote(pattern: &str) -> Option<usize> {
+    let mut escaped = false;
+    let begins = pattern.char_indices().find(|(at, c)| {
+        let begins = !escaped && pattern[*at..].starts_with("\\Q");
+        escaped = !escaped && *c == '\\';
+        begins
+    });
+    begins.map(|(at, _)| at)
 }
 
 /// The pattern that matches only this text.

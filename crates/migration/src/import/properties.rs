@@ -27,6 +27,12 @@ pub(super) struct Properties {
 }
 
 impl Properties {
+    /// Of entries that were read elsewhere, each key once.
+    pub fn of(name: &str, entries: Vec<Entry>) -> Self {
+        let index = entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
+        Self { name: name.to_owned(), entries, repeated: Vec::new(), index }
+    }
+
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.index.get(key).map(|at| &self.entries[*at])
     }

@@ -102,6 +102,116 @@ fn two_old_files_and_a_white_list_are_a_link() {
     assert!(flow.usable(), "{}", flow.toml);
 }
 
+/// MirrorMaker 1's command line in its older words, and handlers whose arguments are pairs.
+#[test]
+fn a_black_list_leaves_out_and_pairs_rename_whatever_the_handler_is_called() {
+    let with = |change: &dyn Fn(&mut Flags)| {
+        let mut request = old("", "");
+        change(&mut request.flags);
+        request
+    };
+    let all_but = |flags: &mut Flags| {
+        (flags.topics, flags.blacklist) = (None, Some("test.*, tmp".to_owned()));
+    };
+    let flow = one(&with(&all_but));
+    has(&flow, &["include = [\".*\"]\n", "exclude = [\"test.*\", \"tmp\"]\n"]);
+    let look = with(&|flags| (flags.topics, flags.blacklist) = (None, Some("(?!a).*".to_owned())));
+    assert!(refused(&look).contains("--blacklist: (?!…) in what is left out can't be expressed"));
+    let mut two = new("");
+    two.flags.blacklist = Some("a".to_owned());
+    assert!(refused(&two).contains("a MirrorMaker 2 file, and --blacklist is MirrorMaker 1's"));
+
+    let taken = "it is taken for one that renames the first to the second: see that it does nothing else";
+    let pairs = Some("orders,orders.v2;x,y".to_owned());
+    let renames = ["\"orders\" = \"orders.v2\"\n", "\"x\" = \"y\"\n"];
+    let flow = one(&with(&|flags| flags.handler_args = pairs.clone()));
+    has(&flow, &renames);
+    has(&flow, &[taken]);
+    let named = |class: &str, arguments: &Option<String>| {
+        one(&with(&|flags| {
+            (flags.handler, flags.handler_args) = (Some(class.to_owned()), arguments.clone());
+        }))
+    };
+    let flow = named("com.x.MapTopics", &pairs);
+    has(&flow, &renames);
+    has(&flow, &[taken]);
+    assert!(flow.usable());
+    assert!(!joined(&named("com.x.RenameTopicHandler", &pairs)).contains(taken));
+    for other in [None, Some("a,b,c".to_owned()), Some("a b,c".to_owned()), Some(String::new())] {
+        let flow = named("com.x.RenameTopicHandler", &other);
+        assert!(!flow.usable(), "{other:?}: {}", flow.toml);
+    }
+}
+
+/// MirrorMaker 2 as a connector of a Connect cluster, as its file or as what was posted.
+#[test]
+fn a_source_connector_is_a_flow_as_properties_and_as_json() {
+    let keys = [
+        ("name", "mirror"),
+        ("connector.class", "org.apache.kafka.connect.mirror.MirrorSourceConnector"),
+        ("source.cluster.alias", "old"),
+        ("target.cluster.alias", "new"),
+        ("source.cluster.bootstrap.servers", "a:1,a:2"),
+        ("target.cluster.bootstrap.servers", "b:1"),
+        ("source.cluster.security.protocol", "SSL"),
+        ("topics", "orders,pay.*"),
+        ("topics.blacklist", "pay.test"),
+        ("tasks.max", "3"),
+        ("replication.policy.class", "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"),
+        ("sync.topic.configs.enabled", "false"),
+        ("key.converter", "org.apache.kafka.connect.converters.ByteArrayConverter"),
+        ("producer.override.compression.type", "zstd"),
+    ];
+    let connector = |text: &str| Request { files: vec![input("m", text)], ..Request::default() };
+    let properties: String = keys.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let lines: Vec<String> = keys.iter().map(|(key, value)| format!("  {key:?}: {value:?}")).collect();
+    let bare = format!("{{\n{}\n}}", lines.join(",\n")).replace("\"3\"", "3");
+    let posted = format!("{{\"name\": \"mirror\", \"config\": {bare}}}");
+    let found: Vec<Flow> = [&properties, &bare, &posted].map(|text| one(&connector(text))).into();
+    for flow in &found {
+        assert_eq!(flow.link, "old-new");
+        has(
+            flow,
+            &[
+                "name = \"old\"\n",
+                "\"bootstrap.servers\" = \"a:1,a:2\"\n",
+                "\"security.protocol\" = \"SSL\"\n",
+            ],
+        );
+        has(flow, &["name = \"new\"\n", "\"bootstrap.servers\" = \"b:1\"\n"]);
+        has(flow, &["include = [\"orders\", \"pay.*\"]\n", "\"pay.test\"", "consumers = 3\n"]);
+        lacks(flow, &["[topics.rename]"]);
+        assert!(!joined(flow).contains("is not enabled"), "{}", flow.toml);
+        assert!(flow.usable(), "{}", flow.toml);
+    }
+    assert!(found[0].toml.contains("m:13 key.converter"), "{}", found[0].toml);
+    assert!(
+        found[1].toml.contains("m:14 key.converter"),
+        "one line further down than in the file: {}",
+        found[1].toml
+    );
+
+    // With the default policy topics get the source's alias in front; and each other file of Connect's says what it is.
+    let default = properties.replace("IdentityReplicationPolicy", "DefaultReplicationPolicy");
+    has(&one(&connector(&default)), &["\"^(.*)$\" = \"old.$1\"\n"]);
+    for (text, what) in [
+        (properties.replace("MirrorSource", "MirrorCheckpoint"), "the connector of checkpoints"),
+        (bare.replace("MirrorSource", "MirrorHeartbeat"), "the connector of heartbeats"),
+        (properties.replace("MirrorSource", "FileStreamSource"), "not one that mirrors"),
+        ("source.cluster.alias=a\n".to_owned(), "without its connector.class"),
+        ("bootstrap.servers=a:1\nconfig.storage.topic=c\n".to_owned(), "the file of a Connect worker"),
+        ("{ \"topics\": [1] }".to_owned(), "m:1: holds what no connector's configuration does"),
+        ("{ \"topics\": ".to_owned(), "m:1: is no JSON"),
+        (
+            properties.replace("source.cluster.bootstrap", "x"),
+            "name its brokers: source.cluster.bootstrap.servers",
+        ),
+    ] {
+        let error = refused(&connector(&text));
+        assert!(error.contains(what) && error.contains("fix: "), "{what}: {error}");
+    }
+}
+
 #[test]
 fn java_starts_at_the_end_unless_it_is_told() {
     for (line, start) in
@@ -225,7 +335,7 @@ fn a_flow_has_its_names_and_leaves_out_what_came_back() {
             "replication_factor = 3\n",
             "refresh = \"60s\"\n",
             "consumers = 4\n",
-            "# sync.topic.acls.enabled: isomirror copies no ACLs",
+            "# sync.topic.acls.enabled: ACLs are carried over with",
         ],
     );
     let flow = one(&new(
@@ -429,6 +539,12 @@ fn javas_patterns_are_translated_exactly_or_refused() {
     fine("^(?!test)(?!x$).*$", &[".*$"], &["(?:test).*", "(?:x$).*"]);
     fine("(?!a|b\\)).+", &[".+"], &["(?:a|b\\)).*"]);
     fine("(?i)a|b", &["(?i)a|b"], &[]);
+    // What is quoted is itself, and a quote need not end.
+    fine("\\Qa.b|c\\E.*|d", &["a\\.b\\|c.*", "d"], &[]);
+    fine("x\\Q(+\\E", &["x\\(\\+"], &[]);
+    fine("\\Q\\E\\Qa*", &["a\\*"], &[]);
+    fine("^(?!\\Qt.\\E).*", &[".*"], &["(?:t\\.).*"]);
+    fine("a\\\\Qb", &["a\\\\Qb"], &[]);
     for (text, why) in [
         ("a|(?!b).*", "look-around beside other patterns"),
         ("(?=a).*", "look-around"),

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Code};
+use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Cause, Code};
 use mirror_types::Side;
 use pipeline::LinkConfig;
 use target_diff::{AclScope, acl_diff};
@@ -20,6 +20,8 @@ use crate::sides::{Clusters, groups_of_source, topics};
 
 /// Between two looks whether all brokers know the rules.
 const LOOK: Duration = Duration::from_millis(100);
+/// Whoever it is.
+const EVERYBODY: &str = "User:*";
 /// On whose behalf nothing is ever done: a rule of it is there nowhere.
 const NOBODY: &str = "User:isomirror-asks-whether-it-may";
 
@@ -45,16 +47,30 @@ pub(crate) fn denials_of<'a>(topic: &'a str, writers: &'a [String]) -> impl Iter
 /// The topics of which there is no rule at all. A first one, whatever it says, may shut out their readers, too: where
 /// `allow.everyone.if.no.acl.found` lets everybody in as long as there is none.
 pub(crate) fn without_any(plan: &Plan, known: &BTreeSet<AclRule>) -> Vec<String> {
-    let about = |rule: &AclRule, topic: &str| {
-        rule.resource == AclResource::Topic
-            && match rule.pattern {
-                AclPattern::Literal => rule.name == topic || rule.name == "*",
-                AclPattern::Prefixed => topic.starts_with(&rule.name),
-            }
-    };
     let mut topics = plan.sources();
-    topics.retain(|topic| !known.iter().any(|rule| about(rule, topic)));
+    topics.retain(|topic| !known.iter().any(|rule| is_about(rule, topic)));
     topics
+}
+
+/// Those of the writers of which no rule about the topics says anything: nobody writes under such a name.
+pub(crate) fn unheard_of(plan: &Plan, writers: &[String], known: &BTreeSet<AclRule>) -> Vec<String> {
+    let topics = plan.sources();
+    let rules: Vec<&AclRule> =
+        known.iter().filter(|rule| topics.iter().any(|topic| is_about(rule, topic))).collect();
+    if rules.iter().any(|rule| rule.principal == EVERYBODY && rule.permission == AclPermission::Allow) {
+        return Vec::new();
+    }
+    let is_heard_of =
+        |writer: &String| writer == EVERYBODY || rules.iter().any(|rule| rule.principal == *writer);
+    writers.iter().filter(|writer| !is_heard_of(writer)).cloned().collect()
+}
+
+fn is_about(rule: &AclRule, topic: &str) -> bool {
+    rule.resource == AclResource::Topic
+        && match rule.pattern {
+            AclPattern::Literal => rule.name == topic || rule.name == "*",
+            AclPattern::Prefixed => topic.starts_with(&rule.name),
+        }
 }
 
 /// To make these rules, as far as they are not there.
@@ -121,9 +137,12 @@ async fn known(
     let brokers = client.brokers().await.map_err(|error| Trouble::of(clusters.error(side, error)))?;
     for broker in brokers.into_keys() {
         loop {
-            let rules = client.list_acls_at(broker).await;
-            if so(&rules.map_err(|error| refused(clusters, side, "DESCRIBE", error))?) {
-                break;
+            match client.list_acls_at(broker).await {
+                Ok(rules) if so(&rules) => break,
+                Ok(_) => {}
+                // One that has died lets nobody do anything; before it does so again, it knows the rules.
+                Err(error) if matches!(error.cause, Cause::NoBroker(_)) => break,
+                Err(error) => return Err(refused(clusters, side, "DESCRIBE", error)),
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -184,9 +203,7 @@ mod tests {
     #[test]
     fn a_topic_that_no_rule_is_about_is_none_to_make_the_first_for() {
         let topics = ["a", "pay.eu", "b"];
-        let route = |topic: &str| Route { topic: topic.to_owned(), target_topic: topic.to_owned() };
-        let plan =
-            Plan { topics: topics.map(route).into(), source_cluster: None, target_cluster: None, turn: None };
+        let plan = plan_of(&topics);
         let known = |name: &str, pattern| {
             let rule = denials(&plan, &["User:x".to_owned()]).pop_first().unwrap();
             BTreeSet::from([AclRule { name: name.to_owned(), pattern, ..rule }])
@@ -199,14 +216,34 @@ mod tests {
     }
 
     #[test]
-    fn each_writer_is_denied_each_topic_and_what_was_there_before_is_not_made() {
-        let route = |topic: &str| Route { topic: topic.to_owned(), target_topic: topic.to_owned() };
-        let plan = Plan {
-            topics: vec![route("a"), route("b")],
+    fn a_writer_that_no_rule_about_the_topics_names_is_unheard_of() {
+        let plan = plan_of(&["a", "pay.eu"]);
+        let known = |topics: &[&str], principal: &str, permission| -> BTreeSet<AclRule> {
+            let rules = denials(&plan_of(topics), &[principal.to_owned()]);
+            rules.into_iter().map(|rule| AclRule { permission, ..rule }).collect()
+        };
+        let writers = ["User:app".to_owned(), "User:*".to_owned(), "User:apq".to_owned()];
+        let unheard = |known| unheard_of(&plan, &writers, &known);
+        assert_eq!(unheard(known(&["a"], "User:app", AclPermission::Allow)), ["User:apq"]);
+        assert_eq!(unheard(known(&["pay.eu"], "User:apq", AclPermission::Deny)), ["User:app"]);
+        assert_eq!(unheard(known(&["b"], "User:app", AclPermission::Allow)), ["User:app", "User:apq"]);
+        assert!(unheard(known(&["a"], "User:*", AclPermission::Allow)).is_empty(), "everybody may");
+        assert_eq!(unheard(known(&["a"], "User:*", AclPermission::Deny)), ["User:app", "User:apq"]);
+    }
+
+    fn plan_of(topics: &[&str]) -> Plan {
+        let route = |topic: &&str| Route { topic: (*topic).to_owned(), target_topic: (*topic).to_owned() };
+        Plan {
+            topics: topics.iter().map(route).collect(),
             source_cluster: None,
             target_cluster: None,
             turn: None,
-        };
+        }
+    }
+
+    #[test]
+    fn each_writer_is_denied_each_topic_and_what_was_there_before_is_not_made() {
+        let plan = plan_of(&["a", "b"]);
         let wanted = denials(&plan, &["User:app".to_owned(), "User:old".to_owned()]);
         let text: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         let expected =

@@ -57,6 +57,12 @@ pub(crate) trait World<S: Steps> {
     /// What is being waited for.
     fn waits_for(&self) -> String;
 
+    /// Whether both sides answer.
+    async fn reach(&self) -> Result<(), Trouble>;
+
+    /// Nothing is being waited for yet: something is tried, or tried again.
+    fn tries(&self);
+
     /// For tests: it stays here for ever, if it is to.
     async fn hold(&self, step: S, moment: &str);
 }
@@ -170,6 +176,7 @@ async fn within<T, S: Steps, W: World<S>>(
     let end = Instant::now() + limit;
     let mut last = None;
     loop {
+        world.tries();
         match timeout_at(end, attempt()).await {
             Ok(Err(trouble)) if trouble.passing && Instant::now() + PAUSE < end => {
                 last = Some(trouble);
@@ -177,6 +184,8 @@ async fn within<T, S: Steps, W: World<S>>(
             }
             Ok(outcome) => return outcome,
             Err(_) => {
+                // A side that is gone says more than what was waited for when it was there.
+                world.reach().await.map_err(|trouble| Trouble { passing: false, ..trouble })?;
                 let waits_for = world.waits_for();
                 // What went wrong says more than that there is no time left.
                 let wrong = last.filter(|_| waits_for.is_empty());
@@ -206,7 +215,7 @@ impl Trouble {
             error if error.is_refused() => Cause::Refused,
             _ => Cause::Failed,
         };
-        Self { cause, what: error.to_string(), passing: cause == Cause::Unreachable }
+        Self { cause, what: error.to_string(), passing: error.is_passing() }
     }
 
     /// It may come right by itself.

@@ -11,7 +11,7 @@ use super::{
     Facts, Intent, LaneDigest, Plan, Told, Verified, Watcher,
     drive::Trouble,
     hook,
-    lanes::{self, Lanes, Standing, lag},
+    lanes::{self, Lanes, Moved, Standing, lag},
     machine::{Cause, Course, Steps},
 };
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
     words::{counted, few},
 };
 
+/// What to do about somebody who writes behind the block.
+pub(crate) const STOP_IT: &str = "stop that producer (ACLs do not bind super users), and begin again";
 /// Between two looks at what is waited for.
 pub(crate) const LOOK: Duration = Duration::from_millis(300);
 /// For so long the source must not have moved before its end counts.
@@ -109,6 +111,25 @@ impl<'r, S: Steps> Ground<'r, S> {
 
     pub(crate) fn waits_for_nothing(&self) {
         self.waits.borrow_mut().clear();
+    }
+
+    /// Whether these sides answer.
+    pub(crate) async fn reach(&self, sides: &[Side]) -> Result<(), Trouble> {
+        for side in sides {
+            match tokio::time::timeout(self.timeout, self.clusters.client(*side).brokers()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(Trouble::of(self.clusters.error(*side, error))),
+                Err(_) => {
+                    let what = format!(
+                        "{side} cluster {}: no answer for {:?}\n  fix: see whether its brokers run and can be reached",
+                        self.clusters.name(*side),
+                        self.timeout
+                    );
+                    return Err(Trouble { cause: Cause::Unreachable, what, passing: true });
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn hold(&self, step: S, moment: &str) {
@@ -218,16 +239,25 @@ impl<'r, S: Steps> Ground<'r, S> {
 
     /// Whether the source ends where it ended when its ends were fixed.
     pub(crate) async fn is_quiet(&self, course: &Course<S>) -> Result<(), Trouble> {
-        let Some(fixed) = course.facts(S::FIXES) else { return Ok(()) };
-        let now = lanes::log_ends(&self.clusters, &self.plan).await?;
-        let moved = lanes::moved(&fixed.ends, &now);
+        let moved = self.moved(course).await?;
         if moved.is_empty() {
             return Ok(());
         }
-        let said = lanes::explained(self.clusters.client(Side::Source), &moved).await;
+        Err(self.written(&moved, STOP_IT).await)
+    }
+
+    /// The source's logs that end elsewhere than they did when its ends were fixed.
+    pub(crate) async fn moved(&self, course: &Course<S>) -> Result<Vec<Moved>, Trouble> {
+        let Some(fixed) = course.facts(S::FIXES) else { return Ok(Vec::new()) };
+        let now = lanes::log_ends(&self.clusters, &self.plan).await?;
+        Ok(lanes::moved(&fixed.ends, &now))
+    }
+
+    /// Somebody has, to these.
+    pub(crate) async fn written(&self, moved: &[Moved], fix: &str) -> Trouble {
+        let said = lanes::explained(self.clusters.client(Side::Source), moved).await;
         let what = format!("somebody has written to the source after its writers were blocked: {said}");
-        let fix = "stop that producer (ACLs do not bind super users), and begin again";
-        Err(Trouble { cause: Cause::Written, ..Trouble::refused(what, fix) })
+        Trouble { cause: Cause::Written, ..Trouble::refused(what, fix) }
     }
 
     /// Waits until nothing is missing, and both logs of each lane end where they have to.
@@ -360,11 +390,15 @@ impl<'r, S: Steps> Ground<'r, S> {
                     "isomirror verify CONFIG names the first difference",
                 )
             }),
-            Verdict::Incomplete => Err(Trouble::failed(format!(
-                "{} could not be compared: {}",
-                lane(Verdict::Incomplete),
-                report.lanes.iter().find_map(|lane| lane.trouble.clone()).unwrap_or_default()
-            ))),
+            Verdict::Incomplete => {
+                // A side that can't be reached, or a topic that is gone, says more.
+                self.standing().await?;
+                Err(Trouble::failed(format!(
+                    "{} could not be compared: {}",
+                    lane(Verdict::Incomplete),
+                    report.lanes.iter().find_map(|lane| lane.trouble.clone()).unwrap_or_default()
+                )))
+            }
         }
     }
 

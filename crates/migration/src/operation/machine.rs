@@ -28,7 +28,8 @@ pub trait Steps:
     const FIXES: Self;
     /// Once it is left, clients may write again.
     const RELEASES: Self;
-    /// Once it was entered, clients may have moved, if it changes anything: nothing goes back by itself.
+    /// Clients may have moved once it was entered, if it changes anything, and once it was left, whatever it did: nothing goes
+    /// back by itself.
     const MOVES: Self;
     /// Once it was entered, there is no way back.
     const LAST: Self;
@@ -263,6 +264,11 @@ impl<S: Steps> Course<S> {
         }
     }
 
+    /// The step that was entered last and not left, and when that was.
+    pub fn stands_in(&self) -> Option<(S, i64)> {
+        self.steps.last().filter(|passed| passed.left.is_none()).map(|passed| (passed.step, passed.entered))
+    }
+
     /// A step that was entered.
     pub fn step(&self, step: S) -> Option<&Passed<S>> {
         self.steps.iter().find(|passed| passed.step == step)
@@ -285,9 +291,10 @@ impl<S: Steps> Course<S> {
         self.step(S::LAST).is_none()
     }
 
-    /// Whether clients may have gone to the target already: then nothing goes back by itself.
+    /// Whether clients may have gone to the target already, by a command or, once that is asked for, by hand: then nothing
+    /// goes back by itself.
     pub fn has_moved_clients(&self) -> bool {
-        self.step(S::MOVES).is_some_and(|passed| passed.intent.changes())
+        self.step(S::MOVES).is_some_and(|passed| passed.intent.changes() || passed.left.is_some())
     }
 
     /// Since when, and until when, nobody could write on either side, in ms since 1970.

@@ -45,8 +45,8 @@ use crate::sides::Error;
 /// What happens, for whoever watches.
 #[derive(Debug, Clone)]
 pub enum Told<S> {
-    /// It goes on with what somebody has begun.
-    GoesOn,
+    /// It goes on with what somebody has begun; with a step that was entered at this time, in ms since 1970, if it stands in one.
+    GoesOn(Option<(S, i64)>),
     /// Something is on record now, since this time in ms since 1970.
     Event(Event<S>, i64),
     /// What is being waited for, or how far it is.

@@ -276,7 +276,7 @@ impl<S: Steps> Notes<S> {
                 fix: "finish it first, without --topic; or undo it: --back".to_owned(),
             });
         }
-        let _ = watcher.send(Told::GoesOn);
+        let _ = watcher.send(Told::GoesOn(story.course.stands_in()));
         let mut notes = Self { journals, story, who, watcher: watcher.clone() };
         notes.put(Event::Resumed).await?;
         Ok(notes)

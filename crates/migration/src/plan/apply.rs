@@ -35,10 +35,9 @@ impl Prepared {
             && let Some(groups) = &mut self.groups
         {
             groups.apply().await;
-            let report = groups.report();
-            self.report.unreachable = report.is_unreachable();
+            self.report.unreachable = groups.is_unreachable();
             if let Some(part) = &mut self.report.groups {
-                part.totals = report.totals;
+                part.totals = groups.totals();
             }
         }
         self.report.applied = true;

@@ -11,6 +11,7 @@ use target_diff::{AclScope, Replicas, acl_diff, config_diff};
 use super::{
     AclFacts, AclPart, ConfigKept, ConfigStep, Facts, Part, Refusal, Report, Step, TopicFacts, TopicStep,
 };
+use crate::words::few;
 
 /// Says what has to be done.
 pub fn evaluate(facts: &Facts) -> Report {
@@ -171,8 +172,17 @@ fn compare_acls(
         own_on_source: facts.own_on_source.as_deref(),
     };
     let diff = acl_diff(source, target, scope);
+    let unheard_of =
+        facts.principals.keys().filter(|principal| !source.iter().any(|rule| rule.principal == **principal));
+    let unheard_of: Vec<String> = unheard_of.cloned().collect();
     *part = AclPart {
-        note: None,
+        note: (!unheard_of.is_empty()).then(|| {
+            format!(
+                "acls.principals names {}, of whom no ACL on source {} says anything: see how it is written",
+                few(unheard_of),
+                facts.source
+            )
+        }),
         create: diff.create.into_iter().map(Step::planned).collect(),
         same: diff.same,
         held_until_cutover: diff.held,

@@ -154,7 +154,7 @@ async fn of_groups(
         rule: Rule::default(),
     };
     let prepared = groups::prepare(&asked).await?;
-    let totals = prepared.report().totals;
+    let totals = prepared.totals();
     Ok((Some(GroupPart { totals, note: None }), Some(prepared)))
 }
 

@@ -89,7 +89,7 @@ pub async fn prepare(request: &Request) -> Result<Prepared, Error> {
     let gathered = gather::gather(request).await?;
     let mut report = evaluate(&gathered.facts);
     report.groups = gathered.groups;
-    report.unreachable = gathered.prepared.as_ref().is_some_and(|groups| groups.report().is_unreachable());
+    report.unreachable = gathered.prepared.as_ref().is_some_and(groups::Prepared::is_unreachable);
     Ok(Prepared {
         report,
         target: gathered.target,

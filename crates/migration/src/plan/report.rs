@@ -147,7 +147,7 @@ pub struct ConfigKept {
 /// ACLs.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct AclPart {
-    /// Why there is nothing to be done.
+    /// Why there is nothing to be done, or what should be known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// To be made.

@@ -218,6 +218,11 @@ fn acls_are_planned_or_there_are_none_or_they_may_not_be_seen() {
     assert_eq!(report["acls"]["create"], json!([create]));
     assert_eq!(report["acls"]["held_until_cutover"], json!([held]));
 
+    assert_eq!(report["acls"]["note"], json!(null));
+    let other = with(Ok([rule("User:A", AclOperation::Read)].into()), Ok(BTreeSet::new()));
+    let note = other.acls.unwrap().note.unwrap();
+    assert!(note.starts_with("acls.principals names User:a, of whom no ACL on source dc1 says"), "{note}");
+
     let none = with(Err(answered(Code::SecurityDisabled)), Ok(BTreeSet::new()));
     assert_eq!((none.refused(), none.planned()), (0, 1), "the topic is made all the same");
     let note = none.acls.unwrap().note.unwrap();

@@ -350,7 +350,6 @@ impl<'r> Acting<'r> {
 
 impl World<Step> for Acting<'_> {
     async fn intend(&self, step: Step, course: &Course) -> Result<Intent, Trouble> {
-        self.ground.waits_for_nothing();
         match step {
             Step::Block => {
                 block_intent(&self.request.of.settings.block, self.ran, self.clusters(), &course.plan).await
@@ -402,6 +401,14 @@ impl World<Step> for Acting<'_> {
 
     fn waits_for(&self) -> String {
         self.ground.waits_for()
+    }
+
+    async fn reach(&self) -> Result<(), Trouble> {
+        self.ground.reach(&[Side::Source, Side::Target]).await
+    }
+
+    fn tries(&self) {
+        self.ground.waits_for_nothing();
     }
 
     async fn hold(&self, step: Step, moment: &str) {

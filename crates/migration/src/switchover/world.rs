@@ -421,7 +421,6 @@ fn lets_write(rule: &AclRule, topic: &str) -> bool {
 
 impl World<Step> for Acting<'_> {
     async fn intend(&self, step: Step, course: &Course) -> Result<Intent, Trouble> {
-        self.ground.waits_for_nothing();
         match step {
             Step::Block => self.block_intent(course).await,
             Step::Release => self.release_intent(course).await,
@@ -454,7 +453,6 @@ impl World<Step> for Acting<'_> {
     }
 
     async fn undo(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
-        self.ground.waits_for_nothing();
         match (step, intent) {
             (Step::Flip, _) => self.flip_back(course).await,
             (_, Intent::Acls { create, .. }) => {
@@ -480,6 +478,14 @@ impl World<Step> for Acting<'_> {
 
     fn waits_for(&self) -> String {
         self.ground.waits_for()
+    }
+
+    async fn reach(&self) -> Result<(), Trouble> {
+        self.ground.reach(&[Side::Source, Side::Target]).await
+    }
+
+    fn tries(&self) {
+        self.ground.waits_for_nothing();
     }
 
     async fn hold(&self, step: Step, moment: &str) {

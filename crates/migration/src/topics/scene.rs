@@ -13,7 +13,7 @@ use offset_marks::{LaneStart, control::Keep, slot_of};
 use pipeline::{LinkConfig, SLOTS, TopicPlan, plan};
 
 use super::Request;
-use crate::sides::{Clusters, Error, NAMED, check_ids, rests, topics};
+use crate::sides::{Clusters, Error, NAMED, check_ids, refuse_swapped, rests, topics};
 
 /// What is there.
 pub(crate) struct Scene {
@@ -126,23 +126,6 @@ impl Scene {
         }
         Ok(ends)
     }
-}
-
-/// A link that has not run yet leaves nothing on its target; if it has on its source, somebody has mistaken the two.
-async fn refuse_swapped(link: &LinkConfig, clusters: &Clusters) -> Result<(), Error> {
-    let source = clusters.client(Side::Source);
-    if ControlTopic::open(source, &link.link).await.ok().flatten().is_none() {
-        return Ok(());
-    }
-    Err(Error::Refused {
-        what: format!(
-            "the marks of link {} are on {}, which is its source here, and there are none on {}",
-            link.link,
-            clusters.name(Side::Source),
-            clusters.name(Side::Target)
-        ),
-        fix: "see [source.kafka] and [target.kafka]; source and target may have been swapped".to_owned(),
-    })
 }
 
 /// The names that are nearest to what was written, if some are near.

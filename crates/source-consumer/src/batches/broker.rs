@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, To, words};
+use kafka_wire::{Code, Error, FetchOptions, FetchSession, Fetched, Isolation, To, words};
 use mirror_types::{Fetched as Handed, LaneId, SourceChange};
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;
@@ -26,25 +26,25 @@ const WAIT: Duration = Duration::from_millis(250);
 /// How soon a lane is looked at again that waits for the buffer; doubles, up to [`SELDOM`], while none has room.
 const AGAIN: Duration = Duration::from_millis(5);
 const SELDOM: Duration = Duration::from_millis(40);
-/// How often room is waited for, [`AGAIN`] each time, before less is asked for than is worth a request: for each request
-/// a broker looks at all partitions of the session. (Measured by benches/, `--shapes wide`.)
-const PAUSES: u32 = 8;
-/// The part of what would be asked for that is worth one.
-const WORTH_IT: u64 = 4;
+/// How often it is looked whether there is room for half a lane's share, before less than that is asked for: each batch in an
+/// answer of its own costs a broker ten times as much. (Measured by benches/, `--shapes wide`.)
+const PATIENCE: u32 = 8;
 /// Bytes that are asked for at once of a broker that is near. Fewer cost more: the brokers are busy with requests. (Measured
 /// by benches/, with 2, 4, 8 and 16 MiB.)
 const ASK: u64 = 8 * 1024 * 1024;
 /// Lanes that have a part in each answer where so many have more than fits: then a request to the target has a batch of
 /// each.
 const SHARES: u64 = 8;
+/// Lanes with a backlog that are in the session at a time, at least; the others wait for their turn. A broker reads in every
+/// partition of the session for each request, also where the answer is full without it. (Measured by benches/, `--shapes
+/// wide`.)
+const LEAST_PLACES: usize = 2 * SHARES as usize;
 /// The least that a part has room for: a batch as large as brokers take (`message.max.bytes`), or each answer would bring
 /// one such batch, whoever has them.
 const WHOLE_BATCH: u64 = 1024 * 1024 + 12;
-/// Answers after which a lane that has not filled its part has no more than it brings.
-const LATELY: u64 = 16;
 /// Bytes of records in an answer that lies in a buffer of its own.
 const SMALL_ANSWER: usize = 64 * 1024;
-/// With more lanes than this each has a small part of an answer, and the slowest of them would keep all of it.
+/// Where more lanes than this are in an answer each has a small part of it, and the slowest of them would keep all of it.
 const MANY: usize = 64;
 /// The least that is asked for at once.
 const LEAST: u64 = 64 * 1024;
@@ -69,19 +69,16 @@ pub(super) struct BrokerReader {
     back: mpsc::UnboundedSender<Back>,
     lanes: HashMap<Key, Box<ReadLane>>,
     session: Option<FetchSession>,
-    /// Lanes that are not in the session: they wait for the buffer.
+    /// Lanes that are not in the session: they wait for their turn, or for the buffer.
     waiting: VecDeque<Key>,
+    /// Lanes with a backlog that the session has places for.
+    places: usize,
     /// How soon they are looked at again.
     again: Duration,
-    /// How often it has been waited for room since the last request, and how much there was the last time.
-    pauses: u32,
-    last_room: u64,
+    /// How often it has been looked in vain for room.
+    looked: u32,
     /// Whether what comes is copied, so that it does not keep its whole answer in memory.
     copying: bool,
-    /// Counts the answers.
-    answers: u64,
-    /// How many lanes have lately filled their parts of the answers.
-    full: u64,
 }
 
 impl BrokerReader {
@@ -99,12 +96,10 @@ impl BrokerReader {
             lanes: HashMap::new(),
             session: None,
             waiting: VecDeque::new(),
+            places: LEAST_PLACES,
             again: AGAIN,
-            pauses: 0,
-            last_room: 0,
+            looked: 0,
             copying: false,
-            answers: 0,
-            full: 0,
         }
     }
 
@@ -128,11 +123,7 @@ impl BrokerReader {
                 self.send_all_away(&error);
                 continue;
             }
-            self.see_to_waiting().await;
-            if self.waits_for_room() {
-                tokio::time::sleep(AGAIN).await;
-                continue;
-            }
+            self.see_to_waiting();
             let options = self.options();
             let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) else {
                 tokio::time::sleep(self.again).await;
@@ -158,7 +149,8 @@ impl BrokerReader {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Read(lane) => {
+            Order::Read(mut lane) => {
+                lane.has_place = false;
                 debug!(lane = %lane.at(), broker = self.broker, from = lane.from, "reading");
                 let key = (lane.at().topic.clone(), lane.at().partition);
                 self.waiting.push_back(key.clone());
@@ -210,6 +202,9 @@ impl BrokerReader {
         self.session = Some(FetchSession::new(client, connection, &client.settings().rack));
         // None of them is in the new session.
         self.waiting = self.lanes.keys().cloned().collect();
+        for lane in self.lanes.values_mut() {
+            lane.has_place = false;
+        }
         Ok(())
     }
 
@@ -227,24 +222,9 @@ impl BrokerReader {
         self.ask().min(free / self.brokers()).max(LEAST)
     }
 
-    /// Whether there is room for as much as a request is worth: of many brokers each has a small part of the buffer.
-    fn is_worth_it(&self) -> bool {
-        let part = self.shared.prefetch / self.brokers();
-        self.room() >= (self.ask().min(part) / WORTH_IT).max(LEAST)
-    }
-
     /// Brokers that share the buffer.
     fn brokers(&self) -> u64 {
         self.shared.readers.load(Relaxed).max(1)
-    }
-
-    /// Whether to wait until there is more room: as long as it grows, and not for ever.
-    fn waits_for_room(&mut self) -> bool {
-        let is_asked = self.session.as_ref().is_none_or(FetchSession::is_asked);
-        let (room, before) = (self.room(), std::mem::take(&mut self.last_room));
-        let waits = !is_asked && !self.is_worth_it() && room > before && self.pauses < PAUSES;
-        (self.pauses, self.last_room) = if waits { (self.pauses + 1, room) } else { (0, 0) };
-        waits
     }
 
     /// Bytes to ask for at once, where there is room: what fills the way to the broker and back.
@@ -255,43 +235,88 @@ impl BrokerReader {
         fills.max(ASK).min(self.shared.prefetch.max(LEAST))
     }
 
-    /// Reads on where there is room.
-    async fn see_to_waiting(&mut self) {
+    /// Reads on where there is room, and where there is a place. Lanes that are caught up need none: they stay in the session.
+    fn see_to_waiting(&mut self) {
         let waited = self.waiting.len();
+        let share = self.share();
+        let mut free = self.places.saturating_sub(self.taken_places());
         for _ in 0..waited {
             let Some(key) = self.waiting.pop_front() else { break };
-            self.hand_on(&key).await;
-            self.read_on(key);
-        }
-        let none_has_room = waited > 0 && self.waiting.len() == waited;
-        self.again = if none_has_room { (self.again * 2).min(SELDOM) } else { AGAIN };
-    }
-
-    /// The lane's next records are asked for with the next request, if there is room for them.
-    fn read_on(&mut self, key: Key) {
-        let most = (self.ask() / self.full.clamp(1, SHARES)).max(WHOLE_BATCH);
-        let (Some(lane), Some(session)) = (self.lanes.get_mut(&key), &mut self.session) else { return };
-        match lane.next_fetch(most) {
-            Some(from) => session.set(from),
-            None => {
-                session.remove(&key.0, key.1);
+            let is_behind = self.lanes.get(&key).is_some_and(|lane| lane.is_behind);
+            if is_behind && free == 0 {
                 self.waiting.push_back(key);
+            } else if self.read_on(key, share) {
+                // What is asked for out of impatience is little: one after the other, until there is room.
+                free = if self.looked < PATIENCE { free - 1 } else { 0 };
             }
+        }
+        if waited > 0 && self.taken_places() == 0 {
+            self.looked = (self.looked + 1).min(PATIENCE);
+        }
+        let none_reads_on = waited > 0 && self.waiting.len() == waited;
+        self.again = if none_reads_on { (self.again * 2).min(SELDOM) } else { AGAIN };
+    }
+
+    /// The lane's next records are asked for with the next request, if there is room for them. Whether it takes a place.
+    fn read_on(&mut self, key: Key, most: u64) -> bool {
+        let (Some(lane), Some(session)) = (self.lanes.get_mut(&key), &mut self.session) else { return false };
+        let has_room = lane.room() >= most / 2;
+        if lane.is_behind && has_room {
+            self.looked = 0;
+        }
+        let waits = lane.is_behind && !has_room && self.looked < PATIENCE;
+        let next = if waits { None } else { lane.next_fetch(most) };
+        let takes_place = lane.is_behind && next.is_some();
+        lane.has_place = takes_place;
+        match next {
+            Some(from) => session.set(from),
+            None => self.wait(key),
+        }
+        takes_place
+    }
+
+    /// Bytes to ask for of each lane: those with a backlog share the answer.
+    fn share(&self) -> u64 {
+        let behind = self.lanes.values().filter(|lane| lane.is_behind).take(SHARES as usize).count() as u64;
+        (self.ask() / behind.max(1)).max(WHOLE_BATCH)
+    }
+
+    /// The lane leaves the session until it has a place in it, and room.
+    fn wait(&mut self, key: Key) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.has_place = false;
+        }
+        if let Some(session) = &mut self.session {
+            session.remove(&key.0, key.1);
+        }
+        self.waiting.push_back(key);
+    }
+
+    /// As many places as fill an answer, and as many again; more, where an answer had room for all that had one.
+    fn count_places(&mut self, fetched: &[Fetched]) {
+        let lane = |fetched: &Fetched| self.lanes.get(&(fetched.topic.clone(), fetched.partition));
+        let was_served =
+            |fetched: &&Fetched| !fetched.records.is_empty() || self.end_of(fetched) <= fetched.asked;
+        let served = fetched.iter().filter(was_served).filter_map(lane).filter(|lane| lane.has_place).count();
+        let taken = self.taken_places();
+        let wanted = match served < taken {
+            true => 2 * served,
+            false if taken == self.places => 2 * taken,
+            false => self.places,
+        };
+        self.places = wanted.min(self.lanes.len()).max(LEAST_PLACES);
+    }
+
+    /// The end that it can be read to.
+    fn end_of(&self, fetched: &Fetched) -> i64 {
+        match self.shared.isolation {
+            Isolation::ReadCommitted => fetched.last_stable_offset,
+            Isolation::ReadUncommitted => fetched.high_watermark,
         }
     }
 
-    /// Notes which lanes have more to bring than they were asked for: the answers are theirs to share.
-    fn count_full(&mut self, fetched: &[Fetched]) {
-        self.answers += 1;
-        let now = self.answers;
-        for fetched in fetched {
-            let lane = self.lanes.get_mut(&(fetched.topic.clone(), fetched.partition));
-            if let Some(lane) = lane.filter(|lane| fetched.records.len() as u64 >= lane.asked / 2) {
-                lane.full = Some(now);
-            }
-        }
-        let lately = |at: u64| now - at < LATELY;
-        self.full = self.lanes.values().filter(|lane| lane.full.is_some_and(lately)).count() as u64;
+    fn taken_places(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.has_place).count()
     }
 
     async fn took(&mut self, fetched: Vec<Fetched>) {
@@ -300,33 +325,42 @@ impl BrokerReader {
             self.copying = held > lane.lane.credit.budget().used() + self.shared.prefetch;
         }
         // A small answer lies in a buffer with others, which a single batch of it would keep.
-        self.copying |= self.lanes.len() > MANY
+        self.copying |= fetched.len() > MANY
             || fetched.iter().map(|fetched| fetched.records.len()).sum::<usize>() < SMALL_ANSWER;
-        self.count_full(&fetched);
+        self.count_places(&fetched);
         let mut keys = Vec::with_capacity(fetched.len());
         for fetched in fetched {
             let key = (fetched.topic.clone(), fetched.partition);
+            let brought = !fetched.records.is_empty();
             if self.take(&key, fetched).await {
-                keys.push(key);
+                keys.push((key, brought));
             }
         }
         // More is asked for before this is handed on.
-        for key in &keys {
-            self.read_on(key.clone());
+        let share = self.share();
+        for (key, brought) in &keys {
+            match self.lanes.get(key).is_some_and(|lane| lane.is_behind) {
+                true if *brought => self.wait(key.clone()),
+                // The answer was full before it was reached: its turn is still to come.
+                true => {}
+                false => _ = self.read_on(key.clone(), share),
+            }
         }
-        if self.is_worth_it() {
+        self.see_to_waiting();
+        if self.waiting.is_empty() || self.taken_places() > 0 {
             let options = self.options();
             if let Some(session) = self.session.as_mut().filter(|session| !session.is_empty()) {
                 session.send(&options);
             }
         }
-        for key in &keys {
+        for (key, _) in &keys {
             self.hand_on(key).await;
         }
     }
 
     /// Takes what was fetched of a lane. False: the lane is not read here any more.
     async fn take(&mut self, key: &Key, fetched: Fetched) -> bool {
+        let end = self.end_of(&fetched);
         let Some(lane) = self.lanes.get_mut(key).filter(|lane| lane.from == fetched.asked) else {
             return false;
         };
@@ -364,6 +398,7 @@ impl BrokerReader {
         lane.needs = lane.needs.max(cut.needs.unwrap_or(0) as u64);
         lane.from = cut.pieces.last().map_or(lane.from, |last| last.next);
         lane.epochs.extend(cut.epochs);
+        lane.is_behind = lane.from < end;
         for piece in cut.pieces {
             let credit = lane.lane.credit.take_what_came(piece.content.cost());
             lane.pieces.push_back((piece, credit));

@@ -26,12 +26,12 @@ pub(super) struct ReadLane {
     pub(super) leader_epoch: i32,
     /// Those of the batches that were read.
     pub(super) epochs: Epochs,
+    /// Whether there was more of it than the last answer brought; so, too, until there is one.
+    pub(super) is_behind: bool,
+    /// Whether it has one of the places that the session has for such lanes.
+    pub(super) has_place: bool,
     /// Bytes of its largest batch, as far as one is known that needs more than was asked for.
     pub(super) needs: u64,
-    /// Bytes that it was asked for.
-    pub(super) asked: u64,
-    /// The last of its broker's answers in which it filled that.
-    pub(super) full: Option<u64>,
     /// What was read and not yet handed on.
     pub(super) pieces: VecDeque<(Piece, Credit)>,
     /// How often a broker was looked for since records came.
@@ -54,9 +54,9 @@ impl ReadLane {
             from,
             leader_epoch: -1,
             epochs: Epochs::default(),
+            is_behind: true,
+            has_place: false,
             needs: 0,
-            asked: 0,
-            full: None,
             pieces: VecDeque::new(),
             tries: 0,
         }
@@ -66,20 +66,22 @@ impl ReadLane {
         &self.lane.at
     }
 
+    /// Bytes that may come. Whoever holds nothing may always have something: a batch that is larger than the buffer, say.
+    pub(super) fn room(&self) -> u64 {
+        let credit = &self.lane.credit;
+        match credit.used() {
+            0 => credit.room().max(credit.budget().part()).max(self.needs),
+            _ => credit.room(),
+        }
+    }
+
     /// What to ask for next: so many bytes at most, and as many as there is room for. None: there is room for less than
     /// is worth it.
-    pub(super) fn next_fetch(&mut self, most: u64) -> Option<FetchFrom> {
-        let credit = &self.lane.credit;
-        let (most, room, part) = (most.max(self.needs), credit.room(), credit.budget().part());
-        // Whoever holds nothing may always have something: a batch that is larger than the buffer, say.
-        let bytes = match credit.used() {
-            0 => room.max(part).max(self.needs),
-            _ => Some(room).filter(|room| *room >= (most.min(part) / 2).max(self.needs))?,
-        };
-        self.asked = bytes.min(most);
-        Some(FetchFrom {
+    pub(super) fn next_fetch(&self, most: u64) -> Option<FetchFrom> {
+        let (most, room, part) = (most.max(self.needs), self.room(), self.lane.credit.budget().part());
+        (room >= (most.min(part) / 2).max(self.needs)).then(|| FetchFrom {
             topic_id: self.id,
-            max_bytes: i32::try_from(self.asked).unwrap_or(i32::MAX),
+            max_bytes: i32::try_from(room.min(most)).unwrap_or(i32::MAX),
             leader_epoch: self.leader_epoch,
             last_fetched_epoch: self.epochs.last(),
             ..FetchFrom::new(self.at().topic.clone(), self.at().partition, self.from)

@@ -10,6 +10,9 @@ use crate::{
     table,
 };
 
+/// With more partitions than this a group has one line, not one for each.
+const EACH: usize = 2000;
+
 /// All groups, and how far behind they are.
 pub fn listing(listing: &Listing) -> String {
     if listing.groups.is_empty() {
@@ -64,7 +67,9 @@ fn note(row: &GroupRow) -> String {
 pub fn report(report: &Report) -> String {
     let mut out = String::new();
     let groups = || report.groups.iter().filter(|group| !group.partitions.is_empty());
-    if groups().next().is_some() {
+    if groups().map(|group| group.partitions.len()).sum::<usize>() > EACH {
+        out.push_str(&by_group(groups()));
+    } else if groups().next().is_some() {
         let mut table = table::with(
             &["group", "topic", "p", "source", "target now", "target then", "again", ""],
             &[2, 3, 4, 5, 6],
@@ -92,6 +97,22 @@ pub fn report(report: &Report) -> String {
     }
     let _ = write!(out, "\n{}", sum(&report.totals));
     out.trim_start_matches('\n').to_owned()
+}
+
+/// A line for each group: how many of its offsets there are of each kind.
+fn by_group<'a>(groups: impl Iterator<Item = &'a GroupPlan>) -> String {
+    const KINDS: [Outcome; 5] =
+        [Outcome::Commit, Outcome::Committed, Outcome::Same, Outcome::Refused, Outcome::Failed];
+    let header = [&["group", "offsets"][..], &KINDS.map(word), &["again"]].concat();
+    let mut table = table::with(&header, &[1, 2, 3, 4, 5, 6, 7]);
+    for group in groups {
+        let steps = &group.partitions;
+        let count = |kind| human::count(steps.iter().filter(|step| step.outcome == kind).count() as u64);
+        let again = human::count(steps.iter().map(|step| step.read_again).sum());
+        let counts = [human::count(steps.len() as u64)].into_iter().chain(KINDS.map(count)).chain([again]);
+        table.add_row([plain(&group.group)].into_iter().chain(counts));
+    }
+    format!("{}\neach partition: --output json\n", table::trimmed(&table))
 }
 
 fn word(outcome: Outcome) -> &'static str {
@@ -172,4 +193,57 @@ pub fn sum(totals: &Totals) -> String {
     }
     out.push('.');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(partition: usize, outcome: Outcome) -> Step {
+        Step {
+            topic: "t".to_owned(),
+            target_topic: "t".to_owned(),
+            partition: i32::try_from(partition).unwrap(),
+            source_offset: Some(7),
+            target_offset_now: None,
+            target_offset_then: Some(7),
+            read_again: 2,
+            absent: 0,
+            how: None,
+            outcome,
+            reason: None,
+            metadata: String::new(),
+        }
+    }
+
+    fn shown(partitions: usize) -> String {
+        let kind = |n: usize| if n == 0 { Outcome::Same } else { Outcome::Commit };
+        let steps = (0..partitions).map(|n| step(n, kind(n))).collect();
+        let group = GroupPlan { partitions: steps, ..GroupPlan::new("billing") };
+        report(&Report {
+            link: "l".to_owned(),
+            source: "s".to_owned(),
+            target: "t".to_owned(),
+            totals: Totals { groups: 1, commit: partitions - 1, same: 1, ..Totals::default() },
+            groups: vec![group],
+            left_out: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn very_many_partitions_are_a_line_for_each_group_and_all_are_counted() {
+        assert_eq!(shown(EACH).lines().filter(|line| line.contains("billing")).count(), EACH);
+        let text = shown(EACH + 1);
+        let lines: Vec<String> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            lines[..2],
+            [
+                "group offsets to commit committed same REFUSED FAILED again",
+                "billing 2,001 2,000 0 1 0 0 4,002"
+            ]
+        );
+        assert!(text.contains("each partition: --output json"), "{text}");
+        assert!(text.ends_with("1 group: 2,000 to commit, 1 the same already."), "{text}");
+    }
 }

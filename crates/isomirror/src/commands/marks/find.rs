@@ -5,7 +5,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use mirror_types::TopicPartition;
 use offset_marks::{
     LaneStart, LaneSummary, Ledger,
-    control::{ControlState, Keep},
+    control::{ControlState, Event, Keep},
     slot_of,
 };
 
@@ -21,18 +21,22 @@ const AT_ONCE: usize = 4;
 /// Lanes that are named where there is none of the name that was given.
 const NAMED: usize = 20;
 
-/// All lanes, by their names.
-pub async fn lanes(topic: &ControlTopic) -> Result<Vec<LaneSummary>, Failure> {
+/// All lanes, by their names, and what has happened to lanes, in the order of time.
+pub async fn lanes(topic: &ControlTopic) -> Result<(Vec<LaneSummary>, Vec<Event>), Failure> {
     let read = |partition| async move {
         let state = topic.read_committed(partition, Keep::Everything).await.map_err(failure)?;
         let summary =
             |start: &LaneStart| Ok(LaneSummary::of(&ledger(&state, &start.lane())?.expect("it is there")));
-        state.lanes().map(summary).collect::<Result<Vec<_>, Failure>>()
+        let lanes = state.lanes().map(summary).collect::<Result<Vec<_>, Failure>>()?;
+        Ok::<_, Failure>((lanes, state.events().cloned().collect()))
     };
-    let lanes: Vec<_> = stream::iter(0..topic.partitions()).map(read).buffered(AT_ONCE).try_collect().await?;
-    let mut lanes = lanes.concat();
+    let all: Vec<(Vec<_>, Vec<_>)> =
+        stream::iter(0..topic.partitions()).map(read).buffered(AT_ONCE).try_collect().await?;
+    let (lanes, events): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+    let (mut lanes, mut events) = (lanes.concat(), events.concat());
     lanes.sort_by_cached_key(|lane| lane.start.lane());
-    Ok(lanes)
+    events.sort_by_cached_key(|event| (event.when, event.lane()));
+    Ok((lanes, events))
 }
 
 /// The ledger of the lane with this source topic and partition.

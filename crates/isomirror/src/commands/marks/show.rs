@@ -2,39 +2,38 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{CellAlignment, Table, presets};
 use mirror_types::{Offset, Side, TopicPartition};
-use offset_marks::{LaneStart, LaneSummary, Ledger, Point, Stretch, Translated, Translation};
+use offset_marks::{LaneStart, LaneSummary, Ledger, Point, Stretch, Translated, Translation, control::Event};
 use serde_json::json;
 
-use crate::{cli::Output, human};
+use crate::{cli::Output, human, table};
 
-/// All lanes.
-pub fn list(out: &mut impl Write, link: &str, lanes: &[LaneSummary], output: Output) -> io::Result<()> {
+/// All lanes, and what has happened to lanes.
+pub fn list(
+    out: &mut impl Write,
+    link: &str,
+    lanes: &[LaneSummary],
+    events: &[Event],
+    output: Output,
+) -> io::Result<()> {
     if output == Output::Json {
-        serde_json::to_writer_pretty(&mut *out, &json!({ "link": link, "lanes": lanes }))?;
+        let listed = json!({ "link": link, "lanes": lanes, "events": events });
+        serde_json::to_writer_pretty(&mut *out, &listed)?;
         return writeln!(out);
     }
     if lanes.is_empty() {
-        return writeln!(out, "link {link}: no lane has begun yet");
+        writeln!(out, "link {link}: no lane has begun yet")?;
+    } else {
+        list_lanes(out, lanes)?;
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header([
-        "topic", "p", "offsets", "since", "first", "position", "records", "runs", "bytes", "gaps",
-    ]);
-    for column in [1, 4, 5, 6, 7, 8] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for lane in lanes {
-        table.add_row(row(lane));
-    }
-    // Lines that end in blanks are no help to those who copy them.
-    for line in table.trim_fmt().lines() {
-        writeln!(out, "{line}")?;
-    }
+    if events.is_empty() { Ok(()) } else { list_events(out, events) }
+}
+
+fn list_lanes(out: &mut impl Write, lanes: &[LaneSummary]) -> io::Result<()> {
+    let header = ["topic", "p", "offsets", "since", "first", "position", "records", "runs", "bytes", "gaps"];
+    let mut shown = table::with(&header, &[1, 4, 5, 6, 7, 8]);
+    shown.add_rows(lanes.iter().map(row));
+    write!(out, "{}", table::trimmed(&shown))?;
     for lane in lanes {
         if let Some(hole) = lane.missing.first() {
             let parts = human::plural(lane.missing.len(), "part", "parts");
@@ -47,6 +46,27 @@ pub fn list(out: &mut impl Write, link: &str, lanes: &[LaneSummary], output: Out
         }
     }
     Ok(())
+}
+
+/// Losses, records that were left out, and what else stays on record, by time.
+fn list_events(out: &mut impl Write, events: &[Event]) -> io::Result<()> {
+    let mut shown = table::with(&["topic", "p", "when", "what", "from", "to", "in words"], &[1, 4, 5]);
+    shown.add_rows(events.iter().map(|event| {
+        let offsets = |offset: Offset| match offset < 0 {
+            true => human::NONE.to_owned(),
+            false => offset.to_string(),
+        };
+        [
+            human::plain(&event.topic),
+            event.partition.to_string(),
+            human::time(event.when),
+            event.kind.as_str().to_owned(),
+            offsets(event.from),
+            offsets(event.to),
+            human::plain(&event.words),
+        ]
+    }));
+    writeln!(out, "\nwhat has happened (source offsets):\n{}", table::trimmed(&shown).trim_end())
 }
 
 /// Lanes that were forgotten.

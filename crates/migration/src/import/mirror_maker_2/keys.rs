@@ -16,16 +16,17 @@ use super::{
 };
 use crate::check::Severity::{self, Error, Info, Warning};
 
-pub(super) const CONFIGS: &str =
-    "isomirror copies a topic's configs when it creates the target topic, and not later";
-pub(super) const ACLS: &str = "isomirror copies no ACLs: grant the rights on the target";
+pub(super) const CONFIGS: &str = "isomirror copies a topic's configs when it creates the target topic; later it does with `sync` in [configs], or \
+     `isomirror apply`";
+pub(super) const ACLS: &str = "ACLs are carried over with `sync` in [acls], or by `isomirror apply`; who may write waits for \
+                               the cutover";
 const NOT_HERE: &str = "MirrorMaker 2 does not read it in this place either";
 
 /// Keys that were looked at.
 const LOOKED_AT: &str = "clusters enabled topics topics.whitelist topics.exclude topics.blacklist groups groups.whitelist \
     groups.exclude groups.blacklist replication.factor replication.policy.class replication.policy.separator \
     refresh.topics.enabled refresh.topics.interval.seconds tasks.max sync.group.offsets.enabled \
-    sync.group.offsets.interval.seconds";
+    sync.group.offsets.interval.seconds source.cluster.alias target.cluster.alias";
 
 /// Keys of connectors and workers that have no counterpart, or beginnings of them: how bad that is, and why.
 const ASIDE: [(&str, (Severity, &str)); 13] = [
@@ -43,7 +44,10 @@ const ASIDE: [(&str, (Severity, &str)); 13] = [
         "config.propert* use.defaults.from",
         (Warning, "a created topic gets all configs that the source's has of its own"),
     ),
-    ("refresh.groups* group.filter.class", (Info, "groups are not synchronized in this version yet")),
+    (
+        "refresh.groups* group.filter.class",
+        (Info, "groups are looked for each time: those that include in [groups] names"),
+    ),
     (
         "topic.filter.class",
         (Error, "a topic filter is code: see that `include` and `exclude` choose the same topics"),
@@ -92,7 +96,10 @@ fn property(side: Side, scope: Scope<'_>) -> Option<(u8, &str)> {
             let own = || behind(1, "consumer.")(key).filter(|(_, rest)| !rest.starts_with("poll."));
             behind(5, "source.consumer.")(key).or_else(own).or_else(base)
         }
-        (Side::Target, Scope::Flow(key)) => behind(5, "producer.override.")(key),
+        (Side::Target, Scope::Flow(key)) => {
+            let base = || connection(0, key.strip_prefix("target.cluster.")?);
+            behind(5, "producer.override.")(key).or_else(base)
+        }
         _ => None,
     }
 }

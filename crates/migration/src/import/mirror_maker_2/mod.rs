@@ -14,6 +14,7 @@ use super::{
     Request, client,
     client::Given,
     common::{before_it_runs, consumers},
+    connect,
     draft::{Draft, Section},
     is_link,
     note::{ImportError, Place},
@@ -22,19 +23,33 @@ use super::{
 };
 use crate::check::Severity;
 
-/// Whether this is MirrorMaker 2's file.
+/// Whether this is MirrorMaker 2's file, or that of its connector.
 pub(super) fn is(file: &Properties) -> bool {
-    file.get("clusters").is_some() || file.entries.iter().any(|entry| entry.key.contains("->"))
+    connect::is_source(file)
+        || file.get("clusters").is_some()
+        || file.entries.iter().any(|entry| entry.key.contains("->"))
 }
 
 /// The links of a file: one for each flow that is asked for.
 pub(super) fn drafts(file: &Properties, request: &Request) -> Result<Vec<Draft>, ImportError> {
     let refuse = |message: String, fix: String| Err(ImportError::new(Place::file(&file.name), message, fix));
-    if let Some((flag, _)) = &request.flags.topics {
+    let blacklist = request.flags.blacklist.as_ref().map(|_| "--blacklist");
+    if let Some(flag) = request.flags.topics.as_ref().map(|(flag, _)| *flag).or(blacklist) {
         return refuse(
             format!("a MirrorMaker 2 file, and {flag} is MirrorMaker 1's"),
             format!("leave {flag} out"),
         );
+    }
+    if connect::is_source(file) {
+        let alias = |key, usual| file.get(key).map_or(usual, |entry: &Entry| entry.value.as_str());
+        let pair = (alias("source.cluster.alias", "source"), alias("target.cluster.alias", "target"));
+        return match &request.flow {
+            Some(name) if name_of(pair) != name.replace(' ', "") => refuse(
+                "there is no such flow".to_owned(),
+                format!("leave --flow out, or name {}", name_of(pair)),
+            ),
+            _ => Ok(vec![Flow::of_connector(file, pair).draft(request)?]),
+        };
     }
     let Some(entry) = file.get("clusters") else {
         return refuse(
@@ -117,6 +132,8 @@ struct Flow<'f> {
     target: &'f str,
     keys: Vec<(Scope<'f>, &'f Entry)>,
     providers: Providers,
+    /// Whether it is a connector's: all of its keys are the flow's.
+    is_connector: bool,
 }
 
 impl<'f> Flow<'f> {
@@ -141,7 +158,12 @@ impl<'f> Flow<'f> {
             },
         };
         let keys = file.entries.iter().map(|entry| (scope(&entry.key), entry)).collect();
-        Self { file, source, target, keys, providers: Providers::of(file) }
+        Self { file, source, target, keys, providers: Providers::of(file), is_connector: false }
+    }
+
+    fn of_connector(file: &'f Properties, (source, target): Pair<'f>) -> Self {
+        let keys = file.entries.iter().map(|entry| (Scope::Flow(entry.key.as_str()), entry)).collect();
+        Self { file, source, target, keys, providers: Providers::of(file), is_connector: true }
     }
 
     fn given(&self, entry: &Entry) -> Given {
@@ -177,7 +199,7 @@ impl<'f> Flow<'f> {
         let link = request.link.clone().or(usual).unwrap_or_else(|| "mirror".to_owned());
         let mut draft = Draft::new(&link, request.into);
         self.file.remarks(|place, message| draft.note(Section::Top, Severity::Warning, place, message));
-        if !is_enabled(self.file, (self.source, self.target)) {
+        if !self.is_connector && !is_enabled(self.file, (self.source, self.target)) {
             let message = format!("{}->{} is not enabled there", self.source, self.target);
             draft.note(Section::Top, Severity::Warning, Place::file(&self.file.name), message);
         }
@@ -187,7 +209,8 @@ impl<'f> Flow<'f> {
         for (side, cluster) in [(Side::Source, self.source), (Side::Target, self.target)] {
             let client = self.client(&mut draft, side);
             if !client.contains_key("bootstrap.servers") {
-                let fix = format!("name its brokers: {cluster}.bootstrap.servers = host:9092");
+                let key = if self.is_connector { format!("{side}.cluster") } else { cluster.to_owned() };
+                let fix = format!("name its brokers: {key}.bootstrap.servers = host:9092");
                 let message = format!("cluster {cluster} has no bootstrap.servers");
                 return Err(ImportError::new(Place::file(&self.file.name), message, fix));
             }

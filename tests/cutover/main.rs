@@ -2,11 +2,11 @@
 //! repeated or misplaced; killed anywhere it goes on; it goes back from anywhere, and leaves no ACL behind; and what must not
 //! pass does not.
 
-#[expect(dead_code, reason = "no lane is written by hand here")]
-#[path = "support/ledgers.rs"]
+mod edges;
+#[path = "../support/ledgers.rs"]
 mod ledgers;
 #[expect(dead_code, reason = "consumers here have a login")]
-#[path = "support/members.rs"]
+#[path = "../support/members.rs"]
 mod members;
 
 use std::{
@@ -48,13 +48,19 @@ const STEPS: [&str; 9] =
 /// A source and a target whose brokers have an authorizer; `admin` is a super user, and the link's, unless said otherwise.
 fn clusters() -> &'static (Cluster, Cluster) {
     static CLUSTERS: OnceLock<(Cluster, Cluster)> = OnceLock::new();
-    CLUSTERS.get_or_init(|| {
-        let start = || Cluster::builder().security(Security::plain(&USERS)).start().expect("a cluster");
-        thread::scope(|scope| {
-            let source = scope.spawn(start);
-            let target = start();
-            (source.join().expect("a cluster"), target)
-        })
+    CLUSTERS.get_or_init(|| start(1))
+}
+
+/// The same, of so many brokers each.
+fn start(brokers: u32) -> (Cluster, Cluster) {
+    let start = || {
+        let builder = Cluster::builder().brokers(brokers).security(Security::plain(&USERS));
+        builder.start().expect("a cluster")
+    };
+    thread::scope(|scope| {
+        let source = scope.spawn(start);
+        let target = start();
+        (source.join().expect("a cluster"), target)
     })
 }
 
@@ -127,15 +133,22 @@ fn produce_as(props: &Props, topic: &str, partition: i32, records: usize) -> any
 
 /// A topic on the source that `app` may write, with some records.
 fn topic(name: &str, partitions: i32) -> String {
-    let (source, topic) = (&clusters().0, unique(name));
-    source.create_topic(&topic, partitions, 1, &[]).unwrap();
+    topic_on(&clusters().0, name, partitions, 1)
+}
+
+fn topic_on(source: &Cluster, name: &str, partitions: i32, replication: i32) -> String {
+    let topic = unique(name);
+    source.create_topic(&topic, partitions, replication, &[]).unwrap();
     make(source, &may_write(&topic));
     (0..partitions).for_each(|p| produce_as(&source.props(), &topic, p, 50).unwrap());
     topic
 }
 
 fn link(topic: &str, cutover: &str) -> Config {
-    let (source, target) = clusters();
+    link_between(clusters(), topic, cutover)
+}
+
+fn link_between((source, target): &(Cluster, Cluster), topic: &str, cutover: &str) -> Config {
     Config::new(source, target, topic).section(&format!("[cutover]\n{cutover}"))
 }
 
@@ -205,6 +218,11 @@ impl Running {
 
     fn kill(self) {
         self.process.kill();
+    }
+
+    /// Ctrl-C.
+    fn interrupt(&self) {
+        self.process.signal(rustix::process::Signal::INT).unwrap();
     }
 }
 

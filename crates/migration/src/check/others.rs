@@ -1,0 +1,167 @@
+//! Other links, by what they have on record on either cluster: those that lead back, those that write to the same topics,
+//! and this link the other way round.
+//!
+//! A link's control topic is on its target. So those on our target write there beside us, and those on our source feed it.
+//! What may not be seen is left out: the topics of other links are nothing that this one needs.
+
+use std::collections::BTreeSet;
+
+use cluster_admin::Topics;
+use control_topic::{ControlTopic, Error, journal_of, link_of};
+use futures::{StreamExt as _, stream};
+use kafka_wire::Client;
+use link_journal::{Journal, TopicState};
+use mirror_types::Side;
+use offset_marks::control::Keep;
+
+use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
+
+/// Links that are looked at at a time.
+const AT_ONCE: usize = 4;
+
+/// Another link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherLink {
+    /// Which of our clusters is its target.
+    pub side: Side,
+    /// Its name.
+    pub name: String,
+    /// The id of its source cluster, if it has noted one.
+    pub source_cluster: Option<String>,
+    /// Whether it runs: its group has members; none where that may not be seen.
+    pub runs: Option<bool>,
+    /// Its lanes' topics, on its source and on its target, without those that were stopped.
+    pub routes: BTreeSet<(String, String)>,
+}
+
+/// The links whose target this cluster is.
+pub(crate) async fn look(client: &Client, side: Side, topics: &Topics) -> Vec<OtherLink> {
+    let named = topics.keys().filter_map(|topic| link_of(topic));
+    let one = |link: String| async move {
+        let has_journal = topics.contains_key(&*journal_of(&link));
+        let found = other(client, side, &link, has_journal).await;
+        found
+            .inspect_err(|error| tracing::debug!("link {link} on the {side} is not looked at: {error}"))
+            .ok()?
+    };
+    stream::iter(named.map(str::to_owned))
+        .map(one)
+        .buffered(AT_ONCE)
+        .filter_map(async |found| found)
+        .collect()
+        .await
+}
+
+async fn other(
+    client: &Client,
+    side: Side,
+    name: &str,
+    has_journal: bool,
+) -> Result<Option<OtherLink>, Error> {
+    let Some(topic) = ControlTopic::open(client, name).await? else { return Ok(None) };
+    let Some(claim) = topic.link().await? else { return Ok(None) };
+    let journal = if has_journal { Journal::open(client, name).await? } else { None };
+    let decided = match journal {
+        Some(journal) => Some(journal.read().await?),
+        None => None,
+    };
+    let is_stopped = |topic: &str| {
+        let decision = decided.as_ref().and_then(|decided| decided.topic(topic));
+        decision.is_some_and(|decision| decision.state == TopicState::Stopped)
+    };
+    let states = topic.read_all_committed(Keep::Tails).await?;
+    let lanes = states.iter().flat_map(|state| state.lanes()).filter(|lane| !is_stopped(&lane.source_topic));
+    let members = client.group_members(topic.name()).await;
+    Ok(Some(OtherLink {
+        side,
+        name: name.to_owned(),
+        source_cluster: claim.source_cluster,
+        runs: members.ok().map(|members| members > 0),
+        routes: lanes.map(|lane| (lane.source_topic.clone(), lane.target_topic.clone())).collect(),
+    }))
+}
+
+pub(crate) fn findings(facts: &Facts, found: &mut Vec<Finding>) {
+    found.extend(swapped(facts));
+    for topic in &facts.topics {
+        found.extend(facts.others.iter().filter_map(|other| match other.side {
+            Side::Source => leads_back(facts, topic, other),
+            Side::Target => writes_too(topic, other),
+        }));
+    }
+}
+
+/// This link, the other way round.
+fn swapped(facts: &Facts) -> Option<Finding> {
+    let is_it = |other: &&OtherLink| {
+        let from_target = other.source_cluster.is_none() || other.source_cluster == facts.target.id;
+        other.side == Side::Source && other.name == facts.link && from_target
+    };
+    facts.others.iter().find(is_it).filter(|_| matches!(facts.control.topic, TargetFacts::Missing { .. }))?;
+    let (source, target) = (&facts.source.name, &facts.target.name);
+    let finding = Finding::new(
+        Severity::Error,
+        "clusters-swapped",
+        Subject::link(&facts.link),
+        format!("its marks are on {source}, which is its source here, and there are none on {target}"),
+        "source and target may have been swapped; the link does not start",
+    );
+    Some(
+        finding
+            .fix("see [source.kafka] and [target.kafka]; a link the other way round needs a name of its own"),
+    )
+}
+
+/// A link that mirrors from our target topic to our source topic.
+fn leads_back(facts: &Facts, topic: &TopicFacts, other: &OtherLink) -> Option<Finding> {
+    let from_target = facts.target.id.is_some() && other.source_cluster == facts.target.id;
+    let back = (topic.target_topic.clone(), topic.topic.clone());
+    if !from_target || !other.routes.contains(&back) {
+        return None;
+    }
+    let (severity, state) = severity_of(other);
+    let name = &other.name;
+    let finding = Finding::new(
+        severity,
+        "loop-of-links",
+        Subject::topic(Side::Source, &topic.topic),
+        format!(
+            "link {name} mirrors {} of {} back to it, and {state}",
+            topic.target_topic, facts.target.name
+        ),
+        "what one of the two links writes, the other would read: a loop, or two that stop each other",
+    );
+    Some(finding.fix(format!(
+        "stop link {name} for the topic first (isomirror topics ITS-CONFIG stop {}), or rename on one of the two ways",
+        topic.target_topic
+    )))
+}
+
+/// A link that writes to our target topic.
+fn writes_too(topic: &TopicFacts, other: &OtherLink) -> Option<Finding> {
+    let theirs = other.routes.iter().find(|(_, target)| *target == topic.target_topic)?;
+    if topic.is_shared() {
+        return None;
+    }
+    let (severity, state) = severity_of(other);
+    let name = &other.name;
+    let finding = Finding::new(
+        severity,
+        "target-of-another-link",
+        Subject::topic(Side::Target, &topic.target_topic),
+        format!("link {name} mirrors {} to it, and {state}", theirs.0),
+        "a lane is the only writer of its target partition: it would find the other's records, and stop",
+    );
+    Some(finding.fix(format!(
+        "stop link {name} for the topic (isomirror topics ITS-CONFIG stop {}), or rename on one of the two",
+        theirs.0
+    )))
+}
+
+fn severity_of(other: &OtherLink) -> (Severity, &'static str) {
+    match other.runs {
+        Some(true) => (Severity::Error, "runs"),
+        Some(false) => (Severity::Warning, "does not run now"),
+        None => (Severity::Warning, "whether it runs may not be seen"),
+    }
+}

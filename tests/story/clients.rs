@@ -1,0 +1,151 @@
+//! The applications that move: Java's own clients, as processes beside the story.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use kafka_harness::{java, process::Process};
+
+use crate::{
+    count::Seen,
+    stage::{Stage, TOPIC},
+};
+
+/// How long an application may take to end.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// One that runs.
+pub struct App {
+    process: Process,
+    log: PathBuf,
+    seen: PathBuf,
+}
+
+impl App {
+    /// A producer of numbers from this one on.
+    pub fn producer(stage: &Stage<'_>, first: u64) -> Self {
+        Self::start(stage, "producer", "producer", &[&first.to_string()])
+    }
+
+    fn start(stage: &Stage<'_>, role: &str, name: &str, rest: &[&str]) -> Self {
+        let (log, seen) = (stage.path(&format!("{name}.log")), stage.path(&format!("{name}.seen")));
+        let mut command = java::command(stage.source.dist(), "Clients", include_str!("Clients.java"))
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        command.arg(role).arg(stage.path("servers")).arg(TOPIC).arg(&seen).args(rest);
+        let process = Process::spawn(command, &log).expect("Java runs");
+        Self { process, log, seen }
+    }
+
+    /// What it says.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it has seen so far.
+    pub fn seen(&self) -> Vec<Seen> {
+        read(&self.seen)
+    }
+
+    /// Fails the story if it has ended by itself.
+    #[track_caller]
+    pub fn check(&mut self) {
+        let ended = self.process.ended();
+        assert!(ended.is_none(), "{} has ended ({ended:?}): {}", self.seen.display(), self.log());
+    }
+
+    /// Stops it, as its operator would; all that it has seen.
+    #[track_caller]
+    pub fn stop(self) -> Vec<Seen> {
+        let Self { process, log, seen } = self;
+        process.stop(DEADLINE).expect("it ends");
+        let log = fs::read_to_string(log).unwrap_or_default();
+        assert!(log.ends_with("complete\n"), "{}: {log}", seen.display());
+        read(&seen)
+    }
+}
+
+/// A line that is being written has no end yet.
+fn read(path: &Path) -> Vec<Seen> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let one = |line: &str| {
+        let mut words = line.split(' ').map(|word| word.parse::<i64>().expect("numbers"));
+        let mut next = || words.next().expect("three of them");
+        let (partition, offset) = (next().try_into().expect("a partition"), next());
+        Seen { partition, offset, number: next().try_into().expect("not negative") }
+    };
+    whole.lines().map(one).collect()
+}
+
+/// A consumer, which is stopped on the source and goes on on the target.
+pub struct Consumer {
+    kind: &'static str,
+    running: Option<App>,
+    first: Vec<Seen>,
+}
+
+impl Consumer {
+    /// How it knows where to go on, and how slowly it reads while it is on the source: one of them is far behind there.
+    pub const KINDS: [(&'static str, u64); 3] = [("group", 100), ("own", 0), ("time", 0)];
+
+    /// Starts it on the source.
+    pub fn start(stage: &Stage<'_>, kind: &'static str, pause: u64) -> Self {
+        let mut new = Self { kind, running: None, first: Vec::new() };
+        new.run(stage, pause);
+        new
+    }
+
+    fn run(&mut self, stage: &Stage<'_>, pause: u64) {
+        let state = stage.path(&format!("{}.state", self.kind)).display().to_string();
+        let state = if self.kind == "group" { "billing" } else { &state };
+        let name = if self.first.is_empty() { "first" } else { "then" };
+        let app =
+            App::start(stage, self.kind, &format!("{}.{name}", self.kind), &[state, &pause.to_string()]);
+        self.running = Some(app);
+    }
+
+    /// How it knows where to go on.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// How many it saw on the source.
+    pub fn first(&self) -> usize {
+        self.first.len()
+    }
+
+    /// What it has seen so far where it runs now.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.running.as_ref().expect("it runs").seen()
+    }
+
+    /// Fails the story if it has ended by itself.
+    #[track_caller]
+    pub fn check(&mut self) {
+        if let Some(app) = &mut self.running {
+            app.check();
+        }
+    }
+
+    /// Stops it on the source, if it still runs there.
+    pub fn stop(&mut self) {
+        if let Some(app) = self.running.take() {
+            self.first = app.stop();
+        }
+    }
+
+    /// Starts it again, where clients go now.
+    pub fn go_on(&mut self, stage: &Stage<'_>) {
+        assert!(self.running.is_none(), "{} was not stopped", self.kind);
+        self.run(stage, 0);
+    }
+
+    /// What it saw on the source, and what on the target.
+    #[track_caller]
+    pub fn end(mut self) -> (Vec<Seen>, Vec<Seen>) {
+        let then = self.running.take().expect("it runs").stop();
+        (self.first, then)
+    }
+}

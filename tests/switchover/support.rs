@@ -1,6 +1,8 @@
 //! Two sites, a pair's file, and commands about it.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, sync::OnceLock, thread, time::Duration};
+use std::{
+    collections::BTreeSet, fs, net::TcpListener, path::PathBuf, sync::OnceLock, thread, time::Duration,
+};
 
 use kafka_harness::{
     Cluster, Props, Security, TestRecord,
@@ -22,13 +24,16 @@ pub const STEPS: [&str; 9] =
 /// Two clusters whose brokers have an authorizer; `admin` is a super user, and the mirror's.
 pub fn clusters() -> &'static [Cluster; 2] {
     static CLUSTERS: OnceLock<[Cluster; 2]> = OnceLock::new();
-    CLUSTERS.get_or_init(|| {
-        let start = || Cluster::builder().security(Security::plain(&USERS)).start().expect("a cluster");
-        thread::scope(|scope| {
-            let one = scope.spawn(start);
-            let two = start();
-            [one.join().expect("a cluster"), two]
-        })
+    CLUSTERS.get_or_init(|| clusters_of(Security::plain(&USERS)))
+}
+
+/// Two of a test's own: it takes them away.
+pub fn clusters_of(security: Security) -> [Cluster; 2] {
+    let start = || Cluster::builder().security(security.clone()).start().expect("a cluster");
+    thread::scope(|scope| {
+        let one = scope.spawn(start);
+        let two = start();
+        [one.join().expect("a cluster"), two]
     })
 }
 
@@ -120,8 +125,15 @@ impl Pair {
 
     /// The same of other clusters.
     pub fn between(sites: [&Cluster; 2], topic: &str, more: &str) -> Self {
-        let prefix = unique("pair");
-        let mut text = format!("pair = \"{prefix}\"\n");
+        Self::called(&unique("pair"), sites, topic, more)
+    }
+
+    /// The same under this name; without one, if it is empty.
+    pub fn called(name: &str, sites: [&Cluster; 2], topic: &str, more: &str) -> Self {
+        let (mut text, mut prefix) = (String::new(), String::new());
+        if !name.is_empty() {
+            (text, prefix) = (format!("pair = \"{name}\"\n"), format!("{name}."));
+        }
         for (site, cluster) in ["dc1", "dc2"].iter().zip(sites) {
             text.push_str(&format!("[sites.{site}.kafka]\n\"session.timeout.ms\" = \"10000\"\n"));
             for (key, value) in cluster.client_properties("admin") {
@@ -129,14 +141,16 @@ impl Pair {
             }
         }
         let topics = format!("[topics]\ninclude = [\"{topic}\"]\nrefresh = \"1s\"\n");
-        text.push_str(&format!("{topics}{more}\n[admin]\nlisten = \"127.0.0.1:0\"\n"));
+        // Commands ask the daemon there.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
+        text.push_str(&format!("{topics}{more}\n[admin]\nlisten = \"{port}\"\n"));
         Self { config: Config::of(text), prefix }
     }
 
     /// The link from one site to the other.
     pub fn link(&self, from: usize) -> String {
         let names = ["dc1", "dc2"];
-        format!("{}.{}-{}", self.prefix, names[from], names[1 - from])
+        format!("{}{}-{}", self.prefix, names[from], names[1 - from])
     }
 
     /// Its daemon, once so many records are mirrored.
@@ -158,7 +172,13 @@ impl Pair {
     /// Runs it to this moment, and kills it there with SIGKILL.
     #[track_caller]
     pub fn killed_at(&self, args: &[&str], moment: &str) {
-        let mut running = Running::start(self, args, Some(moment));
+        self.command_killed_at("switchover", args, moment);
+    }
+
+    /// The same with another command.
+    #[track_caller]
+    pub fn command_killed_at(&self, command: &str, args: &[&str], moment: &str) {
+        let mut running = Running::of(self, command, args, Some(moment));
         running.wait_for(&format!("held at {moment}"));
         running.kill();
     }
@@ -182,11 +202,16 @@ pub struct Running {
 
 impl Running {
     pub fn start(pair: &Pair, args: &[&str], hold: Option<&str>) -> Self {
+        Self::of(pair, "switchover", args, hold)
+    }
+
+    fn of(pair: &Pair, command: &str, args: &[&str], hold: Option<&str>) -> Self {
         let (folder, path) = pair.config.write();
         let out = TempDir::new().unwrap();
         let log = out.path().join("log");
+        let name = command;
         let mut command = isomirror();
-        command.arg("switchover").arg(path).args(args);
+        command.arg(name).arg(path).args(args);
         if let Some(hold) = hold {
             command.env("ISOMIRROR_TEST_HOLD", hold);
         }

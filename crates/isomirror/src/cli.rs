@@ -263,8 +263,12 @@ pub struct SwitchoverArgs {
     #[arg(long)]
     pub back: bool,
     /// The active site is gone: make the other one active without it, and say what is missing there as far as it is known.
-    #[arg(long, conflicts_with_all = ["back", "dry_run"])]
+    /// With --back, the other one is: undo what is under way without it.
+    #[arg(long, conflicts_with = "dry_run")]
     pub force: bool,
+    /// With --force: although both sites answer, as one may that does nothing else any more.
+    #[arg(long, requires_all = ["force", "to"])]
+    pub regardless: bool,
     /// Go on with what another process has begun that is certainly gone.
     #[arg(long)]
     pub take_over: bool,

@@ -27,7 +27,7 @@ pub fn run(args: &ReconcileArgs, common: &Common) -> anyhow::Result<Exit> {
     let yes = args.yes;
     let request = Request {
         of,
-        folder: args.export.clone(),
+        folder: std::path::absolute(&args.export)?,
         agrees: Arc::new(move |question: &str| yes || super::ask(question).unwrap_or(false)),
     };
     super::interruptible(
@@ -78,6 +78,7 @@ fn as_switchover(args: &ReconcileArgs) -> SwitchoverArgs {
         dry_run: false,
         back: false,
         force: false,
+        regardless: false,
         take_over: args.take_over,
         yes: args.yes,
         max_lag: None,

@@ -40,7 +40,7 @@ pub fn run(args: &SwitchoverArgs, common: &Common) -> anyhow::Result<Exit> {
     let request = request(&pair, args)?;
     let interrupted =
         "interrupted; what is done is on record: `isomirror switchover PAIR` goes on, --back undoes it";
-    match args.force {
+    match args.force && !args.back {
         true => super::interruptible(force(&request, asks, common.output), interrupted),
         false => super::interruptible(perform(&request, args, asks, common.output), interrupted),
     }
@@ -171,6 +171,8 @@ pub fn request(pair: &config::Pair, args: &SwitchoverArgs) -> Result<Request, Fa
             step_limit: args.step_limit.unwrap_or(given.step_limit),
         },
         take_over: args.take_over,
+        alone: args.force && args.back,
+        regardless: args.regardless,
         status: Arc::new(move || super::status_at(listen?)),
         hold: std::env::var(HOLD).ok(),
     })

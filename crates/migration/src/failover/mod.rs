@@ -7,7 +7,7 @@
 mod steps;
 mod world;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use control_topic::ControlTopic;
 use kafka_wire::Client;
@@ -20,7 +20,7 @@ use self::world::Acting;
 use crate::{
     operation::{self, Ending, Journals, Plan, Route, Turn},
     sides::Error,
-    switchover::{self, Request, client, turn, who},
+    switchover::{self, GONE, Request, client, turn, who},
 };
 
 /// Something that has happened in a failover.
@@ -32,9 +32,6 @@ pub type Watcher = operation::Watcher<Step>;
 type Story = operation::Story<Step>;
 type Notes = operation::Notes<Step>;
 type Course = operation::Course<Step>;
-
-/// For so long a site is asked that may be gone.
-const GONE: Duration = Duration::from_secs(3);
 
 /// Begins a failover, or goes on with the one that is under way; to its end.
 pub async fn failover(request: &Request, watcher: &Watcher) -> Result<Report, Error> {
@@ -56,11 +53,13 @@ pub async fn failover(request: &Request, watcher: &Watcher) -> Result<Report, Er
     let state = journal.read().await?;
     let stories = Story::all(&state)?;
     let journals = Journals::new(journal, Vec::new());
-    abandon(request, &journals, &state).await?;
+    let mut turning = operation::Story::<switchover::Step>::all(&state)?;
+    turning.retain(|story| story.course.ended.is_none());
     let notes = match stories.into_iter().find(|story| story.course.ended.is_none()) {
         Some(story) => Notes::resume(journals, story, &[], who(request), watcher).await?,
         None => {
-            let plan = plan(request, ran, &target, &to, &state).await?;
+            let plan = plan(request, ran, &target, &to, &state, turning.first()).await?;
+            abandon(request, &journals, turning).await?;
             Notes::begin(journals, plan, who(request), watcher).await?
         }
     };
@@ -79,10 +78,12 @@ async fn run(
 }
 
 /// A switchover that was under way ends where it is: it can't go on without the other site.
-async fn abandon(request: &Request, journals: &Journals, state: &JournalState) -> Result<(), Error> {
-    let mut stories = operation::Story::<switchover::Step>::all(state)?;
-    stories.retain(|story| story.course.ended.is_none());
-    for open in stories {
+async fn abandon(
+    request: &Request,
+    journals: &Journals,
+    turning: Vec<operation::Story<switchover::Step>>,
+) -> Result<(), Error> {
+    for open in turning {
         let (watcher, _nobody) = tokio::sync::mpsc::unbounded_channel();
         let mut notes = operation::Notes::resume(journals.clone(), open, &[], who(request), &watcher).await?;
         notes.put(operation::Event::Ended { how: Ending::Abandoned }).await?;
@@ -111,7 +112,8 @@ async fn the_one_that_answers(request: &Request) -> Result<String, Error> {
 fn both_answer(pair: &switchover::Pair) -> Error {
     Error::Refused {
         what: format!("both of {} answer: without --force nothing is lost", pair.name()),
-        fix: "leave --force out".to_owned(),
+        fix: "leave --force out; where one answers and does nothing else, name the other: --to SITE --regardless"
+            .to_owned(),
     }
 }
 
@@ -121,15 +123,24 @@ async fn plan(
     target: &Client,
     to: &str,
     state: &JournalState,
+    turning: Option<&operation::Story<switchover::Step>>,
 ) -> Result<Plan, Error> {
     let pair = &request.pair;
     let (from, back) = (pair.other(to), pair.link_to(pair.other(to)));
-    if client(back, GONE)?.cluster_id().await.is_ok() {
+    if !request.regardless && client(back, GONE)?.cluster_id().await.is_ok() {
         return Err(both_answer(pair));
     }
+    let turning = turning.map(|story| turn(&story.course.plan)).transpose()?;
+    if turning.is_some_and(|turn| turn.from == to) {
+        return Err(Error::Refused {
+            what: format!("a switchover from {to} to {from} is under way, and {from} is gone"),
+            fix: "undo it without that site: isomirror switchover PAIR --back --force".to_owned(),
+        });
+    }
     let runs = state.runs().map(|runs| runs.link.clone());
-    if runs.unwrap_or(Some(pair.link_to(pair.other(&pair.active)).link.clone())).as_ref() == Some(&back.link)
-    {
+    let runs = runs.unwrap_or(Some(pair.link_to(pair.other(&pair.active)).link.clone()));
+    // A switchover that has turned the mirror, and not released writers yet, has made no site active.
+    if turning.is_none() && runs.as_ref() == Some(&back.link) {
         return Err(Error::Refused {
             what: format!("{to} is the active site already"),
             fix: format!("its standby {from} is gone: nothing has to be done until it is back"),

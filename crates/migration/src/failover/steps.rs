@@ -11,6 +11,8 @@ use crate::operation::{Plan, Steps};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
+    /// What the daemon has seen last of the site that is gone is put on record.
+    Seen,
     /// The link writes no more to the site that is to be active.
     Rest,
     /// What is not there is named, as far as it can be known.
@@ -23,7 +25,7 @@ pub enum Step {
 
 impl Steps for Step {
     const KIND: &'static str = "failover";
-    const ALL: &'static [Self] = &[Self::Rest, Self::Assess, Self::Release, Self::Clients];
+    const ALL: &'static [Self] = &[Self::Seen, Self::Rest, Self::Assess, Self::Release, Self::Clients];
     const BLOCKS: Self = Self::Rest;
     const FIXES: Self = Self::Assess;
     const RELEASES: Self = Self::Release;
@@ -32,6 +34,7 @@ impl Steps for Step {
 
     fn as_str(self) -> &'static str {
         match self {
+            Self::Seen => "seen",
             Self::Rest => "rest",
             Self::Assess => "assess",
             Self::Release => "release",

@@ -5,26 +5,24 @@ use std::{collections::BTreeSet, time::Duration};
 use kafka_wire::{AclRule, Isolation, OffsetSpec};
 use link_journal::{Journal, JournalState};
 use mirror_types::Side;
-use pipeline::{LinkConfig, status::LaneStatus};
+use offset_marks::now_ms;
+use pipeline::LinkConfig;
 
 use super::{Course, Request, Step, Story, Watcher};
 use crate::{
     operation::{
-        Block, Facts, Intent, LaneEnd, Turn, acls,
+        Block, Facts, Intent, Lacking, LaneEnd, Turn, acls,
         drive::{Trouble, World},
         ground::Ground,
     },
     sides::Error,
     switchover::{self, turn},
     topics::{self, Done},
-    words::{counted, few},
+    words::counted,
 };
 
 /// How long the link is waited for each time that it is asked whether it rests.
 const FOLLOWS: Duration = Duration::from_secs(5);
-/// Lanes of which is said what they lack, at most.
-const NAMED: usize = 10;
-
 pub(super) struct Acting<'r> {
     request: &'r Request,
     turn: Turn,
@@ -74,7 +72,30 @@ impl<'r> Acting<'r> {
         }
     }
 
-    /// What the site that is gone had, by what the daemon has seen of it last, and this one has not.
+    /// How far the site that is gone was, by what the daemon has seen of it last: once the link rests, it says nothing of it.
+    async fn seen(&self, course: &Course) -> Result<Facts, Trouble> {
+        let ask = self.request.status.clone();
+        let status = tokio::task::spawn_blocking(move || ask()).await.ok().flatten();
+        let Some(status) = status.filter(|status| status.link == self.ran.link) else {
+            return Ok(Facts::says(format!("no daemon tells how far {} was", self.turn.from)));
+        };
+        let (sources, now) = (course.plan.sources(), now_ms());
+        let of_plan = status.lanes.iter().filter(|lane| sources.contains(&lane.topic));
+        let seen = of_plan.filter_map(|lane| {
+            Some(Lacking {
+                topic: lane.topic.clone(),
+                partition: lane.partition,
+                seen: lane.source_end?,
+                end: lane.target_end?,
+                since: now - (lane.lag_seconds * 1000.0) as i64,
+            })
+        });
+        let lacking: Vec<Lacking> = seen.collect();
+        let says = format!("the log ends of {} on {}", counted(lacking.len(), "lane"), self.turn.from);
+        Ok(Facts { says, lacking, ..Facts::default() })
+    }
+
+    /// What the site that is gone had, as far as was seen, and this one has not.
     async fn assess(&self, course: &Course) -> Result<Facts, Trouble> {
         let client = self.ground.clusters.client(Side::Target);
         let of = |error| Trouble::of(self.ground.clusters.error(Side::Target, error));
@@ -85,44 +106,27 @@ impl<'r> Acting<'r> {
             at.extend(topic.partitions.keys().map(|partition| (&*topic.name, *partition)));
         }
         let listed = client.list_offsets(&at, OffsetSpec::Latest, Isolation::ReadUncommitted).await;
-        let ask = self.request.status.clone();
-        let status = tokio::task::spawn_blocking(move || ask()).await.ok().flatten();
-        let seen = status.map(|status| status.lanes).unwrap_or_default();
-        let seen = |topic: &str, partition: i32| -> Option<&LaneStatus> {
-            seen.iter().find(|lane| lane.topic == topic && lane.partition == partition)
-        };
-        let (mut ends, mut lacking, mut missing, mut unknown) = (Vec::new(), Vec::new(), 0_u64, 0_usize);
-        let mut seconds = 0.0_f64;
+        let mut ends = Vec::new();
         for ((topic, partition), listed) in at.into_iter().zip(listed) {
             let target = listed.map_err(of)?.offset;
-            let last = seen(topic, partition).and_then(|lane| Some((lane.source_end?, lane.lag_seconds)));
-            let Some((source, behind)) = last else {
-                unknown += 1;
-                ends.push(LaneEnd { topic: topic.to_owned(), partition, source: -1, target });
-                continue;
-            };
-            let lacks = u64::try_from(source - target).unwrap_or(0);
-            if lacks > 0 {
-                missing += lacks;
-                seconds = seconds.max(behind);
-                lacking.push((lacks, format!("{topic}[{partition}]: {}", counted(lacks, "record"))));
-            }
-            ends.push(LaneEnd { topic: topic.to_owned(), partition, source, target });
+            ends.push(LaneEnd { topic: topic.to_owned(), partition, source: -1, target });
         }
-        lacking.sort_by(|a, b| b.0.cmp(&a.0));
-        let named = few(lacking.into_iter().take(NAMED).map(|(_, said)| said));
-        let mut says = match missing {
+        let seen = course.facts(Step::Seen).map_or(&[][..], |facts| &facts.lacking);
+        let (lacking, unseen) = missing(&mut ends, seen);
+        let records: u64 = lacking.iter().map(Lacking::records).sum();
+        let mut says = match records {
             0 => format!("nothing that was seen of {} is missing", self.turn.from),
             some => format!(
-                "{} of {} are missing, as far as was seen, the oldest {seconds:.0} s old: {named}",
+                "{} of {} that were seen are missing, in {}",
                 counted(some, "record"),
-                self.turn.from
+                self.turn.from,
+                counted(lacking.len(), "lane")
             ),
         };
-        if unknown > 0 {
-            says.push_str(&format!("; of {} nothing was seen: no daemon tells", counted(unknown, "lane")));
+        if unseen > 0 {
+            says.push_str(&format!("; how far {} was there was not seen", counted(unseen, "lane")));
         }
-        Ok(Facts { says, ends, ..Facts::default() })
+        Ok(Facts { says, ends, lacking, ..Facts::default() })
     }
 
     async fn release_intent(&self) -> Result<Intent, Trouble> {
@@ -145,6 +149,26 @@ impl<'r> Acting<'r> {
     }
 }
 
+/// What is missing before each log end that was seen, which is noted in `ends`, too; and of how many lanes none was. The most
+/// first.
+fn missing(ends: &mut [LaneEnd], seen: &[Lacking]) -> (Vec<Lacking>, usize) {
+    let (mut lacking, mut unseen) = (Vec::new(), 0);
+    for end in ends {
+        let is_it = |seen: &&Lacking| (&seen.topic, seen.partition) == (&end.topic, end.partition);
+        let Some(seen) = seen.iter().find(is_it) else {
+            unseen += 1;
+            continue;
+        };
+        end.source = seen.seen;
+        let now = Lacking { end: end.target, ..seen.clone() };
+        if now.records() > 0 {
+            lacking.push(now);
+        }
+    }
+    lacking.sort_by_key(|lacking| std::cmp::Reverse(lacking.records()));
+    (lacking, unseen)
+}
+
 impl World<Step> for Acting<'_> {
     async fn intend(&self, step: Step, _: &Course) -> Result<Intent, Trouble> {
         match step {
@@ -161,6 +185,7 @@ impl World<Step> for Acting<'_> {
 
     async fn act(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
         match (step, intent) {
+            (Step::Seen, _) => self.seen(course).await,
             (Step::Rest, _) => self.rest().await,
             (Step::Assess, _) => self.assess(course).await,
             (Step::Release, Intent::Acls { delete, .. }) => {
@@ -210,5 +235,21 @@ impl World<Step> for Acting<'_> {
 
     async fn hold(&self, step: Step, moment: &str) {
         self.ground.hold(step, moment).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_there_and_is_not_here_is_missing_and_what_was_not_seen_is_told() {
+        let end = |partition, target| LaneEnd { topic: "t".to_owned(), partition, source: -1, target };
+        let seen = |partition, seen| Lacking { topic: "t".to_owned(), partition, seen, end: 0, since: 7 };
+        let mut ends = [end(0, 10), end(1, 10), end(2, 10), end(3, 10)];
+        let (lacking, unseen) = missing(&mut ends, &[seen(0, 12), seen(1, 10), seen(3, 90)]);
+        let found: Vec<_> = lacking.iter().map(|l| (l.partition, l.records(), l.end, l.since)).collect();
+        assert_eq!(found, [(3, 80, 10, 7), (0, 2, 10, 7)]);
+        assert_eq!((unseen, ends.map(|end| end.source)), (1, [12, 10, -1, 90]));
     }
 }

@@ -74,6 +74,9 @@ pub struct Facts {
     /// Where the logs end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<LaneEnd>,
+    /// What lanes lack of a site that is gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<Lacking>,
     /// What became of consumer groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupMoved>,
@@ -96,6 +99,21 @@ pub struct LaneEnd {
     pub source: Offset,
     /// The target's.
     pub target: Offset,
+}
+
+/// What a lane lacks of a site that is gone, as far as its end there was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where the log ended there when that was seen last.
+    pub seen: Offset,
+    /// Where it ends here.
+    pub end: Offset,
+    /// All that is missing was written later than this, in ms since 1970.
+    pub since: i64,
 }
 
 /// A consumer group whose offsets are on the target.
@@ -132,6 +150,15 @@ pub struct LaneDigest {
     pub records: u64,
     /// Over all of them with their source offsets, in order: the same on both sides.
     pub digest: String,
+}
+
+// === impl Lacking ===
+
+impl Lacking {
+    /// Offsets that are missing.
+    pub fn records(&self) -> u64 {
+        u64::try_from(self.seen - self.end).unwrap_or(0)
+    }
 }
 
 // === impl Plan ===

@@ -9,6 +9,7 @@ use std::{
 };
 
 use control_topic::ControlTopic;
+use kafka_wire::{Isolation, OffsetSpec};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::control::Keep;
 use pipeline::LinkConfig;
@@ -25,7 +26,7 @@ use crate::{
     sides::{Clusters, admin, source_isolation, topics},
     switchover::{self, adopt, block_intent, turn},
     topics::{self as one_by_one, Done},
-    verify::{self, Progress, Verdict, side::Reading},
+    verify::{self, LaneReport, Progress, Verdict, side::Reading},
     words::{counted, few},
 };
 
@@ -115,22 +116,22 @@ pub(super) async fn forks(
         report.lanes.retain(|lane| !whole.lanes.iter().any(|other| other.topic == lane.topic));
         report.lanes.extend(whole.lanes);
     }
-    let mut forks = Vec::new();
-    for lane in report.lanes {
-        let at = TopicPartition::new(lane.topic.as_str(), lane.partition);
-        if lane.verdict == Verdict::Incomplete {
-            return Err(Trouble::failed(format!(
-                "{at} could not be compared: {}",
-                lane.trouble.unwrap_or_default()
-            )));
+    ends.into_iter().map(|(at, end)| fork(&report.lanes, &at, until[&at], end)).collect()
+}
+
+/// The fork of a partition that ends here, and was the same on both sites up to `equal` at the most.
+fn fork(compared: &[LaneReport], at: &TopicPartition, equal: Offset, end: Offset) -> Result<Fork, Trouble> {
+    let lane = compared.iter().find(|lane| (&*lane.topic, lane.partition) == (&*at.topic, at.partition));
+    let fork = match lane {
+        Some(lane) if lane.verdict == Verdict::Incomplete => {
+            let why = lane.trouble.clone().unwrap_or_default();
+            return Err(Trouble::failed(format!("{at} could not be compared: {why}")));
         }
-        let equal = until.get(&at).copied().unwrap_or(0);
-        let fork = lane.found.first_difference.map_or(equal, |difference| difference.place.min(equal));
-        let end = ends.get(&at).copied().unwrap_or(0);
-        forks.push(Fork { topic: lane.topic, partition: lane.partition, fork, end });
-    }
-    forks.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-    Ok(forks)
+        Some(lane) => lane.found.first_difference.as_ref().map_or(equal, |found| found.place.min(equal)),
+        // It had not begun to be mirrored: all of it is on the site that is back alone.
+        None => 0,
+    };
+    Ok(Fork { topic: at.topic.to_string(), partition: at.partition, fork, end })
 }
 
 pub(super) struct Acting<'r> {
@@ -182,6 +183,7 @@ impl<'r> Acting<'r> {
     }
 
     async fn fork(&self, course: &Course) -> Result<Facts, Trouble> {
+        self.no_transaction(&course.plan).await?;
         self.ground.quiet(STILL).await?;
         let of = &self.request.of;
         let forks = forks(self.ran, of.timeout, &course.plan, &self.failover).await?;
@@ -205,6 +207,26 @@ impl<'r> Acting<'r> {
             target: fork.fork,
         };
         Ok(Facts { says, ends: forks.iter().map(end).collect(), ..Facts::default() })
+    }
+
+    /// Waits until transactions that were open when the site was lost are over: its coordinator ends them in time.
+    async fn no_transaction(&self, plan: &Plan) -> Result<(), Trouble> {
+        let client = self.clusters().client(Side::Source);
+        loop {
+            let ends = lanes::log_ends(self.clusters(), plan).await?;
+            let at: Vec<_> = ends.keys().map(|at| (&*at.topic, at.partition)).collect();
+            let stable = client.list_offsets(&at, OffsetSpec::Latest, Isolation::ReadCommitted).await;
+            let mut open = None;
+            for ((at, end), stable) in ends.iter().zip(stable) {
+                let stable =
+                    stable.map_err(|error| Trouble::of(self.clusters().error(Side::Source, error)))?;
+                open = open.or((stable.offset < *end).then_some(at));
+            }
+            let Some(at) = open else { return Ok(()) };
+            self.ground
+                .waits_because(format!("a transaction is open in {at}: it is waited for until it times out"));
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// The forks as they are on record.
@@ -267,6 +289,31 @@ impl<'r> Acting<'r> {
         Ok(records)
     }
 
+    /// What somebody has written there since it was exported, whom no ACL binds, goes into files of its own.
+    async fn export_late(&self, topic: &str, course: &Course) -> Result<(), Trouble> {
+        if !topics(self.clusters(), Side::Source).await.map_err(Trouble::of)?.contains_key(topic) {
+            return Ok(());
+        }
+        let plan = Plan {
+            topics: course.plan.topics.iter().filter(|route| route.topic == topic).cloned().collect(),
+            ..course.plan.clone()
+        };
+        let exported: Vec<LaneEnd> =
+            course.facts(Step::Fork).map(|facts| facts.ends.clone()).unwrap_or_default();
+        let now = lanes::log_ends(self.clusters(), &plan).await?;
+        for moved in lanes::moved(&exported, &now) {
+            // Another topic's, which was looked at alone.
+            if moved.topic != topic {
+                continue;
+            }
+            let (fork, end) = (moved.from, moved.to);
+            let late = Fork { topic: moved.topic, partition: moved.partition, fork, end };
+            self.ground.waits_because(format!("{} is exported, which was written to again", late.at()));
+            self.export_lane(&late, &self.request.folder).await?;
+        }
+        Ok(())
+    }
+
     /// The topics that have to be begun anew on the site that is back.
     fn to_clear(course: &Course) -> BTreeSet<String> {
         let alone = Self::forked(course).into_iter().filter(|fork| fork.alone() > 0);
@@ -290,6 +337,7 @@ impl<'r> Acting<'r> {
         let admin = admin(self.ran, Side::Source, self.request.of.timeout)
             .map_err(|error| Trouble::of(error.into()))?;
         for topic in &cleared {
+            self.export_late(topic, course).await?;
             self.ground.waits_because(format!("until {topic} is gone on {}", self.turn.from));
             admin.delete_topic(topic).await.map_err(|error| Trouble::of(error.into()))?;
             while topics(self.clusters(), Side::Source).await.map_err(Trouble::of)?.contains_key(topic) {

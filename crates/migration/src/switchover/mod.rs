@@ -76,6 +76,9 @@ pub struct Pair {
     pub active: String,
 }
 
+/// For so long a site is asked that may be gone.
+pub(crate) const GONE: Duration = Duration::from_secs(3);
+
 /// What is asked for.
 #[derive(Clone)]
 pub struct Request {
@@ -93,6 +96,10 @@ pub struct Request {
     pub settings: Settings,
     /// Whether to go on with what a process has begun that is not known to be gone.
     pub take_over: bool,
+    /// Whether to go back although the site that was to be active is gone.
+    pub alone: bool,
+    /// Whether to fail over although both sites answer.
+    pub regardless: bool,
     /// Asks the daemon.
     pub status: Status,
     /// For tests: to stay here for ever, as `flip.entered` says, so that it can be killed there.
@@ -162,6 +169,9 @@ pub async fn switchover(request: &Request, watcher: &Watcher) -> Result<Report, 
 
 /// Goes back from the switchover that is under way; where writers are released already, by another one.
 pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error> {
+    if request.alone {
+        return back_alone(request, watcher).await;
+    }
     let journals = request.journals().await?;
     let states = [journals[0].read().await?, journals[1].read().await?];
     let stories = Story::of_all(&states)?;
@@ -174,15 +184,15 @@ pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error>
     })?;
     let turn = turn(&last.course.plan)?.clone();
     match last.course.ended {
-        Some((_, Ending::Back | Ending::Abandoned)) => return Ok(Report::new(request, last, None)),
+        Some((_, Ending::Back | Ending::Abandoned)) => {
+            // A site that was gone knows it from now on.
+            request.ordered(&journals, &turn).complete::<Step>().await?;
+            return Ok(Report::new(request, last, None));
+        }
         Some((_, Ending::Done)) => {}
         None if last.course.may_go_back() => {
-            let step = last.course.steps.last().map_or(Step::Preconditions, |passed| passed.step);
             let mut notes = resume(request, &journals, last.clone(), watcher).await?;
-            if notes.story.course.back.is_none() {
-                let what = format!("{} has asked for it", request.by);
-                notes.put(Event::Back { why: Why { step, cause: Cause::Asked, what } }).await?;
-            }
+            ask_back(request, &mut notes).await?;
             return run(request, notes, &states, watcher).await;
         }
         None => {
@@ -194,6 +204,52 @@ pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error>
     }
     let again = Request { to: Some(turn.from), ..request.clone() };
     Box::pin(switchover(&again, watcher)).await
+}
+
+/// The same while the site that was to be active is gone: as long as writers were not released there, all that has to be undone
+/// is on the other one.
+async fn back_alone(request: &Request, watcher: &Watcher) -> Result<Report, Error> {
+    let mut there = Vec::new();
+    for link in &request.pair.links {
+        let client = client(link, GONE)?;
+        if client.cluster_id().await.is_ok() {
+            let journal = Journal::ensure(&client.with_patience(request.timeout), &link.link).await?;
+            there.push((link.link.clone(), journal));
+        }
+    }
+    let refused = |what: String, fix: &str| Error::Refused { what, fix: fix.to_owned() };
+    let Ok([(link, journal)]) = <[_; 1]>::try_from(there) else {
+        let what = format!("not one of {} answers, and the other does not", request.pair.name());
+        return Err(refused(what, "where both do: --back without --force"));
+    };
+    let state = journal.read().await?;
+    let open = Story::all(&state)?.into_iter().find(|story| story.course.ended.is_none());
+    let story = open.ok_or_else(|| {
+        refused("no switchover is under way".to_owned(), "isomirror status PAIR shows which site is active")
+    })?;
+    let turn = turn(&story.course.plan)?;
+    if turn.back != link {
+        let what = format!("{} is gone, which was active: there is nothing to go back to", turn.from);
+        return Err(refused(what, "isomirror switchover PAIR --force makes the other site active"));
+    }
+    if !story.course.may_go_back() {
+        let what = format!("writers were released on {} already, which is gone", turn.to);
+        return Err(refused(what, "isomirror switchover PAIR --force makes the other site active"));
+    }
+    let mut notes =
+        Notes::resume(Journals::new(journal, Vec::new()), story, &[], who(request), watcher).await?;
+    ask_back(request, &mut notes).await?;
+    run(request, notes, &[state], watcher).await
+}
+
+async fn ask_back(request: &Request, notes: &mut Notes) -> Result<(), Error> {
+    let course = &notes.story.course;
+    if course.back.is_some() {
+        return Ok(());
+    }
+    let step = course.steps.last().map_or(Step::Preconditions, |passed| passed.step);
+    let what = format!("{} has asked for it", request.by);
+    notes.put(Event::Back { why: Why { step, cause: Cause::Asked, what } }).await
 }
 
 async fn go_on(

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use group_offsets::Rule;
-use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule};
-use link_journal::JournalState;
+use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Topic};
+use link_journal::{Journal, JournalState};
 use mirror_types::Side;
 use pipeline::LinkConfig;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::{
         groups,
         lanes::{self, Standing},
     },
-    sides::Clusters,
+    sides::{Clusters, topics as topics_of},
     topics::{self, Done},
     words::{counted, few},
 };
@@ -30,6 +30,8 @@ use crate::{
 const FOLLOWS: Duration = Duration::from_secs(5);
 /// For so long the active site must not have moved before its end counts.
 const STILL: Duration = Duration::from_secs(1);
+/// Groups' offsets that are so much older than three rounds are not in step.
+const LATE: Duration = Duration::from_secs(10);
 /// What `check` finds of the link that is to run, and that the flip mends: it has no marks yet, or old ones.
 const MENDED_BY_MARKS: [&str; 2] = ["marks-diverged", "target-emptied"];
 
@@ -83,7 +85,72 @@ impl<'r> Acting<'r> {
         let facts = self.ground.sound(&lanes, &move || status()).await?;
         self.back_is_ready().await?;
         self.may_act(course).await?;
-        Ok(facts)
+        let fewer = self.has_its_replicas(&course.plan).await?;
+        let fresh = self.groups_are_fresh(&course.plan).await?;
+        Ok(Facts::says(format!("{}{fewer}{fresh}", facts.says)))
+    }
+
+    /// Whether the standby's brokers carry all that the topics have there. In words, which have fewer replicas there than on the
+    /// active site: that is somebody's choice.
+    async fn has_its_replicas(&self, plan: &Plan) -> Result<String, Trouble> {
+        let sites = [
+            topics_of(self.clusters(), Side::Source).await.map_err(Trouble::of)?,
+            topics_of(self.clusters(), Side::Target).await.map_err(Trouble::of)?,
+        ];
+        let replicas = |topic: &Topic| topic.partitions.values().map(|p| p.replicas.len()).max().unwrap_or(0);
+        let mut fewer = Vec::new();
+        for topic in plan.sources() {
+            let [Some(here), Some(there)] = sites.each_ref().map(|topics| topics.get(&topic)) else {
+                continue;
+            };
+            let lacks = there
+                .partitions
+                .iter()
+                .find(|(_, p)| p.leader.is_none() || p.in_sync.len() < p.replicas.len());
+            if let Some((partition, found)) = lacks {
+                let what = format!(
+                    "{topic}[{partition}] has {} of its {} replicas in sync on {}",
+                    found.in_sync.len(),
+                    found.replicas.len(),
+                    self.turn.to
+                );
+                return Err(Trouble::refused(
+                    what,
+                    "see which of its brokers is down, or wait until it has caught up",
+                )
+                .passing());
+            }
+            if replicas(there) < replicas(here) {
+                fewer.push(format!(
+                    "{topic} ({}, {} on {})",
+                    replicas(there),
+                    replicas(here),
+                    self.turn.from
+                ));
+            }
+        }
+        Ok(match fewer.is_empty() {
+            true => String::new(),
+            false => format!("; fewer replicas on {}: {}", self.turn.to, few(fewer)),
+        })
+    }
+
+    /// Whether the daemon keeps groups' offsets on the standby in step; in words, how old they are. The final ones come later: but
+    /// where that does not work now, it would not then. A group with members there is in nobody's way.
+    async fn groups_are_fresh(&self, plan: &Plan) -> Result<String, Trouble> {
+        let ask = self.request.status.clone();
+        let status = tokio::task::spawn_blocking(move || ask()).await.ok().flatten();
+        let age = status.and_then(|status| status.pair?.group_staleness_seconds);
+        let Some(age) = age.map(Duration::from_secs_f64) else { return Ok(String::new()) };
+        if age > self.ran.groups.every * 3 + LATE {
+            let readers = groups::readers(self.ran, self.clusters(), plan).await?;
+            if !readers.iter().any(|reader| reader.side == Side::Target) {
+                let what = format!("groups' offsets on {} are up to {age:.0?} old", self.turn.to);
+                let fix = "isomirror groups PAIR --direction LINK plan shows which are not in step, and why";
+                return Err(Trouble::refused(what, fix).passing());
+            }
+        }
+        Ok(format!("; groups' offsets up to {age:.0?} old"))
     }
 
     /// Whether the link that is to run could: it is there, at rest, and nothing is in its way.
@@ -213,11 +280,27 @@ impl<'r> Acting<'r> {
     /// Once the other one rests, the link that ran may go on, unless somebody has written to its target. What somebody has
     /// written to its source it mirrors.
     async fn flip_back(&self, course: &Course) -> Result<Facts, Trouble> {
+        if self.request.alone {
+            return self.flip_back_alone().await;
+        }
         self.rests(self.back, course).await?;
         let mut lanes = self.standing().await?;
         lanes.retain(|lane| lane.target > lane.source);
         self.are_even(&lanes)?;
         Ok(Facts::says(format!("link {} runs on", self.ran.link)))
+    }
+
+    /// The other site is gone: nobody was to write there yet, and the link from there, which writes here, has to rest.
+    async fn flip_back_alone(&self) -> Result<Facts, Trouble> {
+        let here = self.clusters().client(Side::Source);
+        let journal = async {
+            let journal = Journal::ensure(here, &self.back.link).await?;
+            Ok::<_, Error>(journal.read().await?.next())
+        };
+        let end = journal.await.map_err(Trouble::of)?;
+        let done = topics::target_followed(self.back, here, end, FOLLOWS).await.map_err(Trouble::of)?;
+        self.has_followed(self.back, &done)?;
+        Ok(Facts::says(format!("link {} runs on once {} is back", self.ran.link, self.turn.to)))
     }
 
     fn are_even(&self, lanes: &[Standing]) -> Result<(), Trouble> {
@@ -239,7 +322,12 @@ impl<'r> Acting<'r> {
     /// Waits until all instances of a link have put on record that they do what its journal says.
     async fn rests(&self, link: &LinkConfig, course: &Course) -> Result<(), Trouble> {
         self.ground.waits_because(format!("until link {} rests", link.link));
-        match self.followed(link, course).await? {
+        let done = self.followed(link, course).await?;
+        self.has_followed(link, &done)
+    }
+
+    fn has_followed(&self, link: &LinkConfig, done: &Done) -> Result<(), Trouble> {
+        match done {
             Done::NotYet(slots) => Err(Trouble::failed(format!(
                 "link {} does not rest yet (lanes in slots {slots:?})\n  fix: see the logs of its instances",
                 link.link
@@ -370,6 +458,19 @@ pub(crate) async fn block_intent(
             "make one that lets its readers read; or block = \"hook\" or \"quiet\" in [switchover]",
         ));
     }
+    let unheard_of = acls::unheard_of(plan, writers, &known);
+    if !unheard_of.is_empty() {
+        let what = format!(
+            "no ACL on {} says anything of {} and these topics: nobody writes there under that name, and whoever does would \
+             not be blocked",
+            link.source.name,
+            few(unheard_of)
+        );
+        return Err(Trouble::refused(
+            what,
+            "see `writers` in [switchover]: principals as the ACLs have them",
+        ));
+    }
     let denials = match writers.is_empty() {
         true => all_but_ours(link, plan, &known)?,
         false => acls::denials(plan, writers),
@@ -481,7 +582,9 @@ impl World<Step> for Acting<'_> {
     }
 
     async fn reach(&self) -> Result<(), Trouble> {
-        self.ground.reach(&[Side::Source, Side::Target]).await
+        let gone = self.request.alone.then_some(Side::Target);
+        let sides = [Side::Source, Side::Target].into_iter().filter(|side| Some(*side) != gone);
+        self.ground.reach(&sides.collect::<Vec<_>>()).await
     }
 
     fn tries(&self) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use migration::{
-    operation::Steps,
+    operation::{Lacking, Steps},
     switchover::{Ending, Plan, Preview, Report},
 };
 
@@ -16,6 +16,9 @@ use crate::{
     table,
 };
 
+/// So many lanes are shown.
+const SHOWN: usize = 20;
+
 /// What has been done, and how it has ended.
 pub fn report<S: Steps>(report: &Report<S>, done: impl Fn(&str, &str) -> String) -> String {
     let mut out = String::new();
@@ -24,6 +27,11 @@ pub fn report<S: Steps>(report: &Report<S>, done: impl Fn(&str, &str) -> String)
     let _ = writeln!(out, "{}", topics(&report.plan.topics));
     if let Some(ms) = report.without_writes_ms.filter(|_| S::KIND != "reconcile") {
         let _ = writeln!(out, "Nobody could write for {}.", human::duration(seconds(ms)));
+    }
+    // What was seen first is told again, with what is missing of it, by the step that ends here.
+    let fixed = report.steps.iter().find(|step| step.step == S::FIXES && !step.facts.lacking.is_empty());
+    if let Some(step) = fixed {
+        let _ = writeln!(out, "Missing, as far as was seen:\n{}", missing(&step.facts.lacking));
     }
     if let Some(why) = &report.back {
         let _ = writeln!(out, "It went back at {}: {}", why.step, lines(&why.what));
@@ -40,6 +48,26 @@ pub fn report<S: Steps>(report: &Report<S>, done: impl Fn(&str, &str) -> String)
         None => format!("The {} from {from} to {to} is NOT over.", S::KIND),
     });
     out
+}
+
+fn missing(lanes: &[Lacking]) -> String {
+    let mut table = table::with(
+        &["topic", "p", "ended there", "ends here", "missing", "written later than"],
+        &[1, 2, 3, 4],
+    );
+    for lane in lanes.iter().take(SHOWN) {
+        table.add_row([
+            &*plain(&lane.topic),
+            &lane.partition.to_string(),
+            &lane.seen.to_string(),
+            &lane.end.to_string(),
+            &human::count(lane.records()),
+            &human::time(lane.since),
+        ]);
+    }
+    let more = lanes.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!("and {more} lanes more: --output json\n") };
+    format!("{}{more}", table::trimmed(&table))
 }
 
 /// What would be done, and whether it could be.

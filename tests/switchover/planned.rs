@@ -137,15 +137,19 @@ fn groups_that_have_left_and_topics_that_have_grown_go_over_too() {
     let groups = format!(
         "[groups]\ninclude = [\"{group}\"]\nsync = \"1s\"\n[configs]\nsync = \"1s\"\n[acls]\nsync = \"1s\"\n"
     );
-    let pair = Pair::new(&topic, &groups);
+    let pair = Pair::new(&format!("{topic}(-new)?"), &groups);
     let [one, two] = clusters();
     members::commit(one, &group, &[(&topic, 0, 20)]);
     let daemon = pair.run(50);
     let (report, _) = pair.switchover(&["--yes"], 0);
     assert_eq!(found(&report, "groups")["groups"][0]["group"], *group, "{report}");
     assert_eq!(members::committed(two, &group, &topic, 1), [Some(20)]);
-    // What is made on the active site comes to the standby: partitions, configs, who may read, what a group commits.
+    // What is made on the active site comes to the standby: topics, partitions, configs, who may read, what a group commits.
+    let new = format!("{topic}-new");
+    two.create_topic(&new, 2, 1, &[("retention.bytes", "123456789")]).unwrap();
+    produce_as(&two.props(), &new, 1, 4).unwrap();
     two.add_partitions(&topic, 3).unwrap();
+    two.alter_topic_config(&topic, &[("retention.ms", "86400123")]).unwrap();
     eventually("the standby has grown", || (one.partitions(&topic).unwrap() == Some(3)).then_some(()));
     produce_as(&app(1), &topic, 2, 7).unwrap();
     make(two, &[allow("other", AclOperation::Read, AclResource::Topic, &topic)]);
@@ -155,7 +159,20 @@ fn groups_that_have_left_and_topics_that_have_grown_go_over_too() {
         let there = client::end_offsets(&one.props(), &topic).unwrap().get(&2) == Some(&7);
         (rule && there && members::committed(one, &group, &topic, 3)[0] == Some(30)).then_some(())
     });
-    assert!(!acls(one, &topic).contains(&format!("Allow User:other Write on Topic {topic}")));
+    let has = |topic: &str, key: &str, value: &str| {
+        let configs = one.topic_config(topic).unwrap_or_default();
+        configs.iter().any(|(k, v)| (&**k, &**v) == (key, value))
+    };
+    eventually(&format!("topics and configs, too; {}", daemon.log()), || {
+        let there = client::end_offsets(&one.props(), &new).is_ok_and(|ends| ends.get(&1) == Some(&4));
+        let configs = has(&new, "retention.bytes", "123456789") && has(&topic, "retention.ms", "86400123");
+        (there && configs).then_some(())
+    });
+    let deny = format!("Deny User:app Write on Topic {topic}");
+    assert!(
+        acls(one, &topic).contains(&deny) && !acls(two, &topic).contains(&deny),
+        "the block stays where it is"
+    );
     // A group that went back on the active site goes back on the other one, too: nothing is skipped.
     members::commit(two, &group, &[(&topic, 0, 10), (&topic, 2, 7)]);
     pair.switchover(&["--back"], 0);

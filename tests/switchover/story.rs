@@ -68,7 +68,7 @@ fn story() {
     desk.shown("switchover", &["--yes", "--to", "dc1"]);
 
     // Unplanned, while the mirror is behind.
-    daemon.rewrite(&format!("{}[limits]\nthrottle = \"2KB/s\"\n", pair.config.text()));
+    daemon.rewrite(&format!("{}[limits]\nthrottle = \"1KB/s\"\n", pair.config.text()));
     daemon.signal("HUP");
     daemon.wait_for_log("the configuration is taken over: limits.throttle");
     let load = Load { partitions: 2, count: 400, value_size: 200, ..Load::default() };

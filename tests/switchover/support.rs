@@ -108,6 +108,14 @@ pub fn contents(cluster: &Cluster, topic: &str) -> Vec<String> {
     records.iter().map(|record| format!("{record:?}")).collect()
 }
 
+/// Records that a link's lanes of a topic have mirrored since they run.
+pub fn mirrored(daemon: &Daemon, link: &str, topic: &str) -> u64 {
+    let status = daemon.status();
+    let lanes = status["lanes"].as_array().into_iter().flatten();
+    let of_topic = lanes.filter(|lane| status["link"] == *link && lane["topic"] == *topic);
+    of_topic.filter_map(|lane| lane["records"].as_u64()).sum()
+}
+
 // === the pair ===
 
 /// A pair's file and its daemon.

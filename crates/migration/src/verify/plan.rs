@@ -282,7 +282,7 @@ fn lane(
     let on = known.as_ref().map_or(from, |known| known.to.max(from));
     let pieces = match (request.sample, request.tail) {
         (Some(sample), _) => sampled(on..to, sample, &start.lane()),
-        (None, Some(tail)) => vec![on.max(to.saturating_sub_unsigned(tail))..to],
+        (None, Some(tail)) => Vec::from_iter(once(on.max(to.saturating_sub_unsigned(tail))..to)),
         (None, None) => Vec::from_iter(once(on..to)),
     };
     let report = LaneReport {

@@ -72,12 +72,13 @@ impl Topics {
     /// Has all lanes end if the link is to rest, whether its source can be asked or not, and puts that on record.
     pub(super) async fn rest(&mut self) -> Result<(), Trouble> {
         let control = self.control.clone();
-        let topics: BTreeSet<String> =
-            control.book().lanes.keys().map(|lane| lane.topic.to_string()).collect();
-        if topics.is_empty() || !control.decisions.rests() {
+        // Before it is asked whether the link rests, which may change any moment.
+        let decided = control.decisions.known().map(|decided| decided.next());
+        if !control.decisions.rests() {
             return Ok(());
         }
-        let decided = control.decisions.known().map(|decided| decided.next());
+        let topics: BTreeSet<String> =
+            control.book().lanes.keys().map(|lane| lane.topic.to_string()).collect();
         let routes = Routes { resting: topics, ..Routes::of(BTreeMap::new()) };
         let unfinished = self.end_lanes(&control.live(), &routes).await;
         if !unfinished.is_empty() {

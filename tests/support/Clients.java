@@ -172,6 +172,7 @@ public class Clients {
     private void consume(Kinds kinds, long pause) throws Exception {
         while (!stopped) {
             String at = now();
+            System.out.println("goes to " + at);
             Kind kind = kinds.begin();
             var consumer = consumer(at, kind instanceof OfGroup group ? group.name : null);
             try {
@@ -212,6 +213,7 @@ public class Clients {
         config.put("auto.offset.reset", "none");
         if (group != null) {
             config.put("group.id", group);
+            config.put("session.timeout.ms", "10000");
         }
         return new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, stream};
-use group_offsets::{Chosen, Outcome, Rule};
+use group_offsets::{Chosen, Outcome, Rule, Step};
 use mirror_types::Side;
 use pipeline::LinkConfig;
 
@@ -102,6 +102,34 @@ pub(crate) async fn prepared(
     let asked =
         groups::Request { link: link.clone(), timeout, choice, named: false, topics: plan.sources(), rule };
     Ok(Some(groups::prepare(&asked).await.map_err(Trouble::of)?))
+}
+
+/// Which of these groups, that have members on the target, is behind there, if one is: it would read again what it has read, or
+/// find no offset at all.
+pub(crate) async fn behind_there(
+    link: &LinkConfig,
+    timeout: Duration,
+    plan: &Plan,
+    rule: Rule,
+    early: &BTreeSet<String>,
+) -> Result<Option<String>, Trouble> {
+    if early.is_empty() {
+        return Ok(None);
+    }
+    let Some(planned) = prepared(link, timeout, plan, rule).await? else { return Ok(None) };
+    let report = planned.report();
+    let found = report.groups.iter().filter(|group| early.contains(&group.group)).find_map(|group| {
+        let is_behind =
+            |step: &&Step| step.target_offset_then.is_some_and(|then| step.target_offset_now < Some(then));
+        group.partitions.iter().find(is_behind).map(|step| (&group.group, step))
+    });
+    Ok(found.map(|(group, step)| {
+        format!(
+            "group {group} has a member on {}, and is behind there in {}[{}]: stop it; one that died is gone once its session \
+             is over",
+            link.target.name, step.target_topic, step.partition
+        )
+    }))
 }
 
 /// Carries all over, but for these groups, and looks whether it is.

@@ -18,7 +18,7 @@ use crate::{
         Cause, Turn, acls,
         drive::{Trouble, World},
         ground::{Ground, LOOK, acls_say, no_authorizer},
-        groups,
+        groups::{self, Reader},
         lanes::{self, Standing},
     },
     sides::{Clusters, topics as topics_of},
@@ -30,6 +30,8 @@ use crate::{
 const FOLLOWS: Duration = Duration::from_secs(5);
 /// For so long the active site must not have moved before its end counts.
 const STILL: Duration = Duration::from_secs(1);
+/// What is on the active site counts, further back or not: who went back there has its reasons.
+const RULE: Rule = Rule { backwards: true };
 /// Groups' offsets that are so much older than three rounds are not in step.
 const LATE: Duration = Duration::from_secs(10);
 /// What `check` finds of the link that is to run, and that the flip mends: it has no marks yet, or old ones.
@@ -135,20 +137,25 @@ impl<'r> Acting<'r> {
         })
     }
 
-    /// Whether the daemon keeps groups' offsets on the standby in step; in words, how old they are. The final ones come later: but
-    /// where that does not work now, it would not then. A group with members there is in nobody's way.
+    /// Whether groups' offsets come to the standby; in words, how old they are there. The final ones come later: but where that
+    /// does not work now, it would not then.
     async fn groups_are_fresh(&self, plan: &Plan) -> Result<String, Trouble> {
+        let early = early(&groups::readers(self.ran, self.clusters(), plan).await?);
+        if self.request.settings.consumers == Consumers::CaughtUp
+            && let Some(behind) =
+                groups::behind_there(self.ran, self.request.timeout, plan, RULE, &early).await?
+        {
+            self.ground.waits_because(behind.clone());
+            return Err(Trouble::refused(behind, "or write consumers = \"any\" in [switchover]").passing());
+        }
         let ask = self.request.status.clone();
         let status = tokio::task::spawn_blocking(move || ask()).await.ok().flatten();
         let age = status.and_then(|status| status.pair?.group_staleness_seconds);
         let Some(age) = age.map(Duration::from_secs_f64) else { return Ok(String::new()) };
-        if age > self.ran.groups.every * 3 + LATE {
-            let readers = groups::readers(self.ran, self.clusters(), plan).await?;
-            if !readers.iter().any(|reader| reader.side == Side::Target) {
-                let what = format!("groups' offsets on {} are up to {age:.0?} old", self.turn.to);
-                let fix = "isomirror groups PAIR --direction LINK plan shows which are not in step, and why";
-                return Err(Trouble::refused(what, fix).passing());
-            }
+        if age > self.ran.groups.every * 3 + LATE && early.is_empty() {
+            let what = format!("groups' offsets on {} are up to {age:.0?} old", self.turn.to);
+            let fix = "isomirror groups PAIR --direction LINK plan shows which are not in step, and why";
+            return Err(Trouble::refused(what, fix).passing());
         }
         Ok(format!("; groups' offsets up to {age:.0?} old"))
     }
@@ -246,21 +253,22 @@ impl<'r> Acting<'r> {
         let mut ends = Ends::new();
         loop {
             let readers = groups::readers(self.ran, self.clusters(), &course.plan).await?;
+            let early = early(&readers);
+            let (timeout, plan) = (self.request.timeout, &course.plan);
             let waits = match self.request.settings.consumers {
                 Consumers::Any => None,
                 Consumers::CaughtUp => {
                     let lanes = self.standing().await?;
-                    ends.behind(self.clusters(), &course.plan, &readers, &lanes).await?
+                    match ends.behind(self.clusters(), plan, &readers, &lanes).await? {
+                        Some(behind) => Some(behind.to_string()),
+                        None => groups::behind_there(self.ran, timeout, plan, RULE, &early).await?,
+                    }
                 }
             };
             let Some(behind) = waits else {
-                let early = readers.into_iter().filter(|reader| reader.side == Side::Target);
-                let early: BTreeSet<String> = early.map(|reader| reader.group).collect();
-                // What is on the active site counts, further back or not: who went back there has its reasons.
-                let rule = Rule { backwards: true };
-                return groups::carry_over(self.ran, self.request.timeout, &course.plan, rule, &early).await;
+                return groups::carry_over(self.ran, timeout, plan, RULE, &early).await;
             };
-            self.ground.waits_because(behind.to_string());
+            self.ground.waits_because(behind);
             self.ground.is_quiet(course).await?;
             tokio::time::sleep(LOOK).await;
         }
@@ -432,6 +440,12 @@ impl<'r> Acting<'r> {
         let variables = super::variables(self.request, &self.id, &course.plan, site, step);
         self.ground.hook(command, &variables).await
     }
+}
+
+/// The groups that have members on the standby.
+fn early(readers: &[Reader]) -> BTreeSet<String> {
+    let early = readers.iter().filter(|reader| reader.side == Side::Target);
+    early.map(|reader| reader.group.clone()).collect()
 }
 
 /// What would keep writers from the site that a link reads.

@@ -283,7 +283,11 @@ fn other_links_that_lead_back_or_write_to_the_same_topic() {
     let looped = format!("loop-of-links {copy}");
     let theirs = format!("target-of-another-link {copy}");
     // What is on a target already is told beside it.
-    let words = format!("link {} mirrors {topic} of target back to it, and runs", link_name(&there));
+    let words = format!(
+        "{copy} → {topic} (link {}) → {copy} (link {}); the link that leads back runs",
+        link_name(&back),
+        link_name(&there)
+    );
     let not_empty = |topic: &str| format!("warning target-not-empty {topic}");
     let all = [format!("error {looped}"), not_empty(&topic)];
     expect(&back, 3, &all.each_ref().map(String::as_str), &words);

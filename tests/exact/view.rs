@@ -63,7 +63,9 @@ pub fn view(cluster: &Cluster, topic: &str, isolation: Isolation, reader: Reader
         Reader::Librdkafka => {
             read_each(&cluster.props(), topic, isolation, |message| {
                 let headers = message.headers().map(|h| h.iter().map(|h| (h.key, h.value)).collect());
-                let headers: Vec<(&str, Option<&[u8]>)> = headers.unwrap_or_default();
+                let mut headers: Vec<(&str, Option<&[u8]>)> = headers.unwrap_or_default();
+                // What the mirror itself writes on records of shared topics is no content.
+                headers.retain(|(name, _)| !name.starts_with("isomirror.origin"));
                 if headers.iter().any(|(name, _)| *name == STRANGER) {
                     return;
                 }

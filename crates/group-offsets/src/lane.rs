@@ -1,5 +1,7 @@
 //! Where a source offset lies on the target, for whoever has read everything before it. Pure.
 
+use std::collections::BTreeMap;
+
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{Ledger, Point, Translation};
 use serde::Serialize;
@@ -23,6 +25,9 @@ pub struct Lane {
     pub target_low: Option<Offset>,
     /// Where the target's log ends.
     pub target_end: Offset,
+    /// Where others write the target, too, and what they write comes to the source: up to which target offset someone has
+    /// read what did not come over this link, who has read the source up to each of these offsets.
+    pub of_others: BTreeMap<Offset, Offset>,
     /// Why nothing can be said of this lane, if that is so, and what to do.
     pub trouble: Option<String>,
 }
@@ -61,6 +66,9 @@ pub enum Why {
     NotMirroredYet,
     /// The offset lies before the lane's start: it is the start's.
     BeforeStart,
+    /// Both sides have the records of several sites in orders of their own: it is that of the first record that was not read,
+    /// and behind it lie some that were.
+    TwoOrders,
 }
 
 /// Marks that are missing: what lies between two source offsets is not known.
@@ -78,6 +86,16 @@ impl Lane {
 
     /// Where someone goes on who has read everything before `source`.
     pub(crate) fn place(&self, source: Offset) -> Result<Place, Missing> {
+        let place = self.by_marks(source)?;
+        let target = match self.of_others.get(&source) {
+            Some(target) if *target < place.target => *target,
+            _ => return Ok(place),
+        };
+        let read_again = self.read_again(source, Some(target)).unwrap_or(place.read_again);
+        Ok(Place { target, read_again, why: Why::TwoOrders, ..place })
+    }
+
+    fn by_marks(&self, source: Offset) -> Result<Place, Missing> {
         if source < self.start.source {
             let absent = source.abs_diff(self.start.source);
             let target = self.start.target.min(self.target_end);

@@ -81,6 +81,7 @@ impl Model {
             source_low: None,
             target_low: None,
             target_end: self.target_end,
+            of_others: BTreeMap::new(),
             trouble: None,
         }
     }

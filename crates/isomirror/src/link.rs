@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use group_offsets::Choice;
 use migration::verify::WatchConfig;
-use pipeline::{AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, RefusedPolicy, TopicSettings};
+use mirror_types::{OriginHeaders, Passes};
+use pipeline::{
+    AclSync, Endpoint, Engine, GroupSync, LinkConfig, LossPolicy, Origins, RefusedPolicy, TopicSettings,
+};
 
 use crate::config::{self, Begin, Cluster, Config, Offsets, OnTrouble, Start, Writers};
 
@@ -45,6 +48,14 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         reverse: config.reverse.clone(),
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
+        origins: Origins {
+            headers: OriginHeaders::new(&config.topics.origin_header),
+            passes: match config.topics.origins {
+                config::Origins::All => Passes::All,
+                config::Origins::Own => Passes::Own,
+            },
+            by_topic: config.topics.origin_headers(),
+        },
         groups: GroupSync { choice: groups(config), every: config.groups.sync },
         configs_every: config.configs.sync,
         acls: AclSync { principals: config.acls.principals.clone(), every: config.acls.sync },

@@ -12,9 +12,9 @@ use control_topic::{ControlTopic, name_of};
 use group_offsets::Choice;
 use kafka_wire::{Client, Isolation, Purpose, Settings, Topic};
 use link_journal::{Journal, JournalState};
-use mirror_types::{Offset, Side, TopicPartition};
-use offset_marks::{LaneStart, Ledger, control::Keep, slot_of};
-use pipeline::LinkConfig;
+use mirror_types::{LaneOrigins, Offset, Side, TopicPartition};
+use offset_marks::{LaneStart, Ledger, WritersMode, control::Keep, slot_of};
+use pipeline::{ClusterIds, LinkConfig};
 
 /// What is named in one line, at most.
 pub(crate) const NAMED: usize = 10;
@@ -291,10 +291,15 @@ pub(crate) fn changed(start: &LaneStart, topics: &BySide<HashMap<String, Arc<Top
 
 /// The records that the mirror reads.
 pub(crate) fn source_isolation(link: &LinkConfig) -> Isolation {
-    match link.isolation() {
-        cluster_admin::Isolation::Committed => Isolation::ReadCommitted,
-        cluster_admin::Isolation::Uncommitted => Isolation::ReadUncommitted,
-    }
+    link.wire_isolation()
+}
+
+/// What a lane writes on its records, if others write its target, too.
+pub(crate) fn origins_of(link: &LinkConfig, start: &LaneStart) -> Option<LaneOrigins> {
+    let ids = ClusterIds { source: start.source_cluster.clone(), target: start.target_cluster.clone() };
+    let target = TopicPartition::new(&*start.target_topic, start.partition);
+    let origins = link.origins_of(&ids, &start.lane(), &target).ok().flatten();
+    origins.filter(|_| start.writers == WritersMode::Shared)
 }
 
 /// Whether something is asked for, by topics' names on the source, that is not mirrored; or nothing is mirrored at all.

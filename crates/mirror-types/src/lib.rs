@@ -8,6 +8,7 @@ mod flow;
 mod lane;
 mod mark;
 mod message;
+mod origin;
 mod stop;
 
 pub use batch::{Header, Record, RecordBatch};
@@ -16,6 +17,7 @@ pub use flow::{Budget, Credit, Denied, LaneCredit};
 pub use lane::{Lane, LaneId, Side, SourceLane, TopicPartition};
 pub use mark::{Gap, GapCause, Mark};
 pub use message::{Acked, Fetched, LaneEvent, Routed, SourceChange};
+pub use origin::{LaneOrigins, Origin, OriginHeaders, Passes, Written};
 pub use stop::{Stop, StopKind};
 
 /// A Kafka record offset.

@@ -7,6 +7,7 @@
 //! | key | value | written |
 //! |---|---|---|
 //! | `link/<producer id>` | [`Link`] | once by whoever uses the partition first; the first in a partition counts |
+//! | `rules/<target cluster>/<link>` | [`Rules`] | by a link when it starts: its own, and those of links that it sees |
 //! | `owner/<slot>` | [`Owner`] | by each owner of the slot when it takes over |
 //! | `followed/<slot>` | [`Followed`] | by the slot's owner when it has done what the link's journal says |
 //! | `lane/<topic>/<partition>` | [`LaneStart`] | when a lane begins, or begins anew |
@@ -24,7 +25,7 @@ mod value;
 
 pub use key::{EventKind, Key, shown};
 pub use state::{ControlState, Keep};
-pub use value::{Decoded, Event, Followed, Link, Owner, Record, Verified, decode, from_json, json};
+pub use value::{Decoded, Event, Followed, Link, Owner, Record, Rules, Verified, decode, from_json, json};
 
 #[cfg(doc)]
 use crate::{Chunk, LaneStart};

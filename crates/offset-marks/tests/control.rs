@@ -7,7 +7,7 @@ use offset_marks::{
     LaneStart, Ledger, LedgerWriter, OffsetsMode, Point, WritersMode,
     control::{
         ControlError, ControlRecord, ControlState, Decoded, Event, EventKind, Keep, Key, Link, Owner, Record,
-        Verified, decode,
+        Rules, Verified, decode,
     },
 };
 use proptest::{
@@ -93,7 +93,25 @@ fn records() -> impl Strategy<Value = Record> {
         (TOPIC, 0..=i32::MAX, any::<(u32, i64)>()).prop_map(|(topic, partition, (incarnation, through))| {
             Record::Verified(Verified { topic, partition, incarnation, through })
         });
-    prop_oneof![link, owner, event, verified, chunk, start().prop_map(Record::Lane)]
+    let patterns = || vec((".{0,5}", ".{0,5}"), 0..3);
+    let names = ("[A-Za-z0-9_-]{1,22}", "[A-Za-z0-9_-]{1,22}", TOPIC, ".*");
+    let rules = (names, vec(".{0,5}", 0..3), patterns(), patterns(), any::<i64>()).prop_map(
+        |((source_cluster, target_cluster, link, group), include, rename, origin_headers, since)| {
+            let exclude = include.clone();
+            Record::Rules(Rules {
+                link,
+                source_cluster,
+                target_cluster,
+                group,
+                include,
+                exclude,
+                rename,
+                origin_headers,
+                since,
+            })
+        },
+    );
+    prop_oneof![link, rules, owner, event, verified, chunk, start().prop_map(Record::Lane)]
 }
 
 /// Whatever is read must be fit for use.

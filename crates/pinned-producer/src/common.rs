@@ -51,6 +51,13 @@ impl Common {
         }
     }
 
+    /// Counts records that stay behind, as the target is where they came from.
+    pub(crate) fn returning(&self, lane: &Lane, records: u64) {
+        if records > 0 {
+            self.metrics.returning(lane).inc_by(records);
+        }
+    }
+
     /// Counts a record that is left out, and says so.
     pub(crate) async fn skipped(&self, lane: &Lane, offset: Offset, refusal: Refusal) {
         self.metrics.refused(lane).inc();

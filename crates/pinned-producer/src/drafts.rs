@@ -9,11 +9,12 @@
 //! batches, while it is copied for the first time. With translated ones nothing is sent unless it is declared which
 //! source offset will lie at each of the target offsets that it takes, for all that wait at once.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use kafka_wire::records::{BatchBuilder, Compression, Stamp};
 use mirror_types::{
-    Acked, Content, Credit, Lane, Mark, Offset, Record, RecordBatch, Routed, Stop, UnopenedBatch, is_small,
+    Acked, Content, Credit, Lane, LaneOrigins, Mark, Offset, Record, RecordBatch, Routed, Stop,
+    UnopenedBatch, is_small,
 };
 
 use crate::{
@@ -42,6 +43,9 @@ pub(crate) struct Drafts {
     takes: Takes,
     memory: Memory,
     in_transactions: bool,
+    origins: Option<Arc<LaneOrigins>>,
+    /// Records that have stayed behind, as the target is where they came from.
+    returning: u64,
     /// Pieces not yet in a batch, and how many records of the first are.
     queue: VecDeque<Routed>,
     taken: usize,
@@ -120,6 +124,11 @@ impl Drafts {
             takes,
             memory,
             in_transactions: matches!(writing, Writing::Shared { .. }),
+            origins: match writing {
+                Writing::Shared { origins, .. } => origins.clone(),
+                Writing::Exclusive => None,
+            },
+            returning: 0,
             queue: VecDeque::new(),
             taken: 0,
             reached: course.from(),
@@ -129,8 +138,24 @@ impl Drafts {
         }
     }
 
-    pub(crate) fn add(&mut self, piece: Routed) {
+    pub(crate) fn add(&mut self, mut piece: Routed) {
+        if let Content::Records(records) = piece.content {
+            piece.content = Content::Records(self.with_origins(records));
+        }
         self.queue.push_back(piece);
+    }
+
+    /// How many records have stayed behind since this was asked last.
+    pub(crate) fn take_returning(&mut self) -> u64 {
+        std::mem::take(&mut self.returning)
+    }
+
+    /// Each with where it was produced written on it, where that is asked for.
+    fn with_origins(&mut self, records: RecordBatch) -> RecordBatch {
+        let Some(origins) = self.origins.as_ref().filter(|_| !records.is_empty()) else { return records };
+        let (stamped, returning) = origins.stamped(&records);
+        self.returning += returning;
+        stamped
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -169,7 +194,10 @@ impl Drafts {
                     let begun = !builder.is_empty();
                     if !self.goes_as_it_is(&batch) || self.goes_with_others(&batch, begun) {
                         match unopened::opened(&self.lane, &batch) {
-                            Ok(records) => self.first_is_now(Content::Records(records)),
+                            Ok(records) => {
+                                let records = self.with_origins(records);
+                                self.first_is_now(Content::Records(records));
+                            }
                             Err(_) if draft.says_something() => break,
                             Err(corrupt) => return Step::Diverged(corrupt),
                         }
@@ -304,12 +332,13 @@ impl Drafts {
         }
     }
 
-    /// Whether a batch that came unopened can go on so: all of it is the next, nothing is known against it, and it is
-    /// compressed as was asked for.
+    /// Whether a batch that came unopened can go on so: nothing is to be written on its records, all of it is the next,
+    /// nothing is known against it, and it is compressed as was asked for.
     fn goes_as_it_is(&self, batch: &UnopenedBatch) -> bool {
         let limit = self.takes.max_message_bytes.and_then(|limit| usize::try_from(limit).ok());
         let place = self.course.place(batch.first);
-        place != Place::Had
+        self.origins.is_none()
+            && place != Place::Had
             && (place == Place::Undeclared || self.course.runs_on(batch.count.into()))
             && batch.bytes.len() <= self.memory.batch_limit(limit.unwrap_or(usize::MAX))
             && !self.memory.has_verdict_in(batch.first..batch.next())

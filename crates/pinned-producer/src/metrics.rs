@@ -7,7 +7,10 @@ use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 #[derive(Debug, Clone)]
 pub struct Metrics {
     refused: IntCounterVec,
+    returning: IntCounterVec,
 }
+
+const LABELS: [&str; 3] = ["topic", "target_topic", "partition"];
 
 impl Metrics {
     /// Registers the counters with `registry`.
@@ -17,10 +20,24 @@ impl Metrics {
                 "isomirror_refused_records_total",
                 "Records that the target refused: the lane stopped there, or they were skipped (policy.refused).",
             ),
-            &["topic", "target_topic", "partition"],
+            &LABELS,
+        )?;
+        let returning = IntCounterVec::new(
+            Opts::new(
+                "isomirror_returning_records_total",
+                "Records that were not mirrored, as their origin says that they come to the target, or came from it, without \
+                 this link (writers = \"shared\").",
+            ),
+            &LABELS,
         )?;
         registry.register(Box::new(refused.clone()))?;
-        Ok(Self { refused })
+        registry.register(Box::new(returning.clone()))?;
+        Ok(Self { refused, returning })
+    }
+
+    pub(crate) fn returning(&self, lane: &Lane) -> IntCounter {
+        let partition = lane.target.partition.to_string();
+        self.returning.with_label_values(&[&*lane.source.at.topic, &*lane.target.topic, &partition])
     }
 
     pub(crate) fn refused(&self, lane: &Lane) -> IntCounter {
@@ -35,6 +52,9 @@ impl Metrics {
 
     /// Forgets a lane that is gone.
     pub fn remove(&self, at: &TopicPartition, target_topic: &str) {
-        let _ = self.refused.remove_label_values(&[&*at.topic, target_topic, &at.partition.to_string()]);
+        let partition = at.partition.to_string();
+        for counters in [&self.refused, &self.returning] {
+            let _ = counters.remove_label_values(&[&*at.topic, target_topic, &partition]);
+        }
     }
 }

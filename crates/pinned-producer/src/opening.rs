@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use kafka_wire::ProducerIdentity;
-use mirror_types::{Lane, Mark, Offset, Stop};
+use mirror_types::{Lane, LaneOrigins, Mark, Offset, Stop};
 
 use crate::Standing;
 
@@ -34,6 +34,8 @@ pub enum Writing {
         /// What the id has been begun anew as (InitProducerId), before the position was read: whoever had it before is
         /// fenced, and the transaction it had open is aborted.
         producer: ProducerIdentity,
+        /// What is written on records, and which stay behind; none: all go as they are.
+        origins: Option<Arc<LaneOrigins>>,
     },
 }
 

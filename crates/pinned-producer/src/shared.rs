@@ -108,6 +108,7 @@ impl SharedWriter {
                     return Err(refusal::not_ours(&self.lane));
                 }
                 let (drafts, stop) = self.gather().await;
+                self.common.returning(&self.lane, self.drafts.take_returning());
                 self.transact(drafts).await?;
                 if stop.is_some() {
                     self.note_position().await?;

@@ -163,7 +163,7 @@ impl PinnedProducer {
                 let writer = LaneWriter::new(common, opening, takes, memory, input);
                 self.writers.spawn(writer.run())
             }
-            Writing::Shared { transactional_id, producer } => {
+            Writing::Shared { transactional_id, producer, .. } => {
                 let transactions = common.transactions(&opening.lane, &transactional_id, producer);
                 let writer = SharedWriter::new(common, opening, takes, memory, transactions, input);
                 self.writers.spawn(writer.run())

@@ -5,9 +5,12 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use cluster_admin::Isolation;
 use group_offsets::Choice;
 use kafka_rd::{LogContext, Properties};
+use mirror_types::{LaneOrigins, OriginHeaders, Passes, Side, TopicPartition};
 use pinned_producer::{Offsets, RefusedPolicy};
 use source_consumer::{BatchConfig, LossPolicy};
 use topic_rename::Rules;
+
+use crate::marks::ClusterIds;
 
 /// Where a lane starts that has no position yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +107,18 @@ pub struct AclSync {
     pub every: Option<Duration>,
 }
 
+/// What is written on records of topics that others write, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins {
+    /// The headers; none: nothing is written.
+    pub headers: Option<OriginHeaders>,
+    /// Which records are mirrored, by where they were produced.
+    pub passes: Passes,
+    /// The name of the header by patterns of source topics, of which the first that matches counts; empty where none is
+    /// written.
+    pub by_topic: Vec<(String, String)>,
+}
+
 /// Settings of a source topic, by its name.
 pub type SettingsOf = Arc<dyn Fn(&str) -> TopicSettings + Send + Sync>;
 
@@ -135,6 +150,8 @@ pub struct LinkConfig {
     pub rules: Arc<Rules>,
     /// What is set topic by topic.
     pub settings: SettingsOf,
+    /// Where records of shared topics come from.
+    pub origins: Origins,
     /// Whose consumer groups' offsets are kept in step.
     pub groups: GroupSync,
     /// Time between two looks at topics' configs, where the daemon is to keep them in step.
@@ -173,15 +190,20 @@ impl LinkConfig {
         }
     }
 
+    /// The same for our own client.
+    pub fn wire_isolation(&self) -> kafka_wire::Isolation {
+        match self.isolation() {
+            Isolation::Committed => kafka_wire::Isolation::ReadCommitted,
+            Isolation::Uncommitted => kafka_wire::Isolation::ReadUncommitted,
+        }
+    }
+
     pub(crate) fn batch_consumer(&self) -> BatchConfig {
         BatchConfig {
             properties: self.source.properties.clone(),
             prefetch: self.buffer / 4,
             loss: self.loss,
-            isolation: match self.isolation() {
-                Isolation::Committed => kafka_wire::Isolation::ReadCommitted,
-                Isolation::Uncommitted => kafka_wire::Isolation::ReadUncommitted,
-            },
+            isolation: self.wire_isolation(),
         }
     }
 
@@ -191,6 +213,22 @@ impl LinkConfig {
             properties: self.target.properties.clone(),
             refused: self.refused,
         }
+    }
+
+    /// What is written on the records of a shared lane, and which stay behind, between clusters with these ids; none: nothing,
+    /// and none. An error names the side whose cluster has no id.
+    pub fn origins_of(
+        &self,
+        ids: &ClusterIds,
+        source: &TopicPartition,
+        target: &TopicPartition,
+    ) -> Result<Option<LaneOrigins>, Side> {
+        // Within one cluster all comes from it.
+        let one_cluster = ids.source.is_some() && ids.source == ids.target;
+        let Some(headers) = self.origins.headers.clone().filter(|_| !one_cluster) else { return Ok(None) };
+        let source = (ids.source.clone().ok_or(Side::Source)?, source.clone());
+        let target = (ids.target.clone().ok_or(Side::Target)?, target.clone());
+        Ok(Some(LaneOrigins::new(headers, self.origins.passes, source, target)))
     }
 
     /// What the mirror may read, and so what counts as the source's end.

@@ -2,7 +2,10 @@
 
 use topic_rename::RouteError;
 
-use crate::loops::LoopError;
+use crate::{
+    chain::{CHAIN_FIX, Chain},
+    loops::LoopError,
+};
 
 /// Why the link can't start or go on. One lane's trouble is in the status, not here.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,11 @@ pub enum Error {
     /// The link would feed itself.
     #[error("the link is refused: {0}")]
     Loop(#[from] LoopError),
+    /// What it mirrors would come back to it, over other links.
+    #[error(
+        "the link is refused: what it mirrors would come back to it, again and again: {0}; fix: {CHAIN_FIX}"
+    )]
+    Chain(Chain),
     /// The link's marks are on what is its source now, and tell of the target as its source.
     #[error(
         "the link is refused: the marks of link {link} are on {on}, which is its source here, and they are those of a \

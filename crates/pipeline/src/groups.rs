@@ -6,6 +6,7 @@
 
 mod lanes;
 mod metrics;
+mod of_others;
 mod seen;
 
 use std::{
@@ -26,6 +27,7 @@ use tracing::{info, warn};
 use self::{
     lanes::{Needs, lanes},
     metrics::Metrics,
+    of_others::OfOthers,
     seen::Seen,
 };
 use crate::{Error, control::Control};
@@ -44,6 +46,7 @@ pub(crate) struct Groups {
     target: Client,
     metrics: Metrics,
     seen: Mutex<Seen>,
+    of_others: OfOthers,
 }
 
 /// What a group has committed.
@@ -69,6 +72,7 @@ impl Groups {
             target: control.wire.for_purpose(purpose).with_patience(PATIENCE),
             metrics: Metrics::new(registry)?,
             seen: Mutex::default(),
+            of_others: OfOthers::default(),
         }))
     }
 
@@ -175,7 +179,9 @@ impl Groups {
             }
         }
         self.seen().keep(&there);
-        let lanes = lanes(&self.control, &needs(&found)).await;
+        let needs = needs(&found);
+        let mut lanes = lanes(&self.control, &needs).await;
+        self.of_others.find(&self.control, (&self.source, &self.target), &needs, &mut lanes).await;
         let (target, lanes, rule) = (&self.target, &lanes, Rule::default());
         let work = |found: Found| async move {
             let planned = plan(&found.group, &found.source, &found.target, None, lanes, |_| true, rule);

@@ -5,7 +5,9 @@
 //! happened to them). All three keep one `Book`, which is what status, readiness and metrics show. Beside them,
 //! `groups` keeps consumer groups' offsets in step, and `in_step` topic configs and ACLs.
 
+mod beside;
 mod book;
+mod chain;
 mod clients;
 mod config;
 mod control;
@@ -30,14 +32,18 @@ mod topics;
 mod trouble;
 mod wire;
 
+pub use beside::rules_of;
+pub use chain::{CHAIN_FIX, Chain, OtherLink, comes_back};
 pub use clients::{BadProperty, check_properties};
-pub use config::{AclSync, Begin, Endpoint, Engine, GroupSync, LinkConfig, SettingsOf, Start, TopicSettings};
+pub use config::{
+    AclSync, Begin, Endpoint, Engine, GroupSync, LinkConfig, Origins, SettingsOf, Start, TopicSettings,
+};
 pub use control::{StatusHandle, VerifiedRecord};
 pub use decide::{Decision, NewTopic, TopicPlan, decide, plan};
 pub use error::Error;
 pub use link::{Link, Outcome};
 pub use loops::{LOOP_FIX, Loop, LoopError, loops, nothing_renamed};
-pub use marks::SLOTS;
+pub use marks::{ClusterIds, SLOTS};
 pub use padding::{padded_before, padding_takes, takes_padding};
 pub use pinned_producer::{Offsets, PADDING_KEY, PADDING_RATE, RefusedPolicy, Standing, deleting};
 pub use reload::{ReloadHandle, Unfit};

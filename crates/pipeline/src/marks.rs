@@ -104,9 +104,11 @@ pub(crate) struct Beginning {
 
 /// The clusters of a link, by their ids, where they have any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ClusterIds {
-    pub(crate) source: Option<String>,
-    pub(crate) target: Option<String>,
+pub struct ClusterIds {
+    /// The source's.
+    pub source: Option<String>,
+    /// The target's.
+    pub target: Option<String>,
 }
 
 /// Why the control topic can't be used.

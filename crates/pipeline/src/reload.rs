@@ -48,6 +48,12 @@ impl Control {
             }
         }
         let live = self.live();
+        if live.origins != new.origins {
+            return unfit(
+                "topics.origin_header",
+                "what is written on records that are mirrored would change".to_owned(),
+            );
+        }
         for at in self.book().lanes.keys().filter(|at| new.rules.includes(&at.topic)) {
             let (before, after) = ((live.settings)(&at.topic), (new.settings)(&at.topic));
             if before.offsets != after.offsets {

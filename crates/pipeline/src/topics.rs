@@ -25,7 +25,9 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Error, LinkConfig, TopicSettings,
+    beside::Beside,
     book::LaneState,
+    chain::Chain,
     control::Control,
     marks::{Held, NotOpened},
 };
@@ -58,6 +60,10 @@ pub(crate) struct Topics {
     reloads: u64,
     /// Up to where of the journal.
     decided_to: Option<Offset>,
+    /// Other links, as they were when this one started; none until they were looked for, or where they can't be seen.
+    beside: Option<Option<Beside>>,
+    /// Topics that were looked at for whether they come back over other links.
+    judged: HashMap<String, Option<Chain>>,
 }
 
 /// Which topics become which, after a look.
@@ -124,6 +130,8 @@ impl Topics {
             begun_known: false,
             reloads: 0,
             decided_to: None,
+            beside: None,
+            judged: HashMap::new(),
         }
     }
 
@@ -217,6 +225,7 @@ impl Topics {
             // As if it were started with this configuration.
             self.old.extend(routes.ready.keys().map(|topic| Arc::from(topic.as_str())));
             (self.reloads, self.begun_known) = (reloads, false);
+            self.beside = None;
         }
         self.note_missing(&sources);
         if first && routes.ready.is_empty() && !control.decisions.rests() {
@@ -229,6 +238,7 @@ impl Topics {
             Ok(trouble) => trouble,
             Err(trouble) => return Ok(Err(trouble)),
         };
+        self.without_chains(first, &live, &mut routes, (&sources, &targets)).await?;
         self.forget_gone(&routes);
         self.stop_without_target(&routes, &sources, &targets);
         let brought_up = self.bring_up(first, &routes.ready, &sources, &targets).await;

@@ -51,6 +51,12 @@ impl Config {
         Self { link, engine, source: none(), target: none(), topics: Vec::new(), rest: Vec::new(), whole }
     }
 
+    /// This name, in the place of one of its own.
+    pub fn link_name(mut self, name: &str) -> Self {
+        self.link = name.to_owned();
+        self
+    }
+
     /// Librdkafka properties of the source, in the place of the super user's.
     pub fn source(mut self, properties: Vec<(String, String)>) -> Self {
         self.source = properties;

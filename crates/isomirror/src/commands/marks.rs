@@ -2,10 +2,12 @@
 //! how to make it forget.
 //!
 //! Owns finding the lane that is meant, and the exit code. What an offset became is `offset_marks`' to say, reading is
-//! `control_topic`'s; the source is not asked, and neither is the daemon. What a person sees is `show`.
+//! `control_topic`'s, and what other links have brought is `origin_search`'s to find; for all else the source is not asked, nor
+//! is the daemon. What a person sees is `show`.
 
 mod find;
 mod forget;
+mod origins;
 mod show;
 
 use std::{
@@ -16,9 +18,10 @@ use std::{
 use anyhow::Context;
 use control_topic::{ControlTopic, name_of};
 use kafka_wire::{Client, Settings};
-use mirror_types::Side;
+use mirror_types::{Offset, Side};
 use offset_marks::Ledger;
 
+use self::origins::Origins;
 use crate::{
     cli::{self, Asked, Common, Marks, OffsetsArgs, Output},
     config::Config,
@@ -40,11 +43,13 @@ pub fn run(config: &Config, what: &Marks, common: &Common) -> anyhow::Result<Exi
         }
         Marks::Translate(args) => {
             let ledger = runtime.block_on(async { find::by_source(&open(config).await?, args).await })?;
-            answer(&mut out, &ledger, Side::Source, args, common.output)?
+            let origins = Origins::of(&runtime, config, &ledger)?;
+            answer(&mut out, &ledger, &origins, Side::Source, args, common.output)?
         }
         Marks::Reverse(args) => {
             let ledger = runtime.block_on(async { find::by_either(&open(config).await?, args).await })?;
-            answer(&mut out, &ledger, Side::Target, args, common.output)?
+            let origins = Origins::of(&runtime, config, &ledger)?;
+            answer(&mut out, &ledger, &origins, Side::Target, args, common.output)?
         }
         Marks::Forget(args) => {
             let forgotten =
@@ -59,15 +64,19 @@ pub fn run(config: &Config, what: &Marks, common: &Common) -> anyhow::Result<Exi
     }
 }
 
-fn client(config: &Config) -> Result<Client, Failure> {
-    let settings = Settings::new(config.target.kafka.iter()).map_err(|error| {
-        Failure::new(Exit::Usage, format!("[target.kafka] can't be used to read the marks: {error}"))
+fn client(config: &Config, side: Side) -> Result<Client, Failure> {
+    let cluster = match side {
+        Side::Source => &config.source,
+        Side::Target => &config.target,
+    };
+    let settings = Settings::new(cluster.kafka.iter()).map_err(|error| {
+        Failure::new(Exit::Usage, format!("[{side}.kafka] can't be used to read the marks: {error}"))
     })?;
     Ok(Client::new(settings).with_patience(PATIENCE))
 }
 
 async fn open(config: &Config) -> Result<ControlTopic, Failure> {
-    let client = client(config)?;
+    let client = client(config, Side::Target)?;
     let topic = ControlTopic::open(&client, &config.link).await.map_err(failure)?;
     topic.ok_or_else(|| {
         let (topic, target) = (name_of(&config.link), &config.target.name);
@@ -91,6 +100,7 @@ fn failure(error: control_topic::Error) -> Failure {
 fn answer(
     out: &mut impl Write,
     ledger: &Ledger,
+    origins: &Origins<'_>,
     side: Side,
     args: &OffsetsArgs,
     output: Output,
@@ -101,8 +111,8 @@ fn answer(
     }
     for asked in &args.offset {
         let said = match asked {
-            Asked::Offset(offset) => answers.one(*offset),
-            Asked::Stdin => from_stdin(&mut answers)?,
+            Asked::Offset(offset) => answers.one(*offset, origins.elsewhere(ledger, side, *offset)?),
+            Asked::Stdin => from_stdin(&mut answers, &|offset| origins.elsewhere(ledger, side, offset))?,
         };
         if said.is_err() {
             return Ok(said);
@@ -112,7 +122,10 @@ fn answer(
 }
 
 /// Answers as it is asked: whoever is at the other end of both pipes may wait for one answer before the next offset.
-fn from_stdin(answers: &mut show::Answers<'_, impl Write>) -> Result<io::Result<()>, Failure> {
+fn from_stdin(
+    answers: &mut show::Answers<'_, impl Write>,
+    elsewhere: &dyn Fn(Offset) -> Result<Option<Offset>, Failure>,
+) -> Result<io::Result<()>, Failure> {
     for (number, line) in (1..).zip(stdin().lock().lines()) {
         let wrong = |what: String| {
             Failure::new(
@@ -121,7 +134,8 @@ fn from_stdin(answers: &mut show::Answers<'_, impl Write>) -> Result<io::Result<
             )
         };
         for word in line.map_err(|error| wrong(error.to_string()))?.split_whitespace() {
-            let said = answers.one(cli::offset(word).map_err(wrong)?);
+            let offset = cli::offset(word).map_err(wrong)?;
+            let said = answers.one(offset, elsewhere(offset)?);
             if said.is_err() {
                 return Ok(said);
             }

@@ -278,7 +278,9 @@ fn failure(error: Error) -> Failure {
         | Error::Group(_)
         | Error::Groups(_)
         | Error::Acls(_) => Exit::Usage,
-        Error::Routes(_) | Error::Loop(_) | Error::Swapped { .. } | Error::NoTopics => Exit::Refused,
+        Error::Routes(_) | Error::Loop(_) | Error::Chain(_) | Error::Swapped { .. } | Error::NoTopics => {
+            Exit::Refused
+        }
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Metrics(_) | Error::Panicked(_) => Exit::Failed,
     };

@@ -47,7 +47,7 @@ pub use pair::Pair;
 pub use switchover::Switchover;
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
-pub use values::{Begin, Block, Consumers, Engine, Offsets, OnTrouble, Start, Words, Writers};
+pub use values::{Begin, Block, Consumers, Engine, Offsets, OnTrouble, Origins, Start, Words, Writers};
 pub use verify::Verify;
 
 use error::{Problems, SourceFile};

@@ -55,6 +55,8 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 13] = [
             ("refresh", Text),
             ("offsets", Text),
             ("writers", Text),
+            ("origin_header", Text),
+            ("origins", Text),
             ("begin", Text),
             ("start", Text),
             ("override", Table),

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Begin, Block, Cluster, Config, Consumers, Cutover, Depth, Engine, Offsets, OnTrouble, Start, Switchover,
-    Writers, kafka::Reference, mask::HIDDEN, topics::Changes, units,
+    Begin, Block, Cluster, Config, Consumers, Cutover, Depth, Engine, Offsets, OnTrouble, Origins, Start,
+    Switchover, Writers, kafka::Reference, mask::HIDDEN, topics::Changes, units,
 };
 
 /// The configuration, key by key as in the file; scalars before tables, as TOML wants it.
@@ -55,6 +55,10 @@ struct ShownTopics<'a> {
     refresh: String,
     offsets: Offsets,
     writers: Writers,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin_header: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origins: Option<Origins>,
     begin: Begin,
     start: Start,
     #[serde(skip_serializing_if = "Pairs::is_empty")]
@@ -189,6 +193,8 @@ impl Config {
                 refresh: units::show_duration(topics.refresh),
                 offsets: topics.defaults.offsets,
                 writers: topics.defaults.writers,
+                origin_header: topics.any_shared().then_some(&topics.origin_header),
+                origins: topics.any_shared().then_some(topics.origins),
                 begin: topics.defaults.begin,
                 start: topics.defaults.start,
                 rename: Pairs(rules.rename.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect()),

@@ -9,9 +9,12 @@ use super::{
     error::Problems,
     schema::OVERRIDE,
     section::Section,
-    tree::{Located, Origin, Table, Value},
-    values::{Begin, Offsets, Start, Writers},
+    tree::{self, Located, Table, Value},
+    values::{Begin, Offsets, Origins, Start, Writers},
 };
+
+/// The header of records of shared topics, unless another is named.
+const ORIGIN_HEADER: &str = "isomirror.origin";
 
 /// The `[topics]` section.
 #[derive(Debug, Clone)]
@@ -22,6 +25,10 @@ pub struct Topics {
     pub defaults: TopicSettings,
     /// The first whose pattern matches a topic overrides its settings.
     pub overrides: Vec<Override>,
+    /// The name of the header that says where a record of a shared topic was produced; empty: none is written.
+    pub origin_header: String,
+    /// Which records of shared topics are mirrored, by where they were produced.
+    pub origins: Origins,
     /// How often topics and partitions are looked at.
     pub refresh: Duration,
 }
@@ -76,6 +83,24 @@ pub struct Changes {
 }
 
 impl Topics {
+    /// Whether there may be topics that others write, too.
+    pub fn any_shared(&self) -> bool {
+        let overridden = self.overrides.iter().map(|found| found.settings.writers);
+        overridden.chain([Some(self.defaults.writers)]).any(|writers| writers == Some(Writers::Shared))
+    }
+
+    /// The header that is written on records, by patterns of source topics of which the first counts; empty where none is.
+    pub fn origin_headers(&self) -> Vec<(String, String)> {
+        let header = |settings: TopicSettings| match settings.writers {
+            Writers::Shared => self.origin_header.clone(),
+            Writers::Exclusive => String::new(),
+        };
+        let overridden = self.overrides.iter();
+        let overridden = overridden
+            .map(|found| (found.pattern.as_str().to_owned(), header(self.defaults.with(found.settings))));
+        overridden.chain([(".*".to_owned(), header(self.defaults))]).collect()
+    }
+
     /// The settings of a source topic.
     pub fn settings(&self, topic: &str) -> TopicSettings {
         match self.overrides.iter().find(|o| o.pattern.matches(topic)) {
@@ -118,6 +143,8 @@ pub fn read(
 ) -> Option<Topics> {
     let changes = read_changes(&mut section, TopicSettings::DEFAULT, problems);
     let refresh = read_refresh(&mut section, problems);
+    let origin_header = section.get::<String>("origin_header");
+    let origins = section.get::<Origins>("origins");
     let overrides = read_overrides(&mut section, TopicSettings::DEFAULT.with(changes), problems);
     let before = problems.borrow().len();
     let include = section.list("include");
@@ -169,7 +196,25 @@ pub fn read(
             }
         }
     }
-    Some(Topics { rules, defaults: TopicSettings::DEFAULT.with(changes), overrides, refresh })
+    let topics = Topics {
+        rules,
+        defaults: TopicSettings::DEFAULT.with(changes),
+        overrides,
+        origin_header: origin_header
+            .as_ref()
+            .map_or_else(|| ORIGIN_HEADER.to_owned(), |found| found.value.clone()),
+        origins: origins.as_ref().map_or(Origins::All, |found| found.value),
+        refresh,
+    };
+    let places = [
+        origin_header.map(|found| ("origin_header", found.origin)),
+        origins.map(|found| ("origins", found.origin)),
+    ];
+    for (key, place) in places.into_iter().flatten().filter(|_| !topics.any_shared()) {
+        let message = format!("`{key}` is about topics with writers = \"shared\", and there are none");
+        problems.add(&place, message, "leave it out, or write writers = \"shared\"");
+    }
+    Some(topics)
 }
 
 fn fix(problem: &Problem, nothing_included: &str) -> String {
@@ -252,7 +297,8 @@ fn read_overrides(
 
 /// What a section changes of `base`.
 fn read_changes(section: &mut Section<'_>, base: TopicSettings, problems: &RefCell<Problems>) -> Changes {
-    let add = |origin: &Origin, message: &str, fix: &str| problems.borrow_mut().add(origin, message, fix);
+    let add =
+        |origin: &tree::Origin, message: &str, fix: &str| problems.borrow_mut().add(origin, message, fix);
     let replication_factor = section.get::<i64>("replication_factor").map(|found| {
         let factor = i16::try_from(found.value).ok().filter(|factor| *factor == -1 || *factor > 0);
         factor.unwrap_or_else(|| {

@@ -60,12 +60,21 @@ pub enum Offsets {
     Translated,
 }
 
+/// Which records of shared topics are mirrored, by where they were produced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origins {
+    /// All that do not come from the target.
+    All,
+    /// Those that were produced on the source.
+    Own,
+}
+
 /// Who writes to the target topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writers {
     /// This link alone.
     Exclusive,
-    /// Others too. Not in this version.
+    /// Others too.
     Shared,
 }
 
@@ -120,6 +129,7 @@ pub enum Start {
 
 words!(Engine { Auto = "auto", Records = "records", Batches = "batches" });
 words!(Offsets { Identical = "identical", Translated = "translated" });
+words!(Origins { All = "all", Own = "own" });
 words!(Writers { Exclusive = "exclusive", Shared = "shared" });
 words!(Begin { AtOnce = "at once", Asked = "asked" });
 words!(Block { Acl = "acl", Hook = "hook", Quiet = "quiet" });

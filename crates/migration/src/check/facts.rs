@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use cluster_admin::{AclOperation, BrokerConfigs, Error, Rights, TopicConfigs, TopicInfo};
 use mirror_types::{Offset, Side, TopicPartition};
+use offset_marks::control::Rules;
 use pipeline::{Refused, TopicSettings};
 use topic_rename::{Clash, IllegalTarget};
 
@@ -35,6 +36,10 @@ pub struct Facts {
     pub verifies: bool,
     /// Other links that write to one of the clusters, as far as they may be seen.
     pub others: Vec<OtherLink>,
+    /// What this link leads where; none where a cluster has no id.
+    pub rules: Option<Rules>,
+    /// Whether it mirrors, of topics with other writers, only what was produced on its source.
+    pub only_own: bool,
     /// What operators have decided.
     pub journal: JournalFacts,
     /// The consumer groups that are to be kept in step, where any are.

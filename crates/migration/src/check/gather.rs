@@ -9,12 +9,12 @@ use control_topic::{ControlTopic, journal_of, name_of};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kafka_wire::{Client, Settings};
 use link_journal::{Journal, TopicState};
-use mirror_types::{Side, TopicPartition};
+use mirror_types::{Passes, Side, TopicPartition};
 use offset_marks::{
     LedgerWriter,
     control::{ControlState, Keep},
 };
-use pipeline::{Endpoint, LossPolicy, NewTopic, Now, Refused, unlike};
+use pipeline::{ClusterIds, Endpoint, LossPolicy, NewTopic, Now, Refused, rules_of, unlike};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::{join, time::timeout, try_join};
 use topic_rename::{Pattern, Rules, check_name};
@@ -200,6 +200,7 @@ impl Gatherer<'_> {
             None => None,
         };
         let unmatched = self.unmatched(&link.rules, &sources).await?;
+        let ids = ClusterIds { source: of_source.id.clone(), target: of_target.id.clone() };
         Ok(Facts {
             link: link.link.clone(),
             group: link.group.clone(),
@@ -215,6 +216,8 @@ impl Gatherer<'_> {
             },
             verifies: self.request.verifies,
             others: self.others(&sources, &targets, one_cluster).await,
+            rules: rules_of(link, &ids),
+            only_own: link.origins.passes == Passes::Own,
             journal,
             groups,
             pace,
@@ -369,7 +372,9 @@ impl Gatherer<'_> {
             found.extend(others::look(source, Side::Source, sources).await);
         }
         // Of a pair, one of the two rests.
-        found.retain(|other| Some(&other.name) != self.request.link.reverse.as_ref());
+        let partner = self.request.link.reverse.as_ref();
+        found.retain(|other| Some(&other.name) != partner);
+        found.iter_mut().for_each(|other| other.rules.retain(|rules| Some(&rules.link) != partner));
         found
     }
 

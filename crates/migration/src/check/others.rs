@@ -12,7 +12,9 @@ use futures::{StreamExt as _, stream};
 use kafka_wire::Client;
 use link_journal::{Journal, TopicState};
 use mirror_types::Side;
-use offset_marks::control::Keep;
+use offset_marks::control::{Keep, Rules};
+use pipeline::CHAIN_FIX;
+use topic_rename::Pattern;
 
 use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
 
@@ -32,6 +34,8 @@ pub struct OtherLink {
     pub runs: Option<bool>,
     /// Its lanes' topics, on its source and on its target, without those that were stopped.
     pub routes: BTreeSet<(String, String)>,
+    /// Its rules, and those of links that it has seen; nothing where it is of an earlier version.
+    pub rules: Vec<Rules>,
 }
 
 /// The links whose target this cluster is.
@@ -71,6 +75,13 @@ async fn other(
     };
     let states = topic.read_all_committed(Keep::Tails).await?;
     let lanes = states.iter().flat_map(|state| state.lanes()).filter(|lane| !is_stopped(&lane.source_topic));
+    let stopped = decided.iter().flat_map(|decided| decided.topics());
+    let stopped = stopped.filter(|(_, state)| *state == TopicState::Stopped);
+    let stopped: Vec<_> = stopped.map(|(topic, _)| Pattern::exactly(topic).as_str().to_owned()).collect();
+    let mut rules: Vec<Rules> = states.first().into_iter().flat_map(|state| state.rules().cloned()).collect();
+    for own in rules.iter_mut().filter(|rules| rules.link == name) {
+        own.exclude.extend(stopped.iter().cloned());
+    }
     let members = client.group_members(topic.name()).await;
     Ok(Some(OtherLink {
         side,
@@ -78,17 +89,74 @@ async fn other(
         source_cluster: claim.source_cluster,
         runs: members.ok().map(|members| members > 0),
         routes: lanes.map(|lane| (lane.source_topic.clone(), lane.target_topic.clone())).collect(),
+        rules,
     }))
 }
 
 pub(crate) fn findings(facts: &Facts, found: &mut Vec<Finding>) {
     found.extend(swapped(facts));
     for topic in &facts.topics {
+        let chain = comes_back(facts, topic);
         found.extend(facts.others.iter().filter_map(|other| match other.side {
+            Side::Source if chain.is_some() || facts.rules.is_some() && !other.rules.is_empty() => None,
             Side::Source => leads_back(facts, topic, other),
             Side::Target => writes_too(topic, other),
         }));
+        found.extend(chain);
+        found.extend(comes_twice(facts, topic));
     }
+}
+
+/// A topic that would come back over other links, by their rules.
+fn comes_back(facts: &Facts, topic: &TopicFacts) -> Option<Finding> {
+    let own = pipeline::OtherLink::new(facts.rules.as_ref()?)?;
+    let of = |rules: &&Rules| (&rules.target_cluster, &rules.link) != own.name();
+    let all = facts.others.iter().flat_map(|other| other.rules.iter().filter(of));
+    let all: Vec<_> = all.filter_map(pipeline::OtherLink::new).collect();
+    let chain = pipeline::comes_back(&own, &all, &topic.topic)?;
+    let others = facts.others.iter().filter(|other| chain.hops.iter().any(|(link, _)| *link == other.name));
+    let states: Vec<_> = others.map(severity_of).collect();
+    let doubt = states.iter().find(|(severity, _)| *severity == Severity::Warning);
+    let (severity, state) = doubt.copied().unwrap_or((Severity::Error, "runs"));
+    let finding = Finding::new(
+        severity,
+        "loop-of-links",
+        Subject::topic(Side::Source, &topic.topic),
+        format!("it would come back over other links: {chain}; the link that leads back {state}"),
+        "what one of the links writes, the next would read: a loop, or links that stop each other",
+    );
+    Some(finding.fix(CHAIN_FIX))
+}
+
+/// Records of a third cluster that come to the target over this link, and over another that comes from there.
+fn comes_twice(facts: &Facts, topic: &TopicFacts) -> Option<Finding> {
+    if !topic.is_shared() || facts.only_own {
+        return None;
+    }
+    let to = |side, topic: &str| {
+        let topic = topic.to_owned();
+        let others =
+            facts.others.iter().filter(move |other| other.side == side && other.source_cluster.is_some());
+        others.filter(move |other| other.routes.iter().any(|(_, target)| *target == topic))
+    };
+    let (other, feeds) = to(Side::Target, &topic.target_topic).find_map(|other| {
+        let feeds =
+            to(Side::Source, &topic.topic).find(|feeds| feeds.source_cluster == other.source_cluster)?;
+        (other.source_cluster != facts.source.id).then_some((other, feeds))
+    })?;
+    let finding = Finding::new(
+        Severity::Error,
+        "records-come-twice",
+        Subject::topic(Side::Source, &topic.topic),
+        format!(
+            "link {} brings records of a third cluster to it, and link {} brings the same to {}",
+            feeds.name, other.name, topic.target_topic
+        ),
+        "each of those records would be on the target twice",
+    );
+    Some(finding.fix(
+        "set topics.origins = \"own\": each link then brings what was produced on its source, and no more",
+    ))
 }
 
 /// This link, the other way round.

@@ -115,6 +115,8 @@ fn facts(topic: TopicFacts) -> Facts {
         asked: Asked::default(),
         verifies: false,
         others: Vec::new(),
+        rules: None,
+        only_own: false,
         journal: JournalFacts {
             name: "isomirror.dc1-dc2.journal".to_owned(),
             topic: missing(Some(Ok(()))),

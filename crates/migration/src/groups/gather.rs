@@ -6,9 +6,10 @@ use group_offsets::{Lane, Map};
 use kafka_wire::{Client, Isolation, OffsetSpec};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{Ledger, OffsetsMode};
+use origin_search::OriginSearch;
 use pipeline::LinkConfig;
 
-use crate::sides::{BySide, Clusters, Error, changed, check_clusters, ledgers, topics, unknown};
+use crate::sides::{BySide, Clusters, Error, changed, check_clusters, ledgers, origins_of, topics, unknown};
 
 /// Of the link's lanes those that are wanted.
 pub(super) async fn lanes(
@@ -19,7 +20,23 @@ pub(super) async fn lanes(
 ) -> Result<BTreeMap<TopicPartition, Lane>, Error> {
     let mut begun = begun(link, clusters, asked).await?;
     begun.retain(|ledger| wanted.contains_key(&ledger.start().lane()));
-    with_ends(clusters, begun).await
+    let shared: Vec<_> =
+        begun.iter().map(Ledger::start).filter_map(|start| origins_of(link, start)).collect();
+    let mut lanes = with_ends(clusters, begun).await?;
+    for origins in shared {
+        let at = origins.lies_in(Side::Source).clone();
+        let Some(lane) = lanes.get_mut(&at) else { continue };
+        let (source, target) = (clusters.client(Side::Source), clusters.client(Side::Target));
+        let search = OriginSearch::new(origins, source, target, link.wire_isolation());
+        for offset in &wanted[&at] {
+            match search.read_of_others(*offset, None).await {
+                Ok(Some(target)) => drop(lane.of_others.insert(*offset, target)),
+                Ok(None) => {}
+                Err(error) => lane.trouble = Some(error.to_string()),
+            }
+        }
+    }
+    Ok(lanes)
 }
 
 /// The ledgers of all lanes of the topics that are asked for.
@@ -76,6 +93,7 @@ pub(super) async fn with_ends(
             source_low: source_low.ok(),
             target_low: target_low.ok(),
             target_end: target_end.unwrap_or(start.at.target),
+            of_others: BTreeMap::new(),
             trouble,
         };
         lanes.insert(lane.at(), lane);

@@ -49,6 +49,10 @@ impl Run {
             let chunks = if side == Side::Source { &mut source } else { &mut target };
             match chunks.recv().await {
                 Some(Ok(chunk)) => {
+                    let chunk = match &lane.origins {
+                        Some(origins) if side == Side::Source => chunk.with_origins(origins),
+                        _ => chunk,
+                    };
                     let (done, bytes) = (comparison.take(side, chunk), comparison.found().counts.bytes);
                     self.progress.done(done.abs_diff(told.0), bytes - told.1);
                     told = (done, bytes);

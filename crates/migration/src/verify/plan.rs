@@ -10,7 +10,7 @@ use std::{
 
 use cluster_admin::Cluster;
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
-use mirror_types::{Offset, Side, TopicPartition};
+use mirror_types::{LaneOrigins, Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
 use pipeline::LinkConfig;
 
@@ -19,7 +19,8 @@ use super::{
     compare::{Mapping, Marks},
 };
 use crate::sides::{
-    BySide, Clusters, NAMED, admin, changed, check_clusters, ledgers, source_isolation, topics, unknown,
+    BySide, Clusters, NAMED, admin, changed, check_clusters, ledgers, origins_of, source_isolation, topics,
+    unknown,
 };
 
 /// Source offsets of a piece of a sample.
@@ -45,6 +46,8 @@ pub(super) struct LanePlan {
     pub(super) isolation: BySide<Isolation>,
     ends: BySide<Offset>,
     shared: bool,
+    /// What the link writes on its records, and which it leaves behind.
+    pub(super) origins: Option<LaneOrigins>,
     /// For translated offsets.
     ledger: Option<Ledger>,
 }
@@ -268,6 +271,7 @@ fn lane(
     let start = ledger.start().clone();
     let Bounds { low, end, since } = bounds;
     let shared = start.writers == WritersMode::Shared;
+    let origins = origins_of(&request.link, &start);
     let ledger = (start.offsets == OffsetsMode::Translated).then_some(ledger);
     // What is on the target that is the link's: up to its end, or as far as the marks go. Where that is behind the
     // source's end, it is compared with nothing.
@@ -311,6 +315,7 @@ fn lane(
         },
         ends: end,
         shared,
+        origins,
         ledger,
     }
 }

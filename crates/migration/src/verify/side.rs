@@ -7,9 +7,9 @@ use std::{
 
 use kafka_wire::{
     Client, Code, Fetched, Isolation, OffsetSpec, Visible,
-    records::{BatchError, Batches, Record},
+    records::{self, BatchError, Batches, Record},
 };
-use mirror_types::{Offset, TopicPartition};
+use mirror_types::{Header, LaneOrigins, Offset, TopicPartition};
 use pipeline::Throttle;
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
@@ -47,6 +47,24 @@ pub(crate) struct Chunk {
     pub(crate) next: Offset,
     /// Everything before this had been deleted before it could be read.
     pub(crate) deleted_to: Option<Offset>,
+}
+
+impl Chunk {
+    /// The records of the source as the link writes them to the target, without those that it leaves behind.
+    pub(super) fn with_origins(mut self, origins: &LaneOrigins) -> Self {
+        self.records.retain_mut(|record| {
+            let headers = record.headers.iter().map(|h| Header { name: &h.key, value: h.value.as_deref() });
+            let Some(written) = origins.of(record.offset, headers) else { return false };
+            record.headers.retain(|header| !origins.headers().have(&header.key));
+            let header = |(name, value): (String, String)| records::Header {
+                key: name.into(),
+                value: Some(value.into()),
+            };
+            record.headers.extend(written.into_iter().map(header));
+            true
+        });
+        self
+    }
 }
 
 /// Why it can't be read on.

@@ -15,6 +15,13 @@ pub enum Key {
         /// The producer id of whoever claims it; no two have the same.
         producer_id: i64,
     },
+    /// The rules of a link.
+    Rules {
+        /// The id of its target cluster.
+        target_cluster: String,
+        /// Its name.
+        link: String,
+    },
     /// Who has a slot.
     Owner {
         /// The slot.
@@ -114,6 +121,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::Link { producer_id } => write!(f, "link/{producer_id}"),
+            Key::Rules { target_cluster, link } => write!(f, "rules/{target_cluster}/{link}"),
             Key::Owner { slot } => write!(f, "owner/{slot}"),
             Key::Followed { slot } => write!(f, "followed/{slot}"),
             Key::Lane { lane } => write!(f, "lane/{}/{}", lane.topic, lane.partition),
@@ -151,6 +159,9 @@ impl Key {
         let parts: Vec<&str> = text.split('/').collect();
         let key = match parts[..] {
             ["link", producer_id] => number(producer_id).map(|producer_id| Key::Link { producer_id }),
+            ["rules", target_cluster, link] if !target_cluster.is_empty() && !link.is_empty() => {
+                Some(Key::Rules { target_cluster: target_cluster.to_owned(), link: link.to_owned() })
+            }
             ["owner", slot] => number(slot).map(|slot| Key::Owner { slot }),
             ["followed", slot] => number(slot).map(|slot| Key::Followed { slot }),
             ["lane", topic, partition] => lane(topic, partition).map(|lane| Key::Lane { lane }),
@@ -171,9 +182,11 @@ impl Key {
                     .zip(number(from))
                     .map(|((lane, when), from)| Key::Event { lane, when, kind, from })
             }
-            ["link" | "owner" | "followed" | "lane" | "chunk" | "declared" | "verified" | "event", ..] => {
-                None
-            }
+            [
+                "link" | "rules" | "owner" | "followed" | "lane" | "chunk" | "declared" | "verified"
+                | "event",
+                ..,
+            ] => None,
             [kind, ..] if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase()) => {
                 return Err(newer(format!("kind {kind:?}")));
             }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, btree_map};
 
 use mirror_types::{Offset, TopicPartition};
 
-use super::{ControlRecord, Decoded, Event, EventKind, Followed, Key, Link, Owner, Record, Verified};
+use super::{ControlRecord, Decoded, Event, EventKind, Followed, Key, Link, Owner, Record, Rules, Verified};
 use crate::ledger::{Chunk, LaneStart, Ledger, LedgerWriter, Overlap};
 
 /// How much of the ledgers to keep in memory.
@@ -25,6 +25,7 @@ pub enum Keep {
 pub struct ControlState {
     keep: Keep,
     links: Vec<Link>,
+    rules: BTreeMap<Key, Rules>,
     owners: BTreeMap<i32, Owner>,
     followed: BTreeMap<i32, Followed>,
     lanes: BTreeMap<TopicPartition, LaneState>,
@@ -50,6 +51,7 @@ impl ControlState {
         Self {
             keep,
             links: Vec::new(),
+            rules: BTreeMap::new(),
             owners: BTreeMap::new(),
             followed: BTreeMap::new(),
             lanes: BTreeMap::new(),
@@ -65,6 +67,9 @@ impl ControlState {
                 if self.links.iter().all(|known| known.producer_id != link.producer_id) {
                     self.links.push(link);
                 }
+            }
+            Decoded::Record(Record::Rules(rules)) => {
+                self.rules.insert(Record::Rules(rules.clone()).key(), rules);
             }
             Decoded::Record(Record::Owner(owner)) => {
                 self.owners.insert(owner.slot, owner);
@@ -108,6 +113,9 @@ impl ControlState {
     fn remove(&mut self, key: Key) {
         match key {
             Key::Link { producer_id } => self.links.retain(|link| link.producer_id != producer_id),
+            Key::Rules { .. } => {
+                self.rules.remove(&key);
+            }
             Key::Owner { slot } => {
                 self.owners.remove(&slot);
             }
@@ -148,6 +156,11 @@ impl ControlState {
     /// The link that the topic belongs to: the first that claimed it.
     pub fn link(&self) -> Option<&Link> {
         self.links.first()
+    }
+
+    /// What links mirror: the one that the topic belongs to, and those that it has seen.
+    pub fn rules(&self) -> impl Iterator<Item = &Rules> {
+        self.rules.values()
     }
 
     /// Who took over each slot last.

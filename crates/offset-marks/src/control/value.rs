@@ -19,6 +19,8 @@ const VERSION: u64 = 1;
 pub enum Record {
     /// Which link the topic belongs to.
     Link(Link),
+    /// What a link mirrors.
+    Rules(Rules),
     /// Who has a slot.
     Owner(Owner),
     /// How far a slot's owner has done what the link's journal says.
@@ -69,6 +71,34 @@ pub struct Link {
     pub target_cluster: Option<String>,
     /// How many slots the lanes are shared over; for ever, even if the topic gets more partitions.
     pub slots: i32,
+}
+
+/// Which topics a link mirrors, and to which: for other links, which might lead its records back. Each link has its own on
+/// record, and those of the links that it saw when it started, as far as they ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// Its name.
+    pub link: String,
+    /// The source cluster's id.
+    pub source_cluster: String,
+    /// The target cluster's id.
+    pub target_cluster: String,
+    /// Its consumer group on the target, which has members while it runs.
+    pub group: String,
+    /// Patterns of the topics that it mirrors.
+    pub include: Vec<String>,
+    /// Patterns of those that it leaves out all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// Source to target, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rename: Vec<(String, String)>,
+    /// The header that says on records where they come from, by patterns of source topics, of which the first that matches
+    /// counts; empty where none is written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origin_headers: Vec<(String, String)>,
+    /// When it was written, in milliseconds since the epoch.
+    pub since: i64,
 }
 
 /// Who has a slot.
@@ -157,6 +187,9 @@ impl Record {
     pub fn key(&self) -> Key {
         match self {
             Record::Link(link) => Key::Link { producer_id: link.producer_id },
+            Record::Rules(rules) => {
+                Key::Rules { target_cluster: rules.target_cluster.clone(), link: rules.link.clone() }
+            }
             Record::Owner(owner) => Key::Owner { slot: owner.slot },
             Record::Followed(followed) => Key::Followed { slot: followed.slot },
             Record::Lane(start) => Key::Lane { lane: start.lane() },
@@ -180,6 +213,7 @@ impl Record {
     pub fn encode(&self) -> ControlRecord {
         let value = match self {
             Record::Link(link) => json(link),
+            Record::Rules(rules) => json(rules),
             Record::Owner(owner) => json(owner),
             Record::Followed(followed) => json(followed),
             Record::Lane(start) => json(start),
@@ -200,6 +234,7 @@ pub fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Decoded, Contr
     let Some(value) = value else { return Ok(Decoded::Removed(key)) };
     let record = match &key {
         Key::Link { .. } => Record::Link(from_json(&key, value)?),
+        Key::Rules { .. } => Record::Rules(from_json(&key, value)?),
         Key::Owner { .. } => Record::Owner(from_json(&key, value)?),
         Key::Followed { .. } => Record::Followed(from_json(&key, value)?),
         Key::Lane { .. } => Record::Lane(from_json(&key, value)?),

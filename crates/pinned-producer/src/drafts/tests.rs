@@ -1,7 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use kafka_wire::{ProducerIdentity, records::Batches};
-use mirror_types::{Budget, Content, LaneId, RecordBatch, SourceLane, TopicPartition};
+use mirror_types::{
+    Budget, Content, Header, LaneId, OriginHeaders, Passes, RecordBatch, SourceLane, TopicPartition,
+};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -456,7 +458,7 @@ fn all_that_waits_is_declared_at_once_and_then_sent_across_gaps() {
 fn a_shared_lane_declares_nothing_and_batches_are_of_a_transaction() {
     let lane = lane();
     let producer = ProducerIdentity { id: 5, epoch: 0 };
-    let writing = Writing::Shared { transactional_id: "id".to_owned(), producer };
+    let writing = Writing::Shared { transactional_id: "id".to_owned(), producer, origins: None };
     let opening = Opening { writing, ..translated(&lane, 10, 100) };
     let mut drafts = drafts(&opening, Takes::default(), RefusedPolicy::Stop);
     drafts.add(piece(&lane, records([8, 9, 10, 12, 15]), 16));
@@ -465,6 +467,58 @@ fn a_shared_lane_declares_nothing_and_batches_are_of_a_transaction() {
     let batch = kafka_wire::records::Batches::new(draft.bytes.whole()).next().unwrap().unwrap();
     assert!(batch.header.is_transactional());
     batch.check_crc().unwrap();
+}
+
+/// A lane of a topic that both sites write, whose clusters have these ids.
+fn of_two_sites(lane: &Lane) -> Opening {
+    let headers = OriginHeaders::new("o").unwrap();
+    let sides = (("A".to_owned(), lane.source.at.clone()), ("B".to_owned(), lane.target.clone()));
+    let writing = Writing::Shared {
+        transactional_id: "id".to_owned(),
+        producer: ProducerIdentity { id: 5, epoch: 0 },
+        origins: Some(Arc::new(LaneOrigins::new(headers, Passes::All, sides.0, sides.1))),
+    };
+    Opening { writing, ..translated(lane, 10, 100) }
+}
+
+/// Records, each with what is written on it: that it was produced on cluster `of`, at this offset.
+fn written_on(records: &[(Offset, &str, Offset)]) -> RecordBatch {
+    let mut batch = RecordBatch::default();
+    for (offset, of, at) in records {
+        let at = format!("a/0/{at}");
+        let headers = [("o", *of), ("o.at", &at)];
+        let headers = headers.map(|(n, v)| Header { name: n.as_bytes(), value: Some(v.as_bytes()) });
+        batch.push(*offset, 7, Some(b"k"), Some(b"v"), headers.into_iter().filter(|_| !of.is_empty()));
+    }
+    batch
+}
+
+#[test]
+fn what_comes_from_the_target_stays_behind_and_the_rest_says_where_it_comes_from_opened_or_not() {
+    for content in [Content::Records, unopened] {
+        let lane = lane();
+        let mut drafts = drafts(&of_two_sites(&lane), Takes::default(), RefusedPolicy::Stop);
+        let records = [(10, "", 0), (11, "B", 70), (12, "C", 5), (13, "B", 71)];
+        drafts.add(piece_of(&lane, content(written_on(&records)), 14));
+        let Step::Batch(draft) = drafts.step(STAMP) else { panic!("there are records") };
+        assert_eq!((&*draft.offsets.all(), draft.acked.next), (&[10, 12][..], 14));
+        assert_eq!(drafts.take_returning(), 2);
+        let batch = Batches::new(draft.bytes.whole()).next().unwrap().unwrap();
+        let headers = |record: kafka_wire::records::Record| {
+            let header = |h: &kafka_wire::records::Header| {
+                [h.key.clone(), h.value.clone().unwrap()]
+                    .map(|b| String::from_utf8(b.to_vec()).unwrap())
+                    .join("=")
+            };
+            record.headers.iter().map(header).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = batch.records(1 << 20).unwrap().map(|record| headers(record.unwrap())).collect();
+        assert_eq!(all, [vec!["o=A", "o.at=a/0/10"], vec!["o=C", "o.at=a/0/5", "o.via=A"]]);
+        // A piece of nothing else only moves the position.
+        drafts.add(piece_of(&lane, content(written_on(&[(14, "B", 72)])), 15));
+        assert!(matches!(drafts.step(STAMP), Step::Moved(draft) if draft.acked.next == 15));
+        assert_eq!(drafts.take_returning(), 1);
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn rate(cluster: &Cluster, what: &str, shared: bool, source: &Source) {
     let id = format!("isomirror.{topic}");
     let producer = runtime.block_on(client.init_producer_id(Some(&id), Duration::from_secs(60))).unwrap();
     let writing = match shared {
-        true => Writing::Shared { transactional_id: id, producer },
+        true => Writing::Shared { transactional_id: id, producer, origins: None },
         false => Writing::Exclusive,
     };
     let standing = runtime.block_on(Standing::of(&client, &lane.target, true)).unwrap();

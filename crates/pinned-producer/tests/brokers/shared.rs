@@ -96,7 +96,7 @@ impl World {
             let producer = client.init_producer_id(Some(&id), TIMEOUT).await.unwrap();
             let at = TopicPartition::new(&*self.topic, partition);
             let standing = Standing::at_present(&client, &at).await.unwrap();
-            begun.push((standing, Writing::Shared { transactional_id: id, producer }));
+            begun.push((standing, Writing::Shared { transactional_id: id, producer, origins: None }));
         }
         let noted = tokio::task::block_in_place(|| noted(&self.cluster, &self.control));
         let one = |(partition, (standing, writing)): (i32, (Standing, Writing))| {

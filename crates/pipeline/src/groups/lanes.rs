@@ -78,6 +78,7 @@ fn recent(control: &Control, at: &TopicPartition) -> Option<(Lane, bool)> {
         source_low: None,
         target_low: None,
         target_end,
+        of_others: BTreeMap::new(),
         trouble,
     };
     Some((lane, known))

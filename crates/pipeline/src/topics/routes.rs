@@ -11,7 +11,10 @@ use tracing::{info, warn};
 
 use super::{Routes, Topics, Trouble};
 use crate::{
+    Error, LinkConfig,
+    beside::{self, Beside},
     book::{LaneEntry, LaneState},
+    chain::{CHAIN_FIX, Chain},
     decide::{Decision, decide},
     loops::{LOOP_FIX, LoopError, loops, nothing_renamed},
 };
@@ -75,6 +78,49 @@ impl Topics {
             let stop = Stop::new(StopKind::Precondition, reason, LOOP_FIX);
             self.refuse(&one.topic, &target, 0..partitions, stop);
             routes.refused.insert(one.topic);
+        }
+        Ok(())
+    }
+
+    /// Topics that would come back over other links: at the start they end the link, later each is refused.
+    pub(super) async fn without_chains(
+        &mut self,
+        first: bool,
+        live: &LinkConfig,
+        routes: &mut Routes,
+        (sources, targets): (&cluster_admin::Topics, &cluster_admin::Topics),
+    ) -> Result<(), Error> {
+        let control = self.control.clone();
+        // In the demo there is no other.
+        if live.alone {
+            return Ok(());
+        }
+        if self.beside.is_none() {
+            let ids = control.book().cluster_ids();
+            self.beside = Some(Beside::look(live, &ids, &control.wire, (sources, targets)).await);
+            self.judged.clear();
+        }
+        let Some(Some(beside)) = &self.beside else { return Ok(()) };
+        for topic in routes.ready.keys() {
+            if !self.judged.contains_key(topic) {
+                self.judged.insert(topic.clone(), beside.comes_back(topic));
+            }
+        }
+        let judged = |topic: &String| self.judged.get(topic).cloned().flatten();
+        let chains: Vec<Chain> = routes.ready.keys().filter_map(judged).collect();
+        if first && let Some(chain) = chains.first() {
+            let ids = control.book().cluster_ids();
+            beside::withdraw(live, &ids, &control.wire).await;
+            return Err(Error::Chain(chain.clone()));
+        }
+        for chain in chains {
+            let Some(target) = routes.ready.remove(&chain.topic) else { continue };
+            let partitions =
+                sources.get(chain.topic.as_str()).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
+            let reason = format!("{}: it would come back over other links: {chain}", chain.topic);
+            let stop = Stop::new(StopKind::Precondition, reason, CHAIN_FIX);
+            self.refuse(&chain.topic, &target, 0..partitions, stop);
+            routes.refused.insert(chain.topic);
         }
         Ok(())
     }

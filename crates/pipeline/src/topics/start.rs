@@ -8,7 +8,7 @@ use std::{
 
 use cluster_admin::{Offsets, TopicConfigs};
 use futures::{StreamExt, stream};
-use mirror_types::{GapCause, Lane, LaneId, Offset, SourceLane, Stop, StopKind, TopicPartition};
+use mirror_types::{GapCause, Lane, LaneId, LaneOrigins, Offset, SourceLane, Stop, StopKind, TopicPartition};
 use offset_marks::{LaneBook, LaneProgress, LaneStart};
 use pinned_producer::{Opening, Order, Writing};
 use source_consumer::Command;
@@ -218,18 +218,24 @@ impl Topics {
         let control = &self.control;
         let mut beginnings = Vec::new();
         for Wanted { at, target, .. } in wanted.iter().filter(|lane| lane.settings.shared) {
+            let Ok(origins) = self.origins(at, target) else { continue };
             let id = control.marks.transactional_id(&target.topic, at.partition);
             let (at, topic, wire) = (at.clone(), target.topic.clone(), control.wire.clone());
             beginnings.push(async move {
                 let producer = wire.init_producer_id(Some(&id), TRANSACTION).await;
-                (at, topic, id, producer)
+                (at, topic, id, origins, producer)
             });
         }
         let begun: Vec<_> = stream::iter(beginnings).buffered(LOOKS).collect().await;
         let mut writings = HashMap::new();
-        for (at, topic, transactional_id, producer) in begun {
+        for (at, topic, transactional_id, origins, producer) in begun {
             match producer {
-                Ok(producer) => drop(writings.insert(at, Writing::Shared { transactional_id, producer })),
+                Ok(producer) => {
+                    writings.insert(
+                        at,
+                        Writing::Shared { transactional_id, producer, origins: origins.map(Arc::new) },
+                    );
+                }
                 Err(error) if error.is_retriable() || error.is_unreachable() => {
                     debug!(lane = %at, %error, "its transactional id is not to be had yet");
                     control.look.notify_one();
@@ -249,6 +255,22 @@ impl Topics {
         let lanes: Vec<_> = lanes.map(|lane| (&lane.at, &lane.slot)).collect();
         control.marks.read_again(&lanes).await?;
         Ok(writings)
+    }
+
+    /// What is to be written on the records of a shared lane. A lane is refused where a cluster has no id to write.
+    fn origins(&self, at: &TopicPartition, target: &TopicPartition) -> Result<Option<LaneOrigins>, ()> {
+        let control = &self.control;
+        let origins = control.config.origins_of(&control.book().cluster_ids(), at, target);
+        origins.map_err(|side| {
+            let stop = Stop::new(
+                StopKind::Precondition,
+                format!(
+                    "{at}: the {side} cluster has no id, so where records come from can't be written on them"
+                ),
+                "set topics.origin_header = \"\" to write nothing on them, if no other link leads back",
+            );
+            self.refuse(&at.topic, &target.topic, [at.partition], stop);
+        })
     }
 
     /// Lanes whose start can't be found or recorded: what passes by itself is returned, to be tried again

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use control_topic::ControlTopic;
 use kafka_wire::Client;
-use mirror_types::TopicPartition;
+use mirror_types::{Side, TopicPartition};
 use offset_marks::control::Keep;
 
 use super::{client, failure};
@@ -20,7 +20,7 @@ pub async fn lanes(
     config: &Config,
     args: &ForgetArgs,
 ) -> Result<Vec<TopicPartition>, Failure> {
-    let members = members(&client(config)?, config.group()).await?;
+    let members = members(&client(config, Side::Target)?, config.group()).await?;
     if members > 0 {
         let message = format!(
             "link {} runs (group {} has {members} on {}): it would write its marks again\n  fix: stop it first",

@@ -157,12 +157,17 @@ impl<'a, W: Write> Answers<'a, W> {
         Self { out, ledger, side, output, width, headed: false }
     }
 
-    /// About one offset.
-    pub fn one(&mut self, offset: Offset) -> io::Result<()> {
-        let translation = self.ledger.translate(self.side, offset);
+    /// About one offset; `elsewhere`: where on the other side its record lies, though this link has not brought it there.
+    pub fn one(&mut self, offset: Offset, elsewhere: Option<Offset>) -> io::Result<()> {
+        let translation = match (self.side, elsewhere) {
+            (_, None) => self.ledger.translate(self.side, offset),
+            (Side::Source, Some(target)) => Translation::Exact(Point::new(offset, target)),
+            (Side::Target, Some(source)) => Translation::Exact(Point::new(source, offset)),
+        };
+        let by = if elsewhere.is_some() { ", by its origin: not by this link" } else { "" };
         match self.output {
             Output::Json => self.line(offset, translation),
-            Output::Table => self.row(&offset.to_string(), &translation.to_string()),
+            Output::Table => self.row(&offset.to_string(), &format!("{translation}{by}")),
         }
     }
 

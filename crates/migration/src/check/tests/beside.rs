@@ -1,6 +1,7 @@
 //! What concerns a link beside its topics: other links, the journal, groups, and the time to catch up.
 
 use link_journal::TopicState;
+use offset_marks::control::Rules;
 
 use super::*;
 
@@ -11,7 +12,67 @@ fn other(side: Side, name: &str, from: &str, route: (&str, &str), runs: Option<b
         source_cluster: Some(format!("id-of-{from}")),
         runs,
         routes: [(route.0.to_owned(), route.1.to_owned())].into(),
+        rules: Vec::new(),
     }
+}
+
+fn rules(link: &str, (from, to): (&str, &str), (topic, target): (&str, &str), header: &str) -> Rules {
+    Rules {
+        link: link.to_owned(),
+        source_cluster: format!("id-of-{from}"),
+        target_cluster: format!("id-of-{to}"),
+        group: String::new(),
+        include: vec![topic.to_owned()],
+        exclude: Vec::new(),
+        rename: vec![(topic.to_owned(), target.to_owned())],
+        origin_headers: vec![(".*".to_owned(), header.to_owned())],
+        since: 0,
+    }
+}
+
+#[test]
+fn links_tell_by_their_rules_what_comes_back_over_them_and_none_does_that_says_where_it_comes_from() {
+    let beside = |own: &str, theirs: Vec<Rules>| {
+        let back = OtherLink { rules: theirs, ..other(Side::Source, "back", "dc2", ("b", "a"), Some(true)) };
+        let own = rules("dc1-dc2", ("dc1", "dc2"), ("a", "b"), own);
+        judge(&Facts { others: vec![back], rules: Some(own), ..facts(topic()) })
+    };
+    let back = |header| rules("back", ("dc2", "dc1"), ("b", "a"), header);
+    let (codes, words) = beside("", vec![back("")]);
+    assert_eq!(codes, ["error loop-of-links"], "{words}");
+    assert!(words.contains("a → b (link dc1-dc2) → a (link back); the link that leads back runs"), "{words}");
+    assert_eq!(beside("h", vec![back("h")]).0, Vec::<String>::new());
+    assert_eq!(beside("h", vec![back("")]).0, ["error loop-of-links"]);
+    // What they lead elsewhere now is no matter.
+    assert_eq!(beside("", vec![rules("back", ("dc2", "dc1"), ("b", "c"), "")]).0, Vec::<String>::new());
+    // Over a third cluster, as the link that comes from there has seen it.
+    let ring =
+        vec![rules("back", ("dc3", "dc1"), ("b", "a"), ""), rules("seen", ("dc2", "dc3"), ("b", "b"), "")];
+    let (codes, words) = beside("", ring);
+    assert_eq!(codes, ["error loop-of-links"], "{words}");
+    assert!(words.contains("a → b (link dc1-dc2) → b (link seen) → a (link back)"), "{words}");
+}
+
+#[test]
+fn records_of_a_third_cluster_that_come_over_two_links_are_told() {
+    let mut shared = topic();
+    shared.settings.shared = true;
+    shared.settings.offsets = pipeline::Offsets::Translated;
+    let others = vec![
+        other(Side::Source, "dc3-dc1", "dc3", ("a", "a"), Some(true)),
+        other(Side::Target, "dc3-dc2", "dc3", ("a", "b"), Some(true)),
+    ];
+    let beside = |only_own, others: &[OtherLink]| {
+        judge(&Facts { others: others.to_vec(), only_own, ..facts(shared.clone()) })
+    };
+    let (codes, words) = beside(false, &others);
+    assert_eq!(codes, ["error records-come-twice"], "{words}");
+    assert!(
+        words.contains("link dc3-dc1 brings records of a third cluster to it, and link dc3-dc2"),
+        "{words}"
+    );
+    assert_eq!(beside(true, &others).0, Vec::<String>::new());
+    assert_eq!(beside(false, &others[..1]).0, Vec::<String>::new());
 }
 
 /// The findings with these links beside it.

@@ -58,6 +58,8 @@ pub(crate) struct Control {
     pub(crate) book: Mutex<Book>,
     /// Rung when the topics should be looked at before their time.
     pub(crate) look: Notify,
+    /// Held while groups' offsets are committed.
+    pub(crate) committing: tokio::sync::Mutex<()>,
     pub(crate) positions_trouble: watch::Receiver<Option<String>>,
 }
 
@@ -96,6 +98,7 @@ impl Control {
             next_id: AtomicU64::new(1),
             book: Mutex::new(Book::new()),
             look: Notify::new(),
+            committing: tokio::sync::Mutex::default(),
             positions_trouble,
             live: RwLock::new(Arc::new(config.clone())),
             config,

@@ -66,6 +66,14 @@ impl Decisions {
         }
     }
 
+    /// Waits until it does.
+    pub(crate) async fn until_rests(&self) {
+        let mut known = self.known.subscribe();
+        while !self.rests() {
+            known.changed().await.expect("it is sent by what is asked here");
+        }
+    }
+
     /// Sees to it that the journal is read, and followed, if it is `there`.
     pub(crate) async fn see(&self, there: bool) -> Result<(), Error> {
         let known = self.read.lock().await.is_some();

@@ -63,9 +63,14 @@ pub struct Prepared {
 
 /// Finds out what would be done. Changes nothing.
 pub async fn prepare(request: &Request) -> Result<Prepared, Error> {
+    refuse_at_rest(&request.link, &Clusters::new(&request.link, request.timeout)?).await?;
+    prepare_anyway(request).await
+}
+
+/// The same whether the link rests or not: for who has it rest.
+pub(crate) async fn prepare_anyway(request: &Request) -> Result<Prepared, Error> {
     let link = &request.link;
     let clusters = Clusters::new(link, request.timeout)?;
-    refuse_at_rest(link, &clusters).await?;
     let found = Found::of(request, &clusters).await?;
     let committed = committed(&clusters, &found.groups, &request.topics).await?;
     let wanted = wanted(&committed);

@@ -101,7 +101,7 @@ pub(crate) async fn prepared(
     }
     let asked =
         groups::Request { link: link.clone(), timeout, choice, named: false, topics: plan.sources(), rule };
-    Ok(Some(groups::prepare(&asked).await.map_err(Trouble::of)?))
+    Ok(Some(groups::prepare_anyway(&asked).await.map_err(Trouble::of)?))
 }
 
 /// Which of these groups, that have members on the target, is behind there, if one is: it would read again what it has read, or

@@ -281,8 +281,13 @@ impl<'r> Acting<'r> {
         self.rests(self.ran, course).await?;
         let lanes = self.standing().await?;
         self.are_even(&lanes)?;
+        // The link that ran may have committed what it had found a moment before.
+        let early = early(&groups::readers(self.ran, self.clusters(), &course.plan).await?);
+        let timeout = self.request.timeout;
+        let carried = groups::carry_over(self.ran, timeout, &course.plan, RULE, &early).await?;
         let ends: Vec<_> = lanes.iter().map(Standing::end).collect();
-        adopt(self.ran, self.clusters(), self.back, &ends).await
+        let turned = adopt(self.ran, self.clusters(), self.back, &ends).await?;
+        Ok(Facts { groups: carried.groups, ..turned })
     }
 
     /// Once the other one rests, the link that ran may go on, unless somebody has written to its target. What somebody has

@@ -7,7 +7,7 @@ use std::{
 };
 
 use link_journal::JournalState;
-use mirror_types::{GapCause, LaneId, TopicPartition};
+use mirror_types::{GapCause, LaneId, Offset, TopicPartition};
 use offset_marks::LaneProgress;
 use source_consumer::Command;
 use tokio_util::sync::CancellationToken;
@@ -58,10 +58,7 @@ impl Topics {
         if !unfinished.is_empty() {
             control.look.notify_one();
         }
-        let mut done = match self.decided_to {
-            Some(decided) => control.marks.followed(decided, &unfinished).await,
-            None => Ok(()),
-        };
+        let mut done = self.followed(self.decided_to, &unfinished).await;
         if waits && done.is_ok() {
             // Where there is one to follow, it is known at once when somebody asks.
             done = control.decisions.ensure().await;
@@ -84,10 +81,21 @@ impl Topics {
         if !unfinished.is_empty() {
             control.look.notify_one();
         }
-        match decided {
-            Some(decided) => Ok(control.marks.followed(decided, &unfinished).await?),
-            None => Ok(()),
+        Ok(self.followed(decided, &unfinished).await?)
+    }
+
+    /// Puts on record up to where of the journal all is done, but for these lanes.
+    async fn followed(
+        &self,
+        decided: Option<Offset>,
+        unfinished: &[TopicPartition],
+    ) -> Result<(), control_topic::Error> {
+        let Some(decided) = decided else { return Ok(()) };
+        if self.control.decisions.rests() {
+            // A round that had begun is given up, and no other begins.
+            drop(self.control.committing.lock().await);
         }
+        self.control.marks.followed(decided, unfinished).await
     }
 
     /// Whether something was decided since this look has planned.

@@ -1,82 +1,18 @@
 //! The applications that move: Java's own clients, as processes beside the story.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
-
-use kafka_harness::{java, process::Process};
-
 use crate::{
+    apps::App,
     count::Seen,
     stage::{Stage, TOPIC},
 };
 
-/// How long an application may take to end.
-const DEADLINE: Duration = Duration::from_secs(90);
-
-/// One that runs.
-pub struct App {
-    process: Process,
-    log: PathBuf,
-    seen: PathBuf,
+/// A producer of numbers from this one on.
+pub fn producer(stage: &Stage<'_>, first: u64) -> App {
+    start(stage, "producer", "producer", &[&first.to_string()])
 }
 
-impl App {
-    /// A producer of numbers from this one on.
-    pub fn producer(stage: &Stage<'_>, first: u64) -> Self {
-        Self::start(stage, "producer", "producer", &[&first.to_string()])
-    }
-
-    fn start(stage: &Stage<'_>, role: &str, name: &str, rest: &[&str]) -> Self {
-        let (log, seen) = (stage.path(&format!("{name}.log")), stage.path(&format!("{name}.seen")));
-        let mut command = java::command(stage.source.dist(), "Clients", include_str!("Clients.java"))
-            .unwrap_or_else(|error| panic!("{error:#}"));
-        command.arg(role).arg(stage.path("servers")).arg(TOPIC).arg(&seen).args(rest);
-        let process = Process::spawn(command, &log).expect("Java runs");
-        Self { process, log, seen }
-    }
-
-    /// What it says.
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    /// What it has seen so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        read(&self.seen)
-    }
-
-    /// Fails the story if it has ended by itself.
-    #[track_caller]
-    pub fn check(&mut self) {
-        let ended = self.process.ended();
-        assert!(ended.is_none(), "{} has ended ({ended:?}): {}", self.seen.display(), self.log());
-    }
-
-    /// Stops it, as its operator would; all that it has seen.
-    #[track_caller]
-    pub fn stop(self) -> Vec<Seen> {
-        let Self { process, log, seen } = self;
-        process.stop(DEADLINE).expect("it ends");
-        let log = fs::read_to_string(log).unwrap_or_default();
-        assert!(log.ends_with("complete\n"), "{}: {log}", seen.display());
-        read(&seen)
-    }
-}
-
-/// A line that is being written has no end yet.
-fn read(path: &Path) -> Vec<Seen> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let one = |line: &str| {
-        let mut words = line.split(' ').map(|word| word.parse::<i64>().expect("numbers"));
-        let mut next = || words.next().expect("three of them");
-        let (partition, offset) = (next().try_into().expect("a partition"), next());
-        Seen { partition, offset, number: next().try_into().expect("not negative") }
-    };
-    whole.lines().map(one).collect()
+fn start(stage: &Stage<'_>, role: &str, name: &str, rest: &[&str]) -> App {
+    App::start(stage.source.dist(), &stage.path(""), TOPIC, role, name, rest)
 }
 
 /// A consumer, which is stopped on the source and goes on on the target.
@@ -101,8 +37,7 @@ impl Consumer {
         let state = stage.path(&format!("{}.state", self.kind)).display().to_string();
         let state = if self.kind == "group" { "billing" } else { &state };
         let name = if self.first.is_empty() { "first" } else { "then" };
-        let app =
-            App::start(stage, self.kind, &format!("{}.{name}", self.kind), &[state, &pause.to_string()]);
+        let app = start(stage, self.kind, &format!("{}.{name}", self.kind), &[state, &pause.to_string()]);
         self.running = Some(app);
     }
 

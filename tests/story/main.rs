@@ -10,7 +10,10 @@
 #[path = "../support/acls.rs"]
 #[expect(dead_code, reason = "rules are made here, and not read")]
 mod acls;
+#[path = "../support/apps.rs"]
+mod apps;
 mod clients;
+#[path = "../support/count.rs"]
 mod count;
 #[path = "../exact/dice.rs"]
 #[expect(dead_code, reason = "a run is told of differently here")]
@@ -36,7 +39,8 @@ use kafka_harness::{
     daemon::eventually,
 };
 
-use clients::{App, Consumer};
+use apps::App;
+use clients::Consumer;
 use count::{Counts, Seen, by_consumer, on_target};
 use dice::{Dice, setting};
 use document::{Document, End, Step};
@@ -104,7 +108,7 @@ fn and_again_with_the_mirror_and_a_broker_on_either_side_killed() {
 /// Does all that the document says while clients live; what is wrong in the end, and what the commands have said.
 fn tell(stage: &Stage<'_>, document: &Document, kills: &Kills) -> (Counts, Vec<(Step, String)>) {
     let began = Instant::now();
-    let mut producer = App::producer(stage, HISTORY);
+    let mut producer = clients::producer(stage, HISTORY);
     let mut consumers = Consumer::KINDS.map(|(kind, pause)| Consumer::start(stage, kind, pause));
     eventually("all live", || {
         producer.check();

@@ -33,6 +33,7 @@ pub fn start(source: &str, target: &str, partition: i32, at: Point) -> LaneStart
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     }
 }
 

@@ -42,6 +42,7 @@ fn start_at(at: Point, offsets: OffsetsMode) -> LaneStart {
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     }
 }
 

@@ -78,6 +78,14 @@ pub enum Command {
     Verify(VerifyArgs),
     /// What a migration has been: topics, start marks, ends, counts, groups, and every decision; as a page or as JSON.
     Report(ReportArgs),
+    /// Make the other site of a pair the active one, step by step: block writers, drain, groups, turn the mirror around,
+    /// release. Goes on where it was.
+    Switchover(SwitchoverArgs),
+    /// After a failover (switchover --force): find where the site that is back has parted from the active one, export what it
+    /// alone has, and make it a standby again.
+    Reconcile(ReconcileArgs),
+    /// Send what `reconcile` has exported to a topic, record by record.
+    Replay(ReplayArgs),
     /// Finish a migration, step by step: block writers, drain, groups, verify, rights, clients, stop. Goes on where it was.
     Cutover(CutoverArgs),
     /// Before brokers are touched: what is at risk, work orders, and doing them. Needs no link.
@@ -90,6 +98,10 @@ pub struct ConfigArg {
     /// The link's TOML file; without it the container's variables are read.
     #[arg(value_name = "CONFIG")]
     pub config: Option<PathBuf>,
+    /// With a pair's file: which of its links, as dc1-dc2; for `run` also `follow`, the default there: the one that the
+    /// journal says, now and later.
+    #[arg(long, value_name = "LINK", requires = "config")]
+    pub direction: Option<String>,
 }
 
 /// Flags of `check`.
@@ -233,12 +245,91 @@ pub struct CutoverArgs {
     /// How writers are blocked: acl, hook or quiet. cutover.block unless given.
     #[arg(long, value_name = "HOW", value_parser = block)]
     pub block: Option<Block>,
-    /// How much is compared: none, full, or a part, as 5%. cutover.verify unless given.
+    /// How much is compared: none, tail, full, or a part, as 5%. cutover.verify unless given.
     #[arg(long, value_name = "HOW MUCH")]
     pub verify: Option<Depth>,
     /// How long a step may take. cutover.step_limit unless given.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub step_limit: Option<Duration>,
+}
+
+/// Flags of `switchover`.
+#[derive(Debug, Clone, Args)]
+pub struct SwitchoverArgs {
+    /// The pair's TOML file.
+    #[arg(value_name = "PAIR")]
+    pub config: PathBuf,
+    /// The site that is to be active; the other one unless given.
+    #[arg(long, value_name = "SITE")]
+    pub to: Option<String>,
+    /// Show for each step what it would do, and whether it could do that now; change nothing.
+    #[arg(long, conflicts_with_all = ["back", "yes"])]
+    pub dry_run: bool,
+    /// Undo what is done, in reverse; once writers are released on the new site, a switchover the other way.
+    #[arg(long)]
+    pub back: bool,
+    /// The active site is gone: make the other one active without it, and say what is missing there as far as it is known.
+    /// With --back, the other one is: undo what is under way without it.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub force: bool,
+    /// With --force: although both sites answer, as one may that does nothing else any more.
+    #[arg(long, requires_all = ["force", "to"])]
+    pub regardless: bool,
+    /// Go on with what another process has begun that is certainly gone.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Don't ask before it begins.
+    #[arg(long)]
+    pub yes: bool,
+    /// How many records the standby may lack when writers are blocked. switchover.max_lag unless given.
+    #[arg(long, value_name = "N")]
+    pub max_lag: Option<u64>,
+    /// How writers are blocked: acl, hook or quiet. switchover.block unless given.
+    #[arg(long, value_name = "HOW", value_parser = block)]
+    pub block: Option<Block>,
+    /// How much is compared: none, tail, full, or a part, as 5%. switchover.verify unless given.
+    #[arg(long, value_name = "HOW MUCH")]
+    pub verify: Option<Depth>,
+    /// How long a step may take. switchover.step_limit unless given.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub step_limit: Option<Duration>,
+}
+
+/// Flags of `reconcile`.
+#[derive(Debug, Clone, Args)]
+pub struct ReconcileArgs {
+    /// The pair's TOML file.
+    #[arg(value_name = "PAIR")]
+    pub config: PathBuf,
+    /// The folder for records that the site that is back has alone.
+    #[arg(long, value_name = "FOLDER", default_value = "orphaned")]
+    pub export: PathBuf,
+    /// Say where the sites have parted; change nothing.
+    #[arg(long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Go on with what another process has begun that is certainly gone.
+    #[arg(long)]
+    pub take_over: bool,
+    /// Don't ask before topics are deleted on the site that is back.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Flags of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// The pair's TOML file.
+    #[arg(value_name = "PAIR")]
+    pub config: PathBuf,
+    /// The files, as `reconcile` has written them.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The site that gets them.
+    #[arg(long, value_name = "SITE")]
+    pub to: String,
+    /// The topic that gets them; unless given, the one that they were in.
+    #[arg(long)]
+    pub topic: Option<String>,
 }
 
 fn block(text: &str) -> Result<Block, String> {
@@ -626,7 +717,7 @@ mod tests {
         for line in ["isomirror --output json config a.toml", "isomirror config a.toml --output json"] {
             let cli = Cli::parse_from(line.split(' '));
             assert_eq!(cli.common.output, Output::Json);
-            assert!(matches!(cli.command, Command::Config(ConfigArg { config: Some(_) })));
+            assert!(matches!(cli.command, Command::Config(ConfigArg { config: Some(_), .. })));
         }
     }
 }

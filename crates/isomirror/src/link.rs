@@ -44,6 +44,8 @@ pub fn config(config: &Config, until_caught_up: Option<Duration>) -> LinkConfig 
         group: config.group().to_owned(),
         alone: false,
         instance: instance(config),
+        rests: config.rests,
+        reverse: config.reverse.clone(),
         rules: Arc::new(config.topics.rules.clone()),
         settings: Arc::new(settings),
         origins: Origins {

@@ -12,6 +12,7 @@ mod human;
 mod link;
 mod logging;
 mod memory;
+mod pair;
 mod progress;
 mod reload;
 mod systemd;
@@ -43,10 +44,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let level = if matches!(command, Command::Demo) { "warn,librdkafka=off" } else { "info" };
     logging::init(&common, level)?;
     match command {
-        Command::Run(args) => commands::run::run(load(&args.config)?, &args, &common),
+        Command::Run(args) => commands::run::run(&args, &common),
         Command::Demo => commands::demo::run(&common),
         Command::Check(args) => commands::check::run(load(&args.config)?, &args, &common),
-        Command::Config(args) => commands::config::run(&load(&args)?, &common),
+        Command::Config(args) => commands::config::run(&args, &common),
         Command::Status(args) => commands::status(&args, &common),
         Command::Import(args) => commands::import::run(&args, &common),
         Command::Marks(args) => commands::marks::run(&load(&args.config)?, &args.what, &common),
@@ -56,11 +57,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Groups(args) => commands::groups::run(&load(&args.config)?, &args.what, &common),
         Command::Verify(args) => commands::verify::run(&load(&args.config)?, &args, &common),
         Command::Report(args) => commands::report::run(&load(&args.config)?, &args, &common),
+        Command::Reconcile(args) => commands::reconcile::run(&args, &common),
+        Command::Replay(args) => commands::replay::run(&args, &common),
+        Command::Switchover(args) => commands::switchover::run(&args, &common),
         Command::Cutover(args) => commands::cutover::run(&load(&args.config)?, &args, &common),
         Command::Audit(args) => commands::audit::run(&args, &common),
     }
 }
 
 fn load(args: &ConfigArg) -> anyhow::Result<Config> {
-    Ok(Config::load_here(args.config.as_deref())?)
+    Ok(Config::load_here(args.config.as_deref(), args.direction.as_deref())?)
 }

@@ -3,7 +3,7 @@
 //! Owns which keys those are for (`config::may_change` says), what the log says of it, and the metrics. What has to be so
 //! that a running link can take it over is `pipeline`'s to say.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use pipeline::{Link, ReloadHandle};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
@@ -12,13 +12,14 @@ use tracing::{error, info};
 
 use crate::{
     cli::Common,
-    config::{Config, may_change, why_fixed},
+    config::{Config, is_pair, may_change, why_fixed},
     link, logging, systemd,
 };
 
 /// Reads the configuration again when it is told to.
 pub struct Reloader {
     config: Config,
+    path: Option<PathBuf>,
     common: Common,
     link: ReloadHandle,
     reloads: IntCounterVec,
@@ -29,6 +30,7 @@ impl Reloader {
     /// For a link that runs with this configuration.
     pub fn new(
         config: &Config,
+        path: Option<PathBuf>,
         common: &Common,
         link: &Link,
         registry: &Registry,
@@ -48,32 +50,29 @@ impl Reloader {
             reloads.with_label_values(&[result]).reset();
         }
         last.set(1);
-        Ok(Self { config: config.clone(), common: common.clone(), link: link.reload(), reloads, last })
+        Ok(Self { config: config.clone(), path, common: common.clone(), link: link.reload(), reloads, last })
     }
 
-    /// Reads it at each signal; for ever.
-    pub async fn run(mut self, path: Option<&Path>, mut signal: Signal) {
-        while signal.recv().await.is_some() {
-            info!("SIGHUP: reading the configuration again");
-            systemd::reloading();
-            // It reads files, and tries whether clients can be made of it: the data path goes on meanwhile.
-            let done = tokio::task::block_in_place(|| self.reload(path));
-            self.last.set(i64::from(done.is_ok()));
-            let result = if done.is_ok() { "applied" } else { "refused" };
-            self.reloads.with_label_values(&[result]).inc();
-            match done {
-                Ok(changed) if changed.is_empty() => info!("nothing has changed in the configuration"),
-                Ok(changed) => info!("the configuration is taken over: {}", changed.join(", ")),
-                Err(reason) => error!("the configuration is refused, the link goes on as it was: {reason}"),
-            }
-            systemd::ready();
+    /// Reads it again, and takes it over or says why not.
+    fn read_again(&mut self) {
+        // It reads files, and tries whether clients can be made of it: the data path goes on meanwhile.
+        let done = tokio::task::block_in_place(|| self.reload());
+        self.last.set(i64::from(done.is_ok()));
+        let result = if done.is_ok() { "applied" } else { "refused" };
+        self.reloads.with_label_values(&[result]).inc();
+        let link = &self.config.link;
+        match done {
+            Ok(changed) if changed.is_empty() => info!(link, "nothing has changed in the configuration"),
+            Ok(changed) => info!(link, "the configuration is taken over: {}", changed.join(", ")),
+            Err(reason) => error!(link, "the configuration is refused, the link goes on as it was: {reason}"),
         }
-        std::future::pending().await
     }
 
     /// The keys that have changed, or why none of them is taken over.
-    fn reload(&mut self, path: Option<&Path>) -> Result<Vec<String>, String> {
-        let new = Config::load_here(path).map_err(|error| error.to_string())?;
+    fn reload(&mut self) -> Result<Vec<String>, String> {
+        let path = self.path.as_deref();
+        let direction = is_pair(path).then_some(self.config.link.as_str());
+        let new = Config::load_here(path, direction).map_err(|error| error.to_string())?;
         let changed: Vec<String> = self.config.changes(&new).into_iter().collect();
         let fixed: Vec<&str> = changed.iter().map(String::as_str).filter(|key| !may_change(key)).collect();
         if !fixed.is_empty() {
@@ -91,6 +90,17 @@ impl Reloader {
         }
         Ok(changed)
     }
+}
+
+/// Reads the configuration again at each signal; for ever.
+pub async fn keep_reloading(mut reloaders: Vec<Reloader>, mut signal: Signal) {
+    while signal.recv().await.is_some() {
+        info!("SIGHUP: reading the configuration again");
+        systemd::reloading();
+        reloaders.iter_mut().for_each(Reloader::read_again);
+        systemd::ready();
+    }
+    std::future::pending().await
 }
 
 /// Listens to the signal. Until then it ends the process, as it does to other commands.

@@ -32,14 +32,15 @@ pub fn stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog while the link's keepers turn round, and shows a line of status; for ever.
-pub async fn keep_alive(status: StatusHandle) {
+/// Feeds the watchdog while the links' keepers turn round, and shows a line of status; for ever.
+pub async fn keep_alive(links: &[StatusHandle]) {
     let limit = sd_notify::watchdog_enabled();
     let mut tick = interval(limit.map_or(Duration::from_secs(30), |limit| limit / 3));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let report = status.report();
+        let reports: Vec<_> = links.iter().map(StatusHandle::report).collect();
+        let report = reports.iter().find(|report| !report.resting).unwrap_or(&reports[0]);
         let totals = &report.totals;
         let line = format!(
             "{}: {} of {} lanes running, lag {} records",
@@ -49,7 +50,7 @@ pub async fn keep_alive(status: StatusHandle) {
             totals.lag_records
         );
         tell(&[NotifyState::Status(&line)]);
-        if limit.is_some() && status.is_alive() {
+        if limit.is_some() && links.iter().all(StatusHandle::is_alive) {
             tell(&[NotifyState::Watchdog]);
         }
     }

@@ -11,7 +11,7 @@
 //! protocol library makes room for as many elements as an array's length promises.
 
 mod acls;
-mod base64;
+pub mod base64;
 mod client;
 mod committed;
 mod configs;

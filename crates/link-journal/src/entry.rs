@@ -71,6 +71,15 @@ pub struct Process {
     pub token: u64,
 }
 
+/// Which link of a pair runs, from a note on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// How often that has changed; the highest number counts, in whichever journal it stands.
+    pub turn: u64,
+    /// Its name; none: neither runs, until more is said.
+    pub link: Option<String>,
+}
+
 /// A step of something that takes several: of a cutover.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
@@ -88,6 +97,9 @@ pub struct Note {
     pub run: Process,
     /// What happened, in the words of whoever performs such operations.
     pub what: serde_json::Value,
+    /// Which link of the pair runs from now on, where that changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs: Option<Runs>,
 }
 
 /// A record of the journal.
@@ -233,6 +245,7 @@ mod tests {
             by: decision().by,
             run: Process { pid: 77, started: 5, token: 9 },
             what: serde_json::json!({ "event": "entered", "step": "block" }),
+            runs: Some(Runs { turn: 4, link: None }),
         };
         let ControlRecord { key, value } = note.encode();
         assert_eq!(key, b"operation/cutover/1763800000000/3");

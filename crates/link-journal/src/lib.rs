@@ -24,7 +24,7 @@ use kafka_wire::{Client, Purpose};
 
 pub use self::{
     append::Appended,
-    entry::{Author, Decision, Note, Process, TopicState},
+    entry::{Author, Decision, Note, Process, Runs, TopicState},
     state::JournalState,
 };
 

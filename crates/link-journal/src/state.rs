@@ -10,7 +10,7 @@ use kafka_wire::{
 use mirror_types::Offset;
 
 use crate::{
-    Decision, Note, PARTITION, TopicState,
+    Decision, Note, PARTITION, Runs, TopicState,
     entry::{Entry, Writer},
 };
 
@@ -55,6 +55,11 @@ impl JournalState {
     /// The steps of all operations of a kind, in that order.
     pub fn notes(&self, kind: &str) -> impl Iterator<Item = &Note> {
         self.notes.iter().filter(move |note| note.kind == kind)
+    }
+
+    /// Which link of the pair runs, by what was said last; none where nothing ever was.
+    pub fn runs(&self) -> Option<&Runs> {
+        self.notes.iter().filter_map(|note| note.runs.as_ref()).max_by_key(|runs| runs.turn)
     }
 
     /// Under which producer id the next record is written, and with which sequence number; none while nobody has said.

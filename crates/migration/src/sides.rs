@@ -11,6 +11,7 @@ use cluster_admin::Cluster;
 use control_topic::{ControlTopic, name_of};
 use group_offsets::Choice;
 use kafka_wire::{Client, Isolation, Purpose, Settings, Topic};
+use link_journal::{Journal, JournalState};
 use mirror_types::{LaneOrigins, Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, WritersMode, control::Keep, slot_of};
 use pipeline::{ClusterIds, LinkConfig};
@@ -180,6 +181,35 @@ pub(crate) async fn check_ids<'a>(
         }
     }
     Ok(())
+}
+
+/// Whether a link runs: of a pair, the other one may, and then this one's target is the active site, which is nobody's to change.
+pub(crate) async fn refuse_at_rest(link: &LinkConfig, clusters: &Clusters) -> Result<(), Error> {
+    let target = clusters.client(Side::Target);
+    // Who may not see the journal is told so by what needs it.
+    let decided = match Journal::open(target, &link.link).await {
+        Ok(Some(journal)) => journal.read().await.ok(),
+        Ok(None) | Err(_) => None,
+    };
+    if !rests(link, decided.as_ref()) {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        what: format!(
+            "link {} rests: {} is the active site of its pair, or a switchover is under way",
+            link.link,
+            clusters.name(Side::Target)
+        ),
+        fix: "name the other link with --direction".to_owned(),
+    })
+}
+
+/// Whether a link rests, by what its journal says.
+pub(crate) fn rests(link: &LinkConfig, decided: Option<&JournalState>) -> bool {
+    match decided.and_then(JournalState::runs) {
+        Some(runs) => runs.link.as_ref() != Some(&link.link),
+        None => link.rests,
+    }
 }
 
 /// A link that has not run yet leaves nothing on its target; if it has on its source, somebody has mistaken the two.

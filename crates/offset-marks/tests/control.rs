@@ -33,7 +33,8 @@ fn kind() -> impl Strategy<Value = EventKind> {
 fn start() -> impl Strategy<Value = LaneStart> {
     let names = (TOPIC, TOPIC, option::of(".*"), option::of(".*"), option::of(".*"), option::of(".*"));
     let numbers = (any::<u32>(), any::<i64>(), 0..=i32::MAX, 0..=i64::MAX, 0..=i64::MAX);
-    let later = (option::of(0..=i64::MAX), option::of(btree_map(TOPIC, option::of(".*"), 0..3)));
+    let configs = btree_map(TOPIC, option::of(".*"), 0..3);
+    let later = (option::of(0..=i64::MAX), option::of(configs), option::of(0..=i64::MAX));
     let all = (names, numbers, any::<bool>(), any::<bool>(), later);
     all.prop_map(|(names, numbers, identical, shared, later)| LaneStart {
         incarnation: numbers.0,
@@ -50,6 +51,7 @@ fn start() -> impl Strategy<Value = LaneStart> {
         writers: if shared { WritersMode::Shared } else { WritersMode::Exclusive },
         source_end: later.0,
         configs: later.1,
+        adopted: later.2,
     })
 }
 
@@ -161,6 +163,7 @@ fn example(lane: &TopicPartition, incarnation: u32, at: Point) -> LaneStart {
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn begin() -> LedgerWriter {
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     })
 }
 

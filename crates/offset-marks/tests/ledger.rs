@@ -26,6 +26,7 @@ fn start(at: Point) -> LaneStart {
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     }
 }
 

@@ -238,9 +238,12 @@ impl LaneWriter {
     /// refuses and so tells that this run has to look again.
     async fn take_over(&mut self) {
         let standing = &self.opening.standing;
-        // With translated offsets others may have written before the lane's time, and their ids are theirs.
+        // With translated offsets others may have written before the lane's time, and their ids are theirs; with identical ones
+        // others have where the lane's topic was the active one of a pair.
         let ours = self.opening.offsets == Offsets::Identical || self.opening.check.is_some();
-        let followed = standing.last.filter(|_| ours).and_then(|last| last.writer);
+        let adopted = self.opening.adopted.unwrap_or(0);
+        let followed =
+            standing.last.filter(|last| ours && last.offset >= adopted).and_then(|last| last.writer);
         match followed.filter(|(producer, _)| !self.memory.is_refused(*producer, standing.end)) {
             Some(goes_on) => (self.producer, self.sequence) = goes_on,
             None => {

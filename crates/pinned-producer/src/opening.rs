@@ -96,6 +96,8 @@ pub struct Opening {
     /// What the target topic's configs were before an earlier run changed them for the moment, and did not come to give
     /// them back. Identical offsets only.
     pub configs: Option<Configs>,
+    /// Before this target offset others have written, whose producer ids are theirs. Identical offsets only.
+    pub adopted: Option<Offset>,
     /// Translated: the next source offset that the target lacks: that which lies, or is to lie, at the target's log end
     /// (`standing.end`) by what was declared. From there on source offsets go on one by one with target offsets, until
     /// runs are declared. Records before it are passed over. Identical: not used.
@@ -122,6 +124,7 @@ impl fmt::Debug for Opening {
             start,
             padded,
             configs,
+            adopted,
             position,
             check,
             strict,
@@ -135,6 +138,7 @@ impl fmt::Debug for Opening {
             .field("start", start)
             .field("padded", padded)
             .field("configs", configs)
+            .field("adopted", adopted)
             .field("position", position)
             .field("check", check)
             .field("strict", strict)

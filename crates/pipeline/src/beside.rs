@@ -63,7 +63,13 @@ impl Beside {
         let news = known.iter().filter(|(key, rules)| before.get(key) != Some(rules));
         let news = news.map(|(_, rules)| Record::Rules(rules.clone()).encode());
         write(&topic, gone.map(Key::tombstone).chain(news).collect()).await;
-        let others = known.values().filter_map(OtherLink::new).collect();
+        // Of a pair, one of the two rests.
+        let is_partner = |rules: &&Rules| {
+            config.reverse.as_ref() == Some(&rules.link)
+                && (&rules.source_cluster, &rules.target_cluster)
+                    == (&own.target_cluster, &own.source_cluster)
+        };
+        let others = known.values().filter(|rules| !is_partner(rules)).filter_map(OtherLink::new).collect();
         Some(Self { own: OtherLink::new(&own)?, others })
     }
 

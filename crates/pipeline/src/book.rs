@@ -413,6 +413,8 @@ impl Book {
             phase: self.phase.to_owned(),
             ready: not_ready.is_empty(),
             not_ready,
+            resting: false,
+            pair: None,
             source: cluster_status(&config.source.name, &self.source),
             target: cluster_status(&config.target.name, &self.target),
             totals,

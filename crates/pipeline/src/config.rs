@@ -142,6 +142,10 @@ pub struct LinkConfig {
     /// This instance's name in the group, unless `group.instance.id` says one: it gets its lanes back at once when it
     /// starts again after a kill.
     pub instance: Option<String>,
+    /// Whether it rests until the journal says that it runs: the link of a pair that leads to the active site.
+    pub rests: bool,
+    /// Of a pair, the link the other way round, of which one rests.
+    pub reverse: Option<String>,
     /// Which topics, under which names.
     pub rules: Arc<Rules>,
     /// What is set topic by topic.

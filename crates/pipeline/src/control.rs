@@ -58,6 +58,8 @@ pub(crate) struct Control {
     pub(crate) book: Mutex<Book>,
     /// Rung when the topics should be looked at before their time.
     pub(crate) look: Notify,
+    /// Held while groups' offsets are committed.
+    pub(crate) committing: tokio::sync::Mutex<()>,
     pub(crate) positions_trouble: watch::Receiver<Option<String>>,
 }
 
@@ -84,7 +86,7 @@ impl Control {
             acks: wired.acks.clone(),
             rules: wired.rules.clone(),
             throttle: wired.throttle.clone(),
-            decisions: Decisions::new(&wired.target, &config.link),
+            decisions: Decisions::new(&wired.target, &config.link, config.rests),
             metrics,
             source,
             target,
@@ -96,6 +98,7 @@ impl Control {
             next_id: AtomicU64::new(1),
             book: Mutex::new(Book::new()),
             look: Notify::new(),
+            committing: tokio::sync::Mutex::default(),
             positions_trouble,
             live: RwLock::new(Arc::new(config.clone())),
             config,
@@ -179,7 +182,9 @@ impl StatusHandle {
     /// The link's status now.
     pub fn report(&self) -> LinkStatus {
         let trouble = self.0.positions_trouble.borrow().clone();
-        self.0.book().report(&self.0.config, &self.0.budget, trouble)
+        let mut report = self.0.book().report(&self.0.config, &self.0.budget, trouble);
+        report.resting = self.0.decisions.rests();
+        report
     }
 
     /// Whether the tasks that look after the link are alive: they have turned round lately.

@@ -18,6 +18,8 @@ pub enum TopicPlan {
     Pause,
     /// The link has given it up.
     Stop,
+    /// The link rests: its pair's other one runs, or neither does.
+    Rest,
 }
 
 /// Says it, by what operators have decided about the topic, if anything, and by its settings. `begun`: the link has begun
@@ -40,6 +42,7 @@ impl TopicPlan {
             Self::Wait => "waiting",
             Self::Pause => "paused",
             Self::Stop => "stopped",
+            Self::Rest => "resting",
         }
     }
 }

@@ -24,6 +24,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Decisions {
     client: Client,
     link: String,
+    /// Whether it rests as long as the journal says nothing of that.
+    rests: bool,
     /// The journal, once there is one, and what was read of it.
     read: Mutex<Option<(Journal, JournalState)>>,
     known: watch::Sender<Option<Arc<JournalState>>>,
@@ -32,11 +34,12 @@ pub(crate) struct Decisions {
 }
 
 impl Decisions {
-    pub(crate) fn new(client: &Client, link: &str) -> Self {
+    pub(crate) fn new(client: &Client, link: &str, rests: bool) -> Self {
         let (client, link) = (client.clone(), link.to_owned());
         Self {
             client,
             link,
+            rests,
             read: Mutex::default(),
             known: watch::Sender::new(None),
             lost: AtomicBool::new(false),
@@ -52,6 +55,23 @@ impl Decisions {
     /// journal can be read or not.
     pub(crate) fn known(&self) -> Option<Arc<JournalState>> {
         self.known.borrow().clone()
+    }
+
+    /// Whether the link rests: of a pair, the other one runs, or neither does. By the journal on the cluster that it writes
+    /// to: whoever turns a pair around says there first that it is to end, and last that it may begin.
+    pub(crate) fn rests(&self) -> bool {
+        match self.known.borrow().as_deref().and_then(JournalState::runs) {
+            Some(runs) => runs.link.as_deref() != Some(&*self.link),
+            None => self.rests,
+        }
+    }
+
+    /// Waits until it does.
+    pub(crate) async fn until_rests(&self) {
+        let mut known = self.known.subscribe();
+        while !self.rests() {
+            known.changed().await.expect("it is sent by what is asked here");
+        }
     }
 
     /// Sees to it that the journal is read, and followed, if it is `there`.

@@ -105,7 +105,16 @@ impl Groups {
             if !self.control.book().first_look_done {
                 continue;
             }
-            let failed = self.round(&groups.choice).await.err();
+            let _committing = self.control.committing.lock().await;
+            // Of a pair, the other link looks after them: what is found here must not be committed behind its back.
+            let failed = tokio::select! {
+                biased;
+                () = self.control.decisions.until_rests() => {
+                    self.seen().keep(&BTreeSet::new());
+                    continue;
+                }
+                done = self.round(&groups.choice) => done.err(),
+            };
             if failed.is_some() {
                 self.metrics.failed();
             }

@@ -45,7 +45,7 @@ pub use link::{Link, Outcome};
 pub use loops::{LOOP_FIX, Loop, LoopError, loops, nothing_renamed};
 pub use marks::{ClusterIds, SLOTS};
 pub use padding::{padded_before, padding_takes, takes_padding};
-pub use pinned_producer::{Offsets, PADDING_KEY, PADDING_RATE, RefusedPolicy, deleting};
+pub use pinned_producer::{Offsets, PADDING_KEY, PADDING_RATE, RefusedPolicy, Standing, deleting};
 pub use reload::{ReloadHandle, Unfit};
 pub use resume::{Loss, Now, Refused, unlike};
 pub use source_consumer::{LossPolicy, Throttle};

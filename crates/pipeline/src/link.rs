@@ -43,6 +43,18 @@ pub struct Outcome {
     pub caught_up: bool,
 }
 
+impl Outcome {
+    /// How several have ended together.
+    pub fn and(mut self, mut other: Self) -> Self {
+        self.stopped.append(&mut other.stopped);
+        self.held.append(&mut other.held);
+        self.lost += other.lost;
+        self.drained &= other.drained;
+        self.caught_up &= other.caught_up;
+        self
+    }
+}
+
 /// A link that is ready to run.
 pub struct Link {
     control: Arc<Control>,

@@ -658,6 +658,7 @@ mod tests {
             writers,
             source_end: None,
             configs: None,
+            adopted: None,
         });
         ledger.mark(mirror_types::Mark { source: 0, target: to, count: 60 }).unwrap();
         let now = Now {

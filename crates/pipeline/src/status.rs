@@ -23,6 +23,12 @@ pub struct LinkStatus {
     pub ready: bool,
     /// Why it is not ready, a sentence each.
     pub not_ready: Vec<String>,
+    /// Of a pair, the other link runs, or neither does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resting: bool,
+    /// Of a pair's daemon: both sites.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairStatus>,
     /// The cluster that is read.
     pub source: ClusterStatus,
     /// The cluster that is written.
@@ -34,6 +40,23 @@ pub struct LinkStatus {
     pub held: BTreeMap<String, String>,
     /// Every lane, by topic and partition.
     pub lanes: Vec<LaneStatus>,
+}
+
+/// Two sites, and what a switchover between them would cost now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PairStatus {
+    /// The site that is active; none while neither link runs.
+    pub active: Option<String>,
+    /// The other one.
+    pub standby: Option<String>,
+    /// Records that would have to be drained.
+    pub drain_records: u64,
+    /// For how many seconds nobody could write, as a guess; none where that can't be told.
+    pub seconds_without_writes: Option<f64>,
+    /// Records that groups would read again that went over now, without waiting for them to catch up.
+    pub read_again_records: u64,
+    /// The age in seconds of the oldest of the groups' offsets on the standby; none if no group is kept in step.
+    pub group_staleness_seconds: Option<f64>,
 }
 
 /// One of the two clusters.

@@ -185,9 +185,18 @@ impl Topics {
     /// One look. The outer error ends the link, the inner one is tried again.
     async fn look(&mut self) -> Result<Result<(), Trouble>, Error> {
         let control = self.control.clone();
+        if let Err(trouble) = self.rest().await {
+            return Ok(Err(trouble));
+        }
         let (sources, targets) = match tokio::try_join!(control.source.topics(), control.target.topics()) {
             Ok(topics) => topics,
-            Err(trouble) => return Ok(Err(trouble.into())),
+            Err(trouble) => {
+                // It may be told to rest because its source is gone.
+                if trouble.side == Side::Source && control.decisions.refresh(None).await.is_ok() {
+                    return Ok(self.rest().await.and(Err(trouble.into())));
+                }
+                return Ok(Err(trouble.into()));
+            }
         };
         let first = !control.book().first_look_done;
         // Nothing is written before it is known that this is not one cluster.
@@ -219,7 +228,7 @@ impl Topics {
             self.beside = None;
         }
         self.note_missing(&sources);
-        if first && routes.ready.is_empty() {
+        if first && routes.ready.is_empty() && !control.decisions.rests() {
             warn!("no topic on the source matches topics.include; waiting for one");
             if control.config.until_caught_up.is_some() {
                 return Err(Error::NoTopics);

@@ -25,6 +25,8 @@ pub struct Config {
     target: Vec<(String, String)>,
     topics: Vec<String>,
     rest: Vec<String>,
+    /// All of it, in the place of the above.
+    whole: Option<String>,
 }
 
 impl Config {
@@ -38,7 +40,15 @@ impl Config {
             target: target.client_properties("admin"),
             topics: vec![format!("include = [{include}]"), "refresh = \"1s\"".to_owned()],
             rest: Vec::new(),
+            whole: None,
         }
+    }
+
+    /// A file with this text: a pair's, say.
+    pub fn of(text: String) -> Self {
+        let none = Vec::new;
+        let (link, engine, whole) = (String::new(), None, Some(text));
+        Self { link, engine, source: none(), target: none(), topics: Vec::new(), rest: Vec::new(), whole }
     }
 
     /// This name, in the place of one of its own.
@@ -87,6 +97,9 @@ impl Config {
 
     /// The file's text.
     pub fn text(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
         let mut text = format!("link = \"{}\"\n", self.link);
         // One that was killed is missed soon; one on a busy machine is not taken for dead.
         let mut target = self.target.clone();

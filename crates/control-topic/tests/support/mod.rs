@@ -44,6 +44,7 @@ pub fn start() -> LaneStart {
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     }
 }
 

@@ -11,6 +11,7 @@ use super::lanes::{is_stopped, worst_first};
 use crate::{
     html::{STYLE, Text},
     human::{self, Said},
+    pair,
 };
 
 /// Lanes in no trouble that the page shows, so that it stays light at a thousand lanes.
@@ -59,6 +60,9 @@ fn write_head(out: &mut String, status: &LinkStatus) -> fmt::Result {
             write!(out, "<li>{}</li>", Text(reason))?;
         }
         out.push_str("</ul>\n");
+    }
+    for line in status.pair.iter().flat_map(pair::picture) {
+        writeln!(out, "<p>{}</p>", Text(&line))?;
     }
     out.push_str("<div class=\"cards\">\n");
     write_cluster(out, "from", &status.source)?;

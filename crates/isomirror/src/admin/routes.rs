@@ -2,12 +2,14 @@
 //!
 //! Owns paths, status codes and content types. Never writes HTML (`page`) or sockets (`server`).
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Json, Response};
 use axum::routing::get;
-use prometheus::{Registry, TextEncoder};
+use prometheus::{Registry, TextEncoder, proto::MetricFamily};
 
 use super::{StatusSource, page};
 
@@ -19,12 +21,12 @@ const PAGE_POLICY: &str =
 
 #[derive(Clone)]
 struct Shared {
-    registry: Registry,
+    registries: Vec<Registry>,
     status: StatusSource,
 }
 
 /// All routes; other paths are 404, other methods 405.
-pub fn router(registry: Registry, status: StatusSource) -> Router {
+pub fn router(registries: Vec<Registry>, status: StatusSource) -> Router {
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(metrics))
@@ -33,7 +35,7 @@ pub fn router(registry: Registry, status: StatusSource) -> Router {
         .route("/status", get(status_json))
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
-        .with_state(Shared { registry, status })
+        .with_state(Shared { registries, status })
 }
 
 async fn index(State(shared): State<Shared>) -> Response {
@@ -46,12 +48,24 @@ async fn index(State(shared): State<Shared>) -> Response {
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
-    match TextEncoder::new().encode_to_string(&shared.registry.gather()) {
+    match TextEncoder::new().encode_to_string(&gather(&shared.registries)) {
         Ok(body) => ([(header::CONTENT_TYPE, METRICS)], body).into_response(),
         Err(error) => {
             text(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to encode the metrics: {error}\n"))
         }
     }
+}
+
+/// The metrics of all links: those of one name together, as they are of one family.
+fn gather(registries: &[Registry]) -> Vec<MetricFamily> {
+    let mut all: BTreeMap<String, MetricFamily> = BTreeMap::new();
+    for mut family in registries.iter().flat_map(Registry::gather) {
+        match all.get_mut(family.name()) {
+            Some(known) => known.mut_metric().extend(family.take_metric()),
+            None => drop(all.insert(family.name().to_owned(), family)),
+        }
+    }
+    all.into_values().collect()
 }
 
 async fn healthz() -> Response {

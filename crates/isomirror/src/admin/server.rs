@@ -42,14 +42,14 @@ pub struct Server {
 
 impl Server {
     /// Listens on `listen` (port 0 for any free one) and answers from then on.
-    pub fn start(listen: SocketAddr, registry: Registry, status: StatusSource) -> Result<Self, Error> {
+    pub fn start(listen: SocketAddr, registries: Vec<Registry>, status: StatusSource) -> Result<Self, Error> {
         let bind = |source| Error::Bind { address: listen, source };
         let listener = TcpListener::bind(listen).map_err(bind)?;
         listener.set_nonblocking(true).map_err(bind)?;
         let local_addr = listener.local_addr().map_err(bind)?;
 
         let stop = CancellationToken::new();
-        let router = routes::router(registry, status);
+        let router = routes::router(registries, status);
         let (started, has_started) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let thread_stop = stop.clone();

@@ -62,6 +62,8 @@ fn status(lanes: Vec<LaneStatus>) -> LinkStatus {
         phase: "running".into(),
         ready: true,
         not_ready: vec![],
+        resting: false,
+        pair: None,
         source: cluster("dc1"),
         target: cluster("dc2"),
         totals: Totals {
@@ -83,7 +85,8 @@ fn serve(status: LinkStatus) -> Server {
 }
 
 fn serve_all(registry: Registry, status: StatusSource) -> Server {
-    Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), registry, status).expect("the server starts")
+    Server::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), vec![registry], status)
+        .expect("the server starts")
 }
 
 struct Answer {
@@ -288,7 +291,8 @@ fn idle_clients_hold_nobody_up_and_are_closed() {
 fn a_taken_port_is_refused_at_start_with_the_fix() {
     let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let address = holder.local_addr().expect("an address");
-    let refused = Server::start(address, Registry::new(), Arc::new(|| status(vec![]))).expect_err("taken");
+    let refused =
+        Server::start(address, vec![Registry::new()], Arc::new(|| status(vec![]))).expect_err("taken");
     let message = refused.to_string();
     assert!(message.contains(&address.to_string()) && message.contains("admin.listen"), "{message}");
 }

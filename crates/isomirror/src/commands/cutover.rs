@@ -4,18 +4,17 @@
 //! order, is `migration::cutover`'s.
 
 mod show;
-mod watch;
 
 use std::sync::Arc;
 
 use migration::cutover::{
-    Block, Cause, Depth, Ending, Hook, Preview, Report, Request, Settings, back, cutover, preview,
+    Block, Cause, Depth, Ending, Hook, Preview, Report, Request, Settings, Step, back, cutover, preview,
     this_process,
 };
 use tokio::sync::mpsc::unbounded_channel;
 
-use self::watch::Board;
-use super::topics::author;
+pub use self::show::{acls, topics};
+use super::{board::Board, topics::author};
 use crate::{
     cli::{Common, CutoverArgs, Output},
     config::{self, Config},
@@ -47,7 +46,7 @@ pub fn run(config: &Config, args: &CutoverArgs, common: &Common) -> anyhow::Resu
 async fn perform(
     request: &Request,
     args: &CutoverArgs,
-    board: Arc<Board>,
+    board: Arc<Board<Step>>,
     output: Output,
 ) -> anyhow::Result<Exit> {
     if args.dry_run {
@@ -82,7 +81,7 @@ async fn perform(
     Ok(ended(&report))
 }
 
-fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board>) -> Result<Request, Failure> {
+fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board<Step>>) -> Result<Request, Failure> {
     let given = &config.cutover;
     let hook =
         |run: &Option<String>, back: &Option<String>| run.clone().map(|run| Hook { run, back: back.clone() });
@@ -99,6 +98,7 @@ fn request(config: &Config, args: &CutoverArgs, board: &Arc<Board>) -> Result<Re
     };
     let verify = match args.verify.unwrap_or(given.verify) {
         config::Depth::None => Depth::None,
+        config::Depth::Tail => Depth::Tail,
         config::Depth::Sample(part) => Depth::Sample(part),
         config::Depth::Full => Depth::Full,
     };
@@ -138,6 +138,11 @@ fn ended(report: &Report) -> Exit {
         (None, Some(why)) => why.cause,
         (None, None) => return if report.ended == Some(Ending::Done) { Exit::Done } else { Exit::Failed },
     };
+    of_cause(cause)
+}
+
+/// How it ends because of this.
+pub fn of_cause(cause: Cause) -> Exit {
     match cause {
         Cause::Asked => Exit::Done,
         Cause::Refused | Cause::Written | Cause::TooLong => Exit::Refused,

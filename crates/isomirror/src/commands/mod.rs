@@ -1,6 +1,7 @@
 //! One module a command: each takes its arguments and says how it ended.
 
 pub mod audit;
+mod board;
 pub mod check;
 pub mod config;
 pub mod cutover;
@@ -9,9 +10,12 @@ pub mod groups;
 pub mod import;
 pub mod marks;
 pub mod plan;
+pub mod reconcile;
+pub mod replay;
 pub mod report;
 pub mod run;
 mod status;
+pub mod switchover;
 pub mod topics;
 pub mod verify;
 

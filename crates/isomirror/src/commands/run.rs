@@ -1,12 +1,13 @@
 //! `isomirror run`: the daemon.
 
-use std::{num::NonZero, path::Path, process, sync::Arc, time::Duration};
+use std::{num::NonZero, process, sync::Arc, time::Duration};
 
 use anyhow::Context;
+use futures::{FutureExt, StreamExt, future::join_all, stream::FuturesUnordered};
 use migration::verify::Watch;
 use mirror_types::StopKind;
 use pipeline::{
-    Error, Link, Outcome,
+    Error, Link, Outcome, StatusHandle,
     status::{ClusterHealth, LinkStatus},
 };
 use prometheus::Registry;
@@ -15,19 +16,25 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    admin,
+    admin::{self, StatusSource},
     cli::{Common, Output, RunArgs},
-    config::Config,
+    config::{Config, Pair, is_pair},
     exit::{Exit, Failure},
-    human, link, logging, progress,
+    human, link, logging,
+    pair::{Sites, that_runs},
+    progress,
     reload::{self, Reloader},
     systemd,
 };
 
+/// Of a pair's links, the one that the journal says, now and later.
+const FOLLOW: &str = "follow";
+
 /// Mirrors until a signal, or until caught up.
-pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
+pub fn run(args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
     end_on_panic();
-    logging::follow(common, &config.admin.log);
+    let configs = configs(args)?;
+    logging::follow(common, &configs[0].admin.log);
     // librdkafka's threads do their part beside these; on few cores, one wakes nobody.
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -35,10 +42,29 @@ pub fn run(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Ex
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
-    let exit = runtime.block_on(mirror(config, args, common));
+    let exit = runtime.block_on(mirror(configs, args, common));
     // A request to a cluster that is down may still be waiting for its timeout.
     runtime.shutdown_timeout(Duration::from_millis(200));
     exit
+}
+
+/// The links to run: one, or both of a pair, of which each does what the journal on its target says.
+fn configs(args: &RunArgs) -> anyhow::Result<Vec<Config>> {
+    let path = args.config.config.as_deref();
+    let direction = args.config.direction.as_deref();
+    let Some(pair) = path.filter(|_| is_pair(path) && matches!(direction, None | Some(FOLLOW))) else {
+        return Ok(vec![Config::load_here(path, direction)?]);
+    };
+    let pair = Pair::load_here(pair)?;
+    if args.until_caught_up {
+        let names = pair.links.each_ref().map(|link| link.link.clone());
+        let message = format!(
+            "a pair is never done: --until-caught-up is about one of its links\n  fix: add --direction {} or --direction {}",
+            names[0], names[1]
+        );
+        return Err(Failure::new(Exit::Usage, message).into());
+    }
+    Ok(pair.links.into())
 }
 
 /// A panic in any thread ends the process: half a daemon is worse than none, what it had acknowledged is
@@ -51,32 +77,41 @@ fn end_on_panic() {
     }));
 }
 
-async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
-    // First of all: until then, a signal just ends the process.
-    let shutdown = CancellationToken::new();
-    let interrupted = on_signals(shutdown.clone())?;
-    // A run with an end belongs to whoever started it: with that terminal it ends.
-    let hangup = match args.until_caught_up {
-        true => None,
-        false => Some(reload::on_signal().context("failed to listen to SIGHUP")?),
-    };
-    let labels = [("link".to_owned(), config.link.clone())].into();
-    let registry = Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
-    let patience = args.until_caught_up.then_some(args.give_up_after);
-    let link_config = link::config(&config, patience);
-    let link = Link::new(link_config.clone(), &registry).map_err(failure)?;
-    let status = link.status();
-    let reloader = Reloader::new(&config, common, &link, &registry).context("failed to register metrics")?;
-    let watch = match link::watch(&config).filter(|_| !args.until_caught_up) {
-        Some(watch) => Some(Watch::new(watch, link_config, &link, &registry)?),
-        None => None,
-    };
-    let verified = watch.as_ref().map(Watch::verified);
-    let audits = audits(&config, args.until_caught_up, &registry)?;
-    let health = audits.as_ref().map(maintenance::Watch::seen);
+/// A link, and what belongs to it.
+struct Running {
+    config: Config,
+    registry: Registry,
+    link: Link,
+    status: StatusHandle,
+    reloader: Reloader,
+    watch: Option<Watch>,
+    audits: Option<maintenance::Watch>,
+}
 
-    let answer = {
-        let status = status.clone();
+impl Running {
+    fn new(config: Config, args: &RunArgs, common: &Common) -> anyhow::Result<Self> {
+        let labels = [("link".to_owned(), config.link.clone())].into();
+        let registry =
+            Registry::new_custom(None, Some(labels)).context("failed to make the metrics registry")?;
+        let patience = args.until_caught_up.then_some(args.give_up_after);
+        let link_config = link::config(&config, patience);
+        let link = Link::new(link_config.clone(), &registry).map_err(failure)?;
+        let status = link.status();
+        let path = args.config.config.clone();
+        let reloader =
+            Reloader::new(&config, path, common, &link, &registry).context("failed to register metrics")?;
+        let watch = match link::watch(&config).filter(|_| !args.until_caught_up) {
+            Some(watch) => Some(Watch::new(watch, link_config, &link, &registry)?),
+            None => None,
+        };
+        let audits = audits(&config, args.until_caught_up, &registry)?;
+        Ok(Self { config, registry, link, status, reloader, watch, audits })
+    }
+
+    /// Its status, with what was compared, and how both clusters are.
+    fn answer(&self) -> impl Fn() -> LinkStatus + Send + Sync + use<> {
+        let (status, verified) = (self.status.clone(), self.watch.as_ref().map(Watch::verified));
+        let health = self.audits.as_ref().map(maintenance::Watch::seen);
         move || {
             let mut report = status.report();
             if let Some(health) = &health {
@@ -87,31 +122,67 @@ async fn mirror(config: Config, args: &RunArgs, common: &Common) -> anyhow::Resu
             }
             report
         }
+    }
+}
+
+async fn mirror(configs: Vec<Config>, args: &RunArgs, common: &Common) -> anyhow::Result<Exit> {
+    // First of all: until then, a signal just ends the process.
+    let shutdown = CancellationToken::new();
+    let interrupted = on_signals(shutdown.clone())?;
+    // A run with an end belongs to whoever started it: with that terminal it ends.
+    let hangup = match args.until_caught_up {
+        true => None,
+        false => Some(reload::on_signal().context("failed to listen to SIGHUP")?),
     };
-    let server = config
+    let mut running = Vec::new();
+    for config in configs {
+        running.push(Running::new(config, args, common)?);
+    }
+    let statuses: Vec<StatusHandle> = running.iter().map(|running| running.status.clone()).collect();
+    let answers: Vec<_> = running.iter().map(Running::answer).collect();
+    let mut registries: Vec<Registry> = running.iter().map(|running| running.registry.clone()).collect();
+    let answer: StatusSource = match <[_; 2]>::try_from(answers) {
+        Err(mut one) => Arc::new(one.pop().expect("there is a link")),
+        Ok(both) => {
+            let sites = Arc::new(Sites::new(both, registries.clone().try_into().expect("as many")));
+            registries.push(sites.metrics().context("failed to register metrics")?);
+            Arc::new(move || sites.status())
+        }
+    };
+    let server = running[0]
+        .config
         .admin
         .listen
-        .map(|listen| admin::Server::start(listen, registry, Arc::new(answer)))
+        .map(|listen| admin::Server::start(listen, registries, answer))
         .transpose()
         .map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
-    say_what_runs(&config, server.as_ref());
-    if let Some(audits) = audits {
-        // It only looks: whatever it is at when the link ends is of no use any more.
-        tokio::spawn(audits.run());
-    }
+    say_what_runs(running.iter().map(|running| &running.config), server.as_ref());
     systemd::ready();
-    let stop = match watch {
-        Some(watch) => after(watch.run(shutdown)),
-        None => shutdown,
+    let (mut links, mut reloaders, mut watches) = (Vec::new(), Vec::new(), Vec::new());
+    for Running { link, reloader, watch, audits, .. } in running {
+        if let Some(audits) = audits {
+            // It only looks: whatever it is at when the link ends is of no use any more.
+            tokio::spawn(audits.run());
+        }
+        links.push(link);
+        reloaders.push(reloader);
+        watches.extend(watch);
+    }
+    let stop = match watches.is_empty() {
+        true => shutdown.clone(),
+        false => {
+            let shutdown = shutdown.clone();
+            after(join_all(watches.into_iter().map(move |watch| watch.run(shutdown.clone()))).map(drop))
+        }
     };
 
     let outcome = tokio::select! {
-        outcome = link.run(stop) => outcome,
-        () = systemd::keep_alive(status.clone()) => unreachable!("it goes on for ever"),
-        () = keep_reloading(reloader, args.config.config.as_deref(), hangup) => unreachable!("it goes on for ever"),
-        () = progress::draw(status.clone()), if args.until_caught_up => unreachable!("it goes on for ever"),
+        outcome = run_all(links, &shutdown, stop) => outcome,
+        () = systemd::keep_alive(&statuses) => unreachable!("it goes on for ever"),
+        () = keep_reloading(reloaders, hangup) => unreachable!("it goes on for ever"),
+        () = progress::draw(statuses[0].clone()), if args.until_caught_up => unreachable!("it goes on for ever"),
     };
-    let report = status.report();
+    let report = that_runs(statuses.iter().map(StatusHandle::report).collect());
     if let Some(server) = server {
         server.shutdown();
     }
@@ -167,9 +238,29 @@ fn show_health(report: &mut LinkStatus, seen: &maintenance::Seen) {
     }
 }
 
-async fn keep_reloading(reloader: Reloader, path: Option<&Path>, hangup: Option<Signal>) {
+/// Runs links until `stop`; if one ends before, all do.
+async fn run_all(
+    links: Vec<Link>,
+    shutdown: &CancellationToken,
+    stop: CancellationToken,
+) -> Result<Outcome, Error> {
+    let mut running: FuturesUnordered<_> = links.into_iter().map(|link| link.run(stop.clone())).collect();
+    let mut all: Option<Result<Outcome, Error>> = None;
+    while let Some(ended) = running.next().await {
+        shutdown.cancel();
+        stop.cancel();
+        all = Some(match (all, ended) {
+            (Some(Err(error)), _) | (_, Err(error)) => Err(error),
+            (Some(Ok(before)), Ok(outcome)) => Ok(before.and(outcome)),
+            (None, Ok(outcome)) => Ok(outcome),
+        });
+    }
+    all.expect("there is a link")
+}
+
+async fn keep_reloading(reloaders: Vec<Reloader>, hangup: Option<Signal>) {
     match hangup {
-        Some(hangup) => reloader.run(path, hangup).await,
+        Some(hangup) => reload::keep_reloading(reloaders, hangup).await,
         None => std::future::pending().await,
     }
 }
@@ -185,18 +276,20 @@ fn after(work: impl Future<Output = ()> + Send + 'static) -> CancellationToken {
     token
 }
 
-fn say_what_runs(config: &Config, server: Option<&admin::Server>) {
-    let (engine, why) = link::engine(config);
-    info!(
-        link = config.link,
-        source = config.source.name,
-        target = config.target.name,
-        group = config.group(),
-        %engine,
-        "mirroring",
-    );
-    if let Some(why) = why {
-        info!("engine = \"auto\" is records here: {why}");
+fn say_what_runs<'a>(configs: impl Iterator<Item = &'a Config>, server: Option<&admin::Server>) {
+    for config in configs {
+        let (engine, why) = link::engine(config);
+        info!(
+            link = config.link,
+            source = config.source.name,
+            target = config.target.name,
+            group = config.group(),
+            %engine,
+            "mirroring",
+        );
+        if let Some(why) = why {
+            info!("engine = \"auto\" is records here: {why}");
+        }
     }
     if let Some(server) = server {
         info!("status at http://{}/", server.local_addr());

@@ -23,6 +23,8 @@ pub fn run(config: &Config, args: &VerifyArgs, common: &Common) -> anyhow::Resul
         topics: args.topic.clone(),
         since: args.since.map(|since| since.as_millisecond()),
         sample: args.sample.map(|part| Sample { part, seed: args.seed.unwrap_or_else(random) }),
+        tail: None,
+        until: None,
         at_once: args.parallel,
         show: args.show_values,
         resume: args.resume.clone(),

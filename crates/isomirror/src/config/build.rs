@@ -42,6 +42,13 @@ const ASK_FOR_KEYS: Asks = Asks {
     topics: "name topics in [topics], as in include = [\"orders\", \"payments\\\\..*\"]",
 };
 
+const ASK_FOR_SITES: Asks = Asks {
+    link: "name the sites, as in [sites.dc1.kafka] and [sites.dc2.kafka]",
+    source: "add \"bootstrap.servers\" = \"host:9092\" to the site's kafka section, as in [sites.dc1.kafka]",
+    target: "add \"bootstrap.servers\" = \"host:9092\" to the site's kafka section, as in [sites.dc2.kafka]",
+    topics: ASK_FOR_KEYS.topics,
+};
+
 const ASK_FOR_VARIABLES: Asks = Asks {
     link: "set GROUP_ID (or LINK), or name a configuration file",
     source: "set SOURCE to the source's servers, as in SOURCE=host:9092, or name a configuration file",
@@ -60,6 +67,34 @@ pub fn config(
 ) -> Option<Config> {
     let asks = if file.is_some() { ASK_FOR_KEYS } else { ASK_FOR_VARIABLES };
     complete(&mut tree, variables, problems);
+    link(tree, file, variables, problems, clients, &asks)
+}
+
+/// The same of a pair's link, over which variables are laid already.
+pub fn of_pair(
+    mut tree: Table,
+    file: &Path,
+    variables: &BTreeMap<String, String>,
+    problems: &RefCell<Problems>,
+    clients: bool,
+) -> Option<Config> {
+    // What is said of one link alone has come since.
+    for side in ["source", "target"] {
+        if let Some(table) = tree::at(&mut tree, &[side, "kafka"]) {
+            *table = kafka::flatten(std::mem::take(table), &mut problems.borrow_mut());
+        }
+    }
+    link(tree, Some(file), variables, problems, clients, &ASK_FOR_SITES)
+}
+
+fn link(
+    tree: Table,
+    file: Option<&Path>,
+    variables: &BTreeMap<String, String>,
+    problems: &RefCell<Problems>,
+    clients: bool,
+    asks: &Asks,
+) -> Option<Config> {
     let lookup = lookup(file, variables);
 
     let mut top = Section::top(tree, problems);
@@ -110,6 +145,8 @@ pub fn config(
     source.kafka.set_default("group.id", format!("isomirror.{link}"));
     Some(Config {
         link,
+        rests: false,
+        reverse: None,
         engine,
         source,
         target,

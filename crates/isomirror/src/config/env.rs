@@ -18,6 +18,25 @@ const WITH_UNDERSCORE: [&str; 1] = ["log_level"];
 
 /// Lays every `ISOMIRROR__…` variable over the tree.
 pub fn overlay(tree: &mut Table, variables: &BTreeMap<String, String>, problems: &mut Problems) {
+    lay(tree, None, variables, problems);
+}
+
+/// The same over a pair's file: a site's property is `ISOMIRROR__SITES__DC1__KAFKA__…`.
+pub fn overlay_pair(
+    tree: &mut Table,
+    sites: &[String],
+    variables: &BTreeMap<String, String>,
+    problems: &mut Problems,
+) {
+    lay(tree, Some(sites), variables, problems);
+}
+
+fn lay(
+    tree: &mut Table,
+    sites: Option<&[String]>,
+    variables: &BTreeMap<String, String>,
+    problems: &mut Problems,
+) {
     let mut seen = BTreeMap::new();
     for (name, text) in variables {
         let lower = name.to_ascii_lowercase();
@@ -28,7 +47,7 @@ pub fn overlay(tree: &mut Table, variables: &BTreeMap<String, String>, problems:
             continue;
         }
         let parts: Vec<&str> = path.split("__").collect();
-        if !apply(tree, &parts, name, text) {
+        if !apply(tree, sites, &parts, name, text) {
             let fix = match of_a_table(&parts)
                 .or_else(|| nearest(&lower).map(|known| format!("did you mean {known}?")))
             {
@@ -42,24 +61,46 @@ pub fn overlay(tree: &mut Table, variables: &BTreeMap<String, String>, problems:
     }
 }
 
-fn apply(tree: &mut Table, parts: &[&str], name: &str, text: &str) -> bool {
-    match parts {
-        [side @ ("source" | "target"), "kafka", property, rest @ ..] if !property.is_empty() => {
-            let node = match rest {
-                [] => Node::variable(name, text),
-                [place @ ("file" | "env")] => {
-                    let origin = Origin::Variable(name.to_owned());
-                    let key = Key { name: (*place).to_owned(), origin: origin.clone() };
-                    Node { value: Value::Table(vec![(key, Node::variable(name, text))]), origin }
-                }
-                _ => return false,
-            };
-            let property = match WITH_UNDERSCORE.contains(property) {
-                true => (*property).to_owned(),
-                false => property.replace('_', "."),
-            };
-            tree::set(tree, &[side, "kafka", &property], node);
+/// Where a cluster's properties are in the tree, and what is left of the variable's path.
+fn properties<'a>(
+    sites: Option<&'a [String]>,
+    parts: &'a [&'a str],
+) -> Option<(Vec<&'a str>, &'a [&'a str])> {
+    match (sites, parts) {
+        (None, [side @ ("source" | "target"), "kafka", rest @ ..]) => Some((vec![*side, "kafka"], rest)),
+        (Some(sites), ["sites", site, "kafka", rest @ ..]) => {
+            let plain = |name: &str| name.to_ascii_lowercase().replace(['.', '-'], "_");
+            let site = sites.iter().find(|known| plain(known) == plain(site))?;
+            Some((vec!["sites", site, "kafka"], rest))
         }
+        _ => None,
+    }
+}
+
+fn apply(tree: &mut Table, sites: Option<&[String]>, parts: &[&str], name: &str, text: &str) -> bool {
+    if let Some((mut path, [property, rest @ ..])) = properties(sites, parts)
+        && !property.is_empty()
+    {
+        let node = match rest {
+            [] => Node::variable(name, text),
+            [place @ ("file" | "env")] => {
+                let origin = Origin::Variable(name.to_owned());
+                let key = Key { name: (*place).to_owned(), origin: origin.clone() };
+                Node { value: Value::Table(vec![(key, Node::variable(name, text))]), origin }
+            }
+            _ => return false,
+        };
+        let property = match WITH_UNDERSCORE.contains(property) {
+            true => (*property).to_owned(),
+            false => property.replace('_', "."),
+        };
+        path.push(&property);
+        tree::set(tree, &path, node);
+        return true;
+    }
+    match parts {
+        ["link" | "source" | "target", ..] if sites.is_some() => return false,
+        [section, _] if sites.is_none() && schema::is_pairs(section) => return false,
         [key] => match schema::kind("", key) {
             Some(Kind::Table) | None => return false,
             Some(kind) => tree::set(tree, &[key], read(kind, name, text)),

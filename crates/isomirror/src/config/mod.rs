@@ -19,10 +19,12 @@ mod groups;
 mod in_step;
 mod kafka;
 mod mask;
+mod pair;
 mod schema;
 mod section;
 mod servers;
 mod show;
+mod switchover;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -43,9 +45,11 @@ pub use cutover::{Cutover, Depth};
 pub use error::ConfigError;
 pub use groups::Groups;
 pub use in_step::{Acls, Configs};
+pub use pair::Pair;
+pub use switchover::Switchover;
 pub use topics::Topics;
 pub use units::{ByteSize, Rate};
-pub use values::{Begin, Block, Engine, Offsets, OnTrouble, Origins, Start, Words, Writers};
+pub use values::{Begin, Block, Consumers, Engine, Offsets, OnTrouble, Origins, Start, Words, Writers};
 pub use verify::Verify;
 
 use error::{Problems, SourceFile};
@@ -55,6 +59,10 @@ use error::{Problems, SourceFile};
 pub struct Config {
     /// The link's name.
     pub link: String,
+    /// Whether it rests until the journal says that it runs: the link of a pair that leads to the site which is active first.
+    pub rests: bool,
+    /// Of a pair, the link the other way round.
+    pub reverse: Option<String>,
     /// Which engine carries the records.
     pub engine: Engine,
     /// The cluster that is read.
@@ -134,33 +142,54 @@ pub struct Admin {
     pub log: String,
 }
 
+/// Which link of a pair's file is meant.
+#[derive(Clone, Copy)]
+enum Which<'a> {
+    /// That of this name; without one there must be but one.
+    Named(Option<&'a str>),
+    /// Whichever.
+    Any,
+}
+
 impl Config {
     /// Reads the file, or without one the container's variables, and lays `ISOMIRROR__…` variables over it.
     pub fn load(
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        Self::read(path, variables, true)
+        Self::read(path, variables, true, Which::Named(None))
     }
 
     fn read(
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
         clients: bool,
+        which: Which<'_>,
     ) -> Result<Self, ConfigError> {
-        read(path, variables, |tree, variables, problems| {
-            build::config(tree, path, variables, problems, clients)
+        read(path, variables, |tree, variables, problems| match path {
+            Some(path) if pair::is_pair(&tree) => {
+                let pair = pair::read(tree, path, variables, problems, clients);
+                pair.and_then(|pair| of_pair(pair, which, problems))
+            }
+            Some(_) if matches!(which, Which::Named(Some(_))) => {
+                let fix = "leave it out; a file with [sites] has two links";
+                let message = "--direction is for a pair's file, and this is one link's";
+                problems.borrow_mut().add_missing(message, fix);
+                None
+            }
+            _ => build::config(tree, path, variables, problems, clients),
         })
     }
 
-    /// Reads it as this process was started: see [`Config::load`].
-    pub fn load_here(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::load(path, variables_here())
+    /// Reads it as this process was started: see [`Config::load`]. Of a pair's file, the link of this name.
+    pub fn load_here(path: Option<&Path>, direction: Option<&str>) -> Result<Self, ConfigError> {
+        Self::read(path, variables_here(), true, Which::Named(direction))
     }
 
-    /// The same for who only asks a running daemon: whoever that is may not be allowed to read its certificates.
+    /// The same for who only asks a running daemon: whoever that is may not be allowed to read its certificates. A pair's links
+    /// have one daemon.
     pub fn load_here_to_ask(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::read(path, variables_here(), false)
+        Self::read(path, variables_here(), false, Which::Any)
     }
 
     /// The source's consumer group.
@@ -170,7 +199,7 @@ impl Config {
 }
 
 impl Clusters {
-    /// The clusters of a configuration as this process was started.
+    /// The clusters of a configuration as this process was started; of a pair's file the sites, in its order.
     pub fn load_here(path: Option<&Path>) -> Result<Self, ConfigError> {
         Self::load(path, variables_here())
     }
@@ -179,7 +208,13 @@ impl Clusters {
         path: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        read(path, variables, |tree, variables, problems| build::clusters(tree, path, variables, problems))
+        read(path, variables, |tree, variables, problems| match path {
+            Some(path) if pair::is_pair(&tree) => {
+                let [there, _] = pair::read(tree, path, variables, problems, false)?.links;
+                Some(Self { source: Some(there.source), target: Some(there.target) })
+            }
+            _ => build::clusters(tree, path, variables, problems),
+        })
     }
 }
 
@@ -196,13 +231,7 @@ fn read<T>(
         let built = build(tree, &variables, &problems);
         return built.ok_or_else(|| problems.into_inner().into_error(None));
     };
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let title = format!("cannot read the configuration {}: {error}", path.display());
-        ConfigError::unreadable(
-            title,
-            "name a TOML file that is there and readable, as in `isomirror check link.toml`",
-        )
-    })?;
+    let text = text(path)?;
     let name = path.display().to_string();
     let built = match tree::parse(&text) {
         Ok(tree) => build(tree, &variables, &problems),
@@ -212,6 +241,38 @@ fn read<T>(
         }
     };
     built.ok_or_else(|| problems.into_inner().into_error(Some(SourceFile { name: &name, text: &text })))
+}
+
+/// Whether a file describes a pair of sites; what can't be read or is no TOML describes nothing.
+pub fn is_pair(path: Option<&Path>) -> bool {
+    let text = path.and_then(|path| std::fs::read_to_string(path).ok());
+    text.and_then(|text| tree::parse(&text).ok()).is_some_and(|tree| pair::is_pair(&tree))
+}
+
+/// The link of a pair that is asked for.
+fn of_pair(pair: Pair, which: Which<'_>, problems: &RefCell<Problems>) -> Option<Config> {
+    let names = pair.links.each_ref().map(|link| link.link.clone());
+    let Which::Named(direction) = which else { return pair.links.into_iter().next() };
+    let found = pair.links.into_iter().find(|link| Some(link.link.as_str()) == direction);
+    if found.is_none() {
+        let message = match direction {
+            Some(direction) => format!("the pair has no link {direction:?}"),
+            None => "it describes a pair of sites, and this is about one link".to_owned(),
+        };
+        let fix = format!("--direction {} or --direction {}", names[0], names[1]);
+        problems.borrow_mut().add_missing(message, fix);
+    }
+    found
+}
+
+fn text(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let title = format!("cannot read the configuration {}: {error}", path.display());
+        ConfigError::unreadable(
+            title,
+            "name a TOML file that is there and readable, as in `isomirror check link.toml`",
+        )
+    })
 }
 
 fn variables_here() -> impl Iterator<Item = (String, String)> {

@@ -99,9 +99,42 @@ pub const SECTIONS: [(&str, &[(&str, Kind)]); 14] = [
     ("admin", &[("listen", Text), ("log", Text)]),
 ];
 
+/// The top level of a pair's file.
+pub const PAIR: &str = "a pair";
+
+/// Sections of a pair's file beside those of its links.
+pub const PAIR_SECTIONS: [(&str, &[(&str, Kind)]); 2] = [
+    (PAIR, &[("pair", Text), ("sites", Table), ("links", Table), ("switchover", Table)]),
+    (
+        "switchover",
+        &[
+            ("active", Text),
+            ("max_lag", Number),
+            ("block", Text),
+            ("writers", List),
+            ("quiet", Text),
+            ("block_hook", Text),
+            ("unblock_hook", Text),
+            ("clients_hook", Text),
+            ("consumers", Text),
+            ("verify", Text),
+            ("step_limit", Text),
+        ],
+    ),
+];
+
 /// The keys of a section.
 pub fn keys(section: &str) -> impl Iterator<Item = (&'static str, Kind)> {
-    SECTIONS.iter().filter(move |(name, _)| *name == section).flat_map(|(_, keys)| keys.iter().copied())
+    SECTIONS
+        .iter()
+        .chain(&PAIR_SECTIONS)
+        .filter(move |(name, _)| *name == section)
+        .flat_map(|(_, keys)| keys.iter().copied())
+}
+
+/// Whether a section is a pair's own.
+pub fn is_pairs(section: &str) -> bool {
+    PAIR_SECTIONS.iter().any(|(name, _)| *name == section)
 }
 
 /// What the key of a section takes, if there is such a key.

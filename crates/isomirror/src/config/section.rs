@@ -36,6 +36,11 @@ impl<'p> Section<'p> {
         Self { name: "", origin: None, entries, problems }
     }
 
+    /// The top level of a pair's file, without what is its links'.
+    pub fn pair(entries: Table, problems: &'p RefCell<Problems>) -> Self {
+        Self { name: schema::PAIR, origin: None, entries, problems }
+    }
+
     /// A section below this one; empty if it isn't there.
     pub fn section(&mut self, key: &str, name: &'static str) -> Section<'p> {
         let (origin, entries) = match self.table(key) {
@@ -123,7 +128,7 @@ impl<'p> Section<'p> {
     pub fn finish(self) {
         let mut problems = self.problems.borrow_mut();
         let place = match self.name {
-            "" => "at the top level".to_owned(),
+            "" | schema::PAIR => "at the top level".to_owned(),
             name => format!("in [{name}]"),
         };
         for (key, node) in self.entries {

@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 use topic_rename::Pattern;
 
 use super::{
-    Begin, Block, Cluster, Config, Cutover, Depth, Engine, Offsets, OnTrouble, Origins, Start, Writers,
-    kafka::Reference, mask::HIDDEN, topics::Changes, units,
+    Begin, Block, Cluster, Config, Consumers, Cutover, Depth, Engine, Offsets, OnTrouble, Origins, Start,
+    Switchover, Writers, kafka::Reference, mask::HIDDEN, topics::Changes, units,
 };
 
 /// The configuration, key by key as in the file; scalars before tables, as TOML wants it.
@@ -139,6 +139,25 @@ struct ShownAdmin {
     log: String,
 }
 
+#[derive(Serialize)]
+pub struct ShownSwitchover<'a> {
+    active: &'a str,
+    max_lag: u64,
+    block: Block,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writers: Option<&'a [String]>,
+    quiet: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    block_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unblock_hook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clients_hook: Option<&'a str>,
+    consumers: Consumers,
+    verify: Depth,
+    step_limit: String,
+}
+
 /// A table whose order means something.
 struct Pairs<'a, T>(Vec<(&'a str, T)>);
 
@@ -215,6 +234,24 @@ impl Config {
                 listen: self.admin.listen.map_or("none".into(), |at| at.to_string()),
                 log: self.admin.log.clone(),
             },
+        }
+    }
+}
+
+impl Switchover {
+    pub(super) fn shown(&self) -> ShownSwitchover<'_> {
+        ShownSwitchover {
+            active: &self.active,
+            max_lag: self.max_lag,
+            block: self.block,
+            writers: self.writers.as_deref(),
+            quiet: units::show_duration(self.quiet),
+            block_hook: self.block_hook.as_deref(),
+            unblock_hook: self.unblock_hook.as_deref(),
+            clients_hook: self.clients_hook.as_deref(),
+            consumers: self.consumers,
+            verify: self.verify,
+            step_limit: units::show_duration(self.step_limit),
         }
     }
 }

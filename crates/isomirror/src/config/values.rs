@@ -89,6 +89,15 @@ pub enum Block {
     Quiet,
 }
 
+/// What a switchover waits for of consumers, while nobody writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consumers {
+    /// Until each has committed all there is, or has left.
+    CaughtUp,
+    /// For nothing: what they have not committed they read again.
+    Any,
+}
+
 /// What a lane does when it meets trouble that costs records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnTrouble {
@@ -124,6 +133,7 @@ words!(Origins { All = "all", Own = "own" });
 words!(Writers { Exclusive = "exclusive", Shared = "shared" });
 words!(Begin { AtOnce = "at once", Asked = "asked" });
 words!(Block { Acl = "acl", Hook = "hook", Quiet = "quiet" });
+words!(Consumers { CaughtUp = "caught up", Any = "any" });
 words!(OnTrouble { Stop = "stop", Skip = "skip" });
 
 // === impl Start ===

@@ -371,6 +371,10 @@ impl Gatherer<'_> {
         if let Some(source) = self.source_wire.as_ref().filter(|_| !one_cluster) {
             found.extend(others::look(source, Side::Source, sources).await);
         }
+        // Of a pair, one of the two rests.
+        let partner = self.request.link.reverse.as_ref();
+        found.retain(|other| Some(&other.name) != partner);
+        found.iter_mut().for_each(|other| other.rules.retain(|rules| Some(&rules.link) != partner));
         found
     }
 

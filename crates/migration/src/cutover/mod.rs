@@ -1,25 +1,12 @@
 //! Finishing a migration: writers are blocked on the source, what they wrote is on the target, consumer groups stand where
 //! they have to, clients go over, and the link gives the topics up.
 //!
-//! ```text
-//! machine (pure): what comes next ──► drive: on record ─► act ─► look ─► on record ──► over: done, or back
-//!      ▲                                │        │
-//!      └── story: the link's journal ◄──┘        └─► world: block, drain, groups, verify, rights, clients, stop
-//! ```
-//! Owns the order of the steps, what each does to a cluster, and that each can be done twice, undone, and taken up again by
-//! another process. Changes ACLs on both clusters (its own rules only), groups' offsets on the target, and the journal.
+//! Owns what each step does to a cluster; what it has in common with other operations is `operation`'s. Changes ACLs on both
+//! clusters (its own rules only), groups' offsets on the target, and the journal.
 
-mod acls;
-mod drive;
-mod facts;
-mod groups;
-mod hook;
-mod lanes;
-mod machine;
 mod preview;
-mod process;
 mod report;
-mod story;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -29,25 +16,39 @@ use std::{sync::Arc, time::Duration};
 use link_journal::{Author, Journal, JournalState, Process};
 use mirror_types::Side;
 use pipeline::{LinkConfig, TopicPlan, status::LinkStatus};
-use tokio::sync::mpsc::UnboundedSender;
 
-use self::{
-    drive::{Halt, drive},
-    story::{Notes, Story},
-    world::Acting,
-};
+use self::world::Acting;
 pub use self::{
-    facts::{Facts, GroupMoved, Intent, LaneDigest, LaneEnd, Plan, Route, Verified},
-    machine::{Cause, Ending, Event, Step, Why},
     preview::{Preview, StepPreview, preview},
-    process::this_process,
-    report::{Halted, Report, StepReport, StepState},
+    report::Report,
+    steps::Step,
 };
-pub use crate::sides::Error;
 use crate::{
+    operation::{self, Journals, Who},
     sides::cluster_id,
     topics::{self, Scene},
 };
+pub use crate::{
+    operation::{
+        Block, Cause, Depth, Ending, Facts, GroupMoved, Halted, Hook, Intent, LaneDigest, LaneEnd, Plan,
+        Route, StepState, Verified, this_process,
+    },
+    sides::Error,
+};
+
+/// Something that has happened in a cutover.
+pub type Event = operation::Event<Step>;
+/// Why it goes back.
+pub type Why = operation::Why<Step>;
+/// What became of a step.
+pub type StepReport = operation::StepReport<Step>;
+/// What happens, for whoever watches.
+pub type Told = operation::Told<Step>;
+/// Whoever watches.
+pub type Watcher = operation::Watcher<Step>;
+type Story = operation::Story<Step>;
+type Notes = operation::Notes<Step>;
+type Course = operation::Course<Step>;
 
 /// Whether somebody agrees to what is asked.
 pub type Agrees = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -98,61 +99,15 @@ pub struct Settings {
     pub step_limit: Duration,
 }
 
-/// How writers are blocked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Block {
-    /// By ACLs on the source that deny these principals to write the topics.
-    Acl(Vec<String>),
-    /// By a command.
-    Hook(Hook),
-    /// They stop by themselves: nobody has written for so long.
-    Quiet(Duration),
-}
-
-/// A command of the operator's, and the one that undoes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hook {
-    /// It, for `sh -c`.
-    pub run: String,
-    /// The other.
-    pub back: Option<String>,
-}
-
-/// How much is compared.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Depth {
-    /// Nothing.
-    None,
-    /// A part of each lane, up to 1.
-    Sample(f64),
-    /// All.
-    Full,
-}
-
-/// What happens, for whoever watches.
-#[derive(Debug, Clone)]
-pub enum Told {
-    /// It goes on with what somebody has begun; with a step that was entered at this time, in ms since 1970, if it stands in one.
-    GoesOn(Option<(Step, i64)>),
-    /// Something is on record now, since this time in ms since 1970.
-    Event(Event, i64),
-    /// What is being waited for, or how far it is.
-    Waits(String),
-    /// A line that a command has printed.
-    Line(String),
-}
-
-/// Whoever watches.
-pub type Watcher = UnboundedSender<Told>;
-
 /// Begins a cutover, or goes on with the one that is under way; to its end.
 pub async fn cutover(request: &Request, watcher: &Watcher) -> Result<Report, Error> {
     let scene = Scene::of(&of_topics(request)).await?;
     let journal = Journal::ensure(scene.clusters.client(Side::Target), &scene.link.link).await?;
+    let journals = Journals::new(journal.clone(), Vec::new());
     let notes = match open(&journal).await? {
-        Some(story) => Notes::resume(journal, story, request, watcher).await?,
+        Some(story) => Notes::resume(journals, story, &request.topics, who(request), watcher).await?,
         None => match choose(request, &scene, &journal).await? {
-            Chosen::Plan(plan) => Notes::begin(journal, plan, request, watcher).await?,
+            Chosen::Plan(plan) => Notes::begin(journals, plan, who(request), watcher).await?,
             Chosen::Done(story) => return Ok(Report::new(&request.link, &story, None)),
         },
     };
@@ -188,7 +143,8 @@ pub async fn back(request: &Request, watcher: &Watcher) -> Result<Report, Error>
         });
     }
     let step = story.course.steps.last().map_or(Step::Preconditions, |passed| passed.step);
-    let mut notes = Notes::resume(journal, story, request, watcher).await?;
+    let journals = Journals::new(journal, Vec::new());
+    let mut notes = Notes::resume(journals, story, &request.topics, who(request), watcher).await?;
     if notes.story.course.back.is_none() {
         let what = format!("{} has asked for it", request.by);
         notes.put(Event::Back { why: Why { step, cause: Cause::Asked, what } }).await?;
@@ -203,18 +159,23 @@ pub(crate) fn reports(link: &LinkConfig, decided: &JournalState) -> Result<Vec<R
 
 async fn run(request: &Request, mut notes: Notes, watcher: &Watcher) -> Result<Report, Error> {
     let world = Acting::new(request, watcher, &notes.story)?;
-    let halted = match drive(&mut notes, &world, request.settings.step_limit).await {
-        Ok(_) => None,
-        Err(Halt::Log(error)) => return Err(error),
-        Err(Halt::NotAgreed) => Some(Halted::not_agreed()),
-        Err(Halt::Trouble(step, trouble)) => Some(Halted::of(step, trouble, &notes.story)),
-    };
+    let halted =
+        operation::go_on(&mut notes, &world, request.settings.step_limit, report::NOT_AGREED).await?;
     Ok(Report::new(&request.link, &notes.story, halted))
 }
 
 /// The cutover that is under way.
 async fn open(journal: &Journal) -> Result<Option<Story>, Error> {
     Ok(Story::all(&journal.read().await?)?.into_iter().find(|story| story.course.ended.is_none()))
+}
+
+fn who(request: &Request) -> Who {
+    Who {
+        by: request.by.clone(),
+        run: request.run,
+        take_over: request.take_over,
+        of: format!("link {}", request.link.link),
+    }
 }
 
 fn of_topics(request: &Request) -> topics::Request {
@@ -300,5 +261,6 @@ async fn chosen(
         topics: routes,
         source_cluster: cluster_id(&scene.clusters, Side::Source).await?,
         target_cluster: cluster_id(&scene.clusters, Side::Target).await?,
+        turn: None,
     }))
 }

@@ -1,19 +1,20 @@
 //! What a cutover would do, step by step, and whether it could do that now. Changes nothing, not even the journal.
 
+use group_offsets::Rule;
 use serde::Serialize;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{
-    Block, Chosen, Depth, Error, Intent, Plan, Request, Step, chosen,
-    drive::Trouble,
-    groups,
-    lanes::{Lanes, Standing},
-    machine::{Course, Ending},
-    of_topics,
-    story::Story,
-    world::{Acting, lag},
+    Block, Chosen, Course, Depth, Ending, Error, Intent, Plan, Request, Step, Story, chosen, of_topics, who,
+    world::Acting,
 };
 use crate::{
+    operation::{
+        Steps,
+        drive::Trouble,
+        groups,
+        lanes::{Standing, lag},
+    },
     topics::Scene,
     words::{counted, few},
 };
@@ -66,7 +67,7 @@ pub async fn preview(request: &Request) -> Result<Preview, Error> {
             (story, Some(note))
         }
         None => match chosen(request, &scene, decided.as_ref(), done).await? {
-            Chosen::Plan(plan) => (Story::imagined(plan, request), None),
+            Chosen::Plan(plan) => (Story::imagined(plan, &who(request)), None),
             Chosen::Done(story) => (*story, Some("it is done already".to_owned())),
         },
     };
@@ -75,7 +76,7 @@ pub async fn preview(request: &Request) -> Result<Preview, Error> {
     let looking = Looking { request, world: Acting::new(request, &watcher, &story)?, course: &story.course };
     let mut steps = Vec::new();
     for step in Step::ALL {
-        steps.push(looking.step(step).await);
+        steps.push(looking.step(*step).await);
     }
     Ok(Preview {
         link: request.link.link.clone(),
@@ -118,14 +119,10 @@ impl Looking<'_> {
         StepPreview { step, would, acls, trouble: trouble.map(|trouble| trouble.what) }
     }
 
-    async fn standing(&self) -> Result<Vec<Standing>, Trouble> {
-        Lanes::of(&self.course.plan).now(self.request, self.world.clusters()).await
-    }
-
     async fn lag(&self) -> Look {
         let bound = self.request.settings.max_lag;
         let would = |lag: &str| format!("wait until at most {bound} records are missing; {lag} are now");
-        match self.standing().await {
+        match self.world.standing().await {
             Ok(lanes) => (would(&lag(&lanes).to_string()), Vec::new(), None),
             Err(trouble) => (would("unknown how many"), Vec::new(), Some(trouble)),
         }
@@ -142,7 +139,7 @@ impl Looking<'_> {
 
     async fn drain(&self) -> Look {
         let would = "wait until nothing is missing, and the logs' ends are what they have to be".to_owned();
-        match self.standing().await {
+        match self.world.standing().await {
             Ok(lanes) => {
                 let open = lanes.iter().filter(|lane| lane.stable != lane.source).map(Standing::name);
                 let open: Vec<String> = open.collect();
@@ -158,9 +155,14 @@ impl Looking<'_> {
     }
 
     async fn groups(&self) -> Look {
+        let (link, timeout) = (&self.request.link, self.request.timeout);
         let found = async {
-            let readers = groups::readers(self.request, self.world.clusters(), &self.course.plan).await?;
-            Ok((readers, groups::prepared(self.request, &self.course.plan).await?))
+            let readers =
+                groups::readers(&self.request.link, self.world.clusters(), &self.course.plan).await?;
+            Ok((
+                readers,
+                groups::prepared(link, timeout, &self.course.plan, Rule { backwards: false }).await?,
+            ))
         };
         match found.await {
             Ok((_, None)) => ("nothing: [groups] has no include".to_owned(), Vec::new(), None),
@@ -186,6 +188,7 @@ impl Looking<'_> {
     fn verify(&self) -> String {
         match self.request.settings.verify {
             Depth::None => "nothing, as asked".to_owned(),
+            Depth::Tail => "compare the last records of each lane".to_owned(),
             Depth::Full => "compare all records of both sides".to_owned(),
             Depth::Sample(part) => format!("compare {}% of each lane", part * 100.0),
         }
@@ -209,7 +212,7 @@ impl Looking<'_> {
 
     fn with_acls(&self, would: String, intent: Result<Intent, Trouble>) -> Look {
         match intent {
-            Ok(Intent::Acls { create, there }) => {
+            Ok(Intent::Acls { create, there, .. }) => {
                 let would = format!("{would}: {} to make, {} are there", create.len(), there.len());
                 (would, create, None)
             }

@@ -3,12 +3,8 @@
 use pipeline::LinkConfig;
 use serde::Serialize;
 
-use super::{
-    Facts, Plan,
-    drive::Trouble,
-    machine::{Cause, Ending, Step, Why},
-    story::Story,
-};
+use super::{Halted, Plan, StepReport, Story, Why};
+use crate::operation::{Ending, steps};
 
 /// All of it.
 #[derive(Debug, Clone, Serialize)]
@@ -40,75 +36,11 @@ pub struct Report {
     pub steps: Vec<StepReport>,
 }
 
-/// Why it stays where it is.
-#[derive(Debug, Clone, Serialize)]
-pub struct Halted {
-    /// What kind of reason; none where nobody agreed to the last step.
-    pub cause: Option<Cause>,
-    /// In words, with what to do.
-    pub what: String,
-}
-
-/// A step.
-#[derive(Debug, Clone, Serialize)]
-pub struct StepReport {
-    /// Which.
-    pub step: Step,
-    /// Where it is.
-    pub state: StepState,
-    /// When it was entered, in ms since 1970.
-    pub entered: Option<i64>,
-    /// How long it took, or took to undo, in ms.
-    pub took_ms: Option<i64>,
-    /// What was found.
-    #[serde(flatten)]
-    pub facts: Facts,
-}
-
-/// Where a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepState {
-    /// It is to come.
-    Waiting,
-    /// It has begun.
-    Running,
-    /// It is done.
-    Done,
-    /// It is being undone.
-    Undoing,
-    /// It is undone.
-    Undone,
-}
-
 // === impl Report ===
 
 impl Report {
     pub(super) fn new(link: &LinkConfig, story: &Story, halted: Option<Halted>) -> Self {
         let course = &story.course;
-        let step = |step: Step| {
-            let Some(passed) = course.step(step) else {
-                return StepReport {
-                    step,
-                    state: StepState::Waiting,
-                    entered: None,
-                    took_ms: None,
-                    facts: Facts::default(),
-                };
-            };
-            let (state, took, facts) = match (&passed.undone, passed.undoing, &passed.left) {
-                (Some((when, facts)), since, _) => {
-                    (StepState::Undone, since.map(|since| when - since), Some(facts))
-                }
-                (None, Some(_), _) => (StepState::Undoing, None, None),
-                (None, None, Some((when, facts))) => {
-                    (StepState::Done, Some(when - passed.entered), Some(facts))
-                }
-                (None, None, None) => (StepState::Running, None, None),
-            };
-            let facts = facts.cloned().unwrap_or_default();
-            StepReport { step, state, entered: Some(passed.entered), took_ms: took, facts }
-        };
         Self {
             link: link.link.clone(),
             source: link.source.name.clone(),
@@ -121,31 +53,11 @@ impl Report {
             back: course.back.as_ref().map(|(_, why)| why.clone()),
             halted,
             without_writes_ms: course.without_writes().and_then(|(from, to)| Some(to? - from)),
-            steps: Step::ALL.into_iter().map(step).collect(),
+            steps: steps(course),
         }
     }
 }
 
-// === impl Halted ===
-
-impl Halted {
-    pub(super) fn not_agreed() -> Self {
-        let what = "nobody has agreed to the last step: the cutover stays before it\n  fix: isomirror cutover CONFIG goes \
-                    on, --back undoes it";
-        Self { cause: None, what: what.to_owned() }
-    }
-
-    pub(super) fn of(step: Step, trouble: Trouble, story: &Story) -> Self {
-        let course = &story.course;
-        let next = match (course.back.is_some(), course.may_go_back()) {
-            (true, _) => {
-                "it is going back, and writers may still be blocked: run it again once that is mended"
-            }
-            (false, true) => {
-                "clients may be on the target already, so nothing is undone by itself: run it again, or --back"
-            }
-            (false, false) => "there is no way back any more: run it again",
-        };
-        Self { cause: Some(trouble.cause), what: format!("{step}: {}\n  {next}", trouble.what) }
-    }
-}
+/// Nobody agreed to the last step.
+pub(super) const NOT_AGREED: &str = "nobody has agreed to the last step: the cutover stays before it\n  fix: isomirror cutover \
+                                     CONFIG goes on, --back undoes it";

@@ -11,10 +11,10 @@ use futures::FutureExt;
 use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule};
 use proptest::prelude::*;
 
-use super::{
+use super::{Cause, Course, Ending, Event, Facts, Intent, Plan, Route, Step, Why};
+use crate::operation::{
+    Next, Steps,
     drive::{Halt, Log, Trouble, World, drive},
-    facts::{Facts, Intent, Plan, Route},
-    machine::{Cause, Course, Ending, Event, Next, Step, Why},
 };
 
 fn rule(principal: &str) -> AclRule {
@@ -31,7 +31,7 @@ fn rule(principal: &str) -> AclRule {
 
 fn plan() -> Plan {
     let route = Route { topic: "orders".to_owned(), target_topic: "orders".to_owned() };
-    Plan { topics: vec![route], source_cluster: None, target_cluster: None }
+    Plan { topics: vec![route], source_cluster: None, target_cluster: None, turn: None }
 }
 
 /// What there is beside the process: it stays when that is killed.
@@ -107,7 +107,7 @@ impl Outside {
 
 struct Record<'o>(&'o Outside, Course);
 
-impl Log for Record<'_> {
+impl Log<Step> for Record<'_> {
     type Error = std::convert::Infallible;
 
     fn course(&self) -> &Course {
@@ -123,7 +123,7 @@ impl Log for Record<'_> {
     }
 }
 
-impl World for Outside {
+impl World<Step> for Outside {
     async fn intend(&self, step: Step, _: &Course) -> Result<Intent, Trouble> {
         self.moment().await;
         self.goes_wrong(step)?;
@@ -131,9 +131,11 @@ impl World for Outside {
             Step::Block => {
                 let wanted = [rule("User:old"), rule("User:app")];
                 let (there, create) = wanted.into_iter().partition(|rule| self.rules.borrow().contains(rule));
-                Intent::Acls { create, there }
+                Intent::Acls { create, there, delete: Vec::new() }
             }
-            Step::Rights => Intent::Acls { create: vec![rule("User:new")], there: Vec::new() },
+            Step::Rights => {
+                Intent::Acls { create: vec![rule("User:new")], there: Vec::new(), delete: Vec::new() }
+            }
             Step::Clients if self.hook => Intent::Run { command: "go".to_owned(), back: None },
             _ => Intent::Look,
         })
@@ -198,7 +200,7 @@ impl World for Outside {
 }
 
 /// A process, to its end or until it is killed; what it ended with.
-fn run(outside: &Outside, fuel: u32) -> Option<Result<Ending, Halt<std::convert::Infallible>>> {
+fn run(outside: &Outside, fuel: u32) -> Option<Result<Ending, Halt<Step, std::convert::Infallible>>> {
     outside.fuel.set(fuel);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
@@ -221,6 +223,7 @@ fn check_end(outside: &Outside, ending: Ending) {
     assert!(outside.rules.borrow().contains(&rule("User:old")), "a rule of somebody else's was taken away");
     let flags = (outside.allowed.get(), outside.moved.get(), outside.stopped.get());
     match ending {
+        Ending::Abandoned => panic!("nobody gives it up"),
         Ending::Back => {
             assert_eq!(*outside.rules.borrow(), old_only);
             assert_eq!(flags, (false, false, false));
@@ -272,7 +275,7 @@ fn what_can_not_follow_is_no_story() {
 #[test]
 fn clients_that_are_to_be_moved_by_hand_may_have_moved_once_that_is_asked_for() {
     let mut course = Course::new(plan(), 0);
-    for step in Step::ALL.into_iter().filter(|step| *step <= Step::Clients) {
+    for step in Step::ALL.iter().copied().filter(|step| *step <= Step::Clients) {
         course.take(&Event::Entered { step, intent: Intent::Look }, 1).unwrap();
         assert!(!course.has_moved_clients(), "{step}");
         course.take(&Event::Left { step, facts: Facts::default() }, 2).unwrap();
@@ -297,7 +300,7 @@ fn behind_the_last_step_there_is_no_way_back() {
 
 #[test]
 fn what_goes_wrong_before_clients_have_moved_goes_back_by_itself() {
-    for step in Step::ALL.into_iter().filter(|step| *step < Step::Clients) {
+    for step in Step::ALL.iter().copied().filter(|step| *step < Step::Clients) {
         let outside = Outside { wrong: Some((0, step, Cause::TooLong)), ..Outside::new() };
         assert!(matches!(run(&outside, u32::MAX), Some(Ok(Ending::Back))), "{step}");
         check_end(&outside, Ending::Back);
@@ -368,7 +371,7 @@ proptest! {
     fn events_are_read_back_as_they_were_written(step in step(), text in ".{0,40}") {
         let events = [
             Event::Began { plan: plan() },
-            Event::Entered { step, intent: Intent::Acls { create: vec![rule(&text)], there: vec![] } },
+            Event::Entered { step, intent: Intent::Acls { create: vec![rule(&text)], there: vec![], delete: vec![] } },
             Event::Entered { step, intent: Intent::Run { command: text.clone(), back: None } },
             Event::Left { step, facts: Facts::says(text.clone()) },
             Event::Back { why: Why { step, cause: Cause::Written, what: text } },

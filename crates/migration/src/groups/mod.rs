@@ -26,8 +26,8 @@ pub use self::{
     report::{LeftOut, Report, Totals},
     reset::{Reset, To, reset},
 };
-use crate::sides::Clusters;
 pub use crate::sides::Error;
+use crate::sides::{Clusters, refuse_at_rest};
 
 /// Groups that are asked about at the same time.
 const AT_ONCE: usize = 32;
@@ -63,6 +63,12 @@ pub struct Prepared {
 
 /// Finds out what would be done. Changes nothing.
 pub async fn prepare(request: &Request) -> Result<Prepared, Error> {
+    refuse_at_rest(&request.link, &Clusters::new(&request.link, request.timeout)?).await?;
+    prepare_anyway(request).await
+}
+
+/// The same whether the link rests or not: for who has it rest.
+pub(crate) async fn prepare_anyway(request: &Request) -> Result<Prepared, Error> {
     let link = &request.link;
     let clusters = Clusters::new(link, request.timeout)?;
     let found = Found::of(request, &clusters).await?;

@@ -15,7 +15,7 @@ use super::{
     Error, Prepared,
     gather::{begun, offsets, with_ends},
 };
-use crate::sides::{Clusters, source_isolation};
+use crate::sides::{Clusters, refuse_at_rest, source_isolation};
 
 /// What is to be set.
 #[derive(Clone)]
@@ -51,6 +51,7 @@ pub enum To {
 pub async fn reset(request: &Reset) -> Result<Prepared, Error> {
     let link = &request.link;
     let clusters = Clusters::new(link, request.timeout)?;
+    refuse_at_rest(link, &clusters).await?;
     let listed = clusters.client(Side::Source).list_groups().await;
     let listed = listed.map_err(|error| clusters.error(Side::Source, error))?;
     let mut begun = begun(link, &clusters, &request.topics).await?;

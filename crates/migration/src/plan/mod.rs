@@ -36,7 +36,10 @@ pub use self::{
     },
 };
 pub use crate::sides::Error;
-use crate::{groups, sides::Clusters};
+use crate::{
+    groups,
+    sides::{Clusters, refuse_at_rest},
+};
 
 /// A part of what there is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +85,7 @@ pub struct Progress {
 
 /// Finds out what would be done. Changes nothing.
 pub async fn prepare(request: &Request) -> Result<Prepared, Error> {
+    refuse_at_rest(&request.link, &Clusters::new(&request.link, request.timeout)?).await?;
     let gathered = gather::gather(request).await?;
     let mut report = evaluate(&gathered.facts);
     report.groups = gathered.groups;

@@ -6,11 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kafka_wire::{Isolation, OffsetSpec};
+use control_topic::ControlTopic;
+use kafka_wire::{Client, Isolation, OffsetSpec};
 use link_journal::{Author, Decision, Journal, JournalState, TopicState};
 use mirror_types::{Offset, Side};
 use offset_marks::{control::Keep, now_ms};
-use pipeline::TopicPlan;
+use pipeline::{LinkConfig, TopicPlan};
 use serde::Serialize;
 
 use super::{Error, Request, scene::Scene};
@@ -91,9 +92,14 @@ pub async fn change(request: &Request, change: Change) -> Result<Report, Error> 
 /// Changes it for a reason, and waits until the link does so, whoever has changed it first.
 pub(crate) async fn settle(request: &Request, change: Change, why: &str) -> Result<Done, Error> {
     let report = change_because(request, change, Some(why)).await?;
-    if report.done != Done::Nothing {
-        return Ok(report.done);
+    match report.done {
+        Done::Nothing => all_followed(request).await,
+        done => Ok(done),
     }
+}
+
+/// Waits until the link does all that its journal says by now, in the slots of these topics.
+pub(crate) async fn all_followed(request: &Request) -> Result<Done, Error> {
     let scene = Scene::of(request).await?;
     let (Some(control), Some(decided)) = (&scene.control, scene.journal().await?) else {
         return Ok(Done::Nothing);
@@ -103,6 +109,29 @@ pub(crate) async fn settle(request: &Request, change: Change, why: &str) -> Resu
         *from = control.start(*slot).await?;
     }
     followed(&scene, &slots, decided.next(), request.wait).await
+}
+
+/// The same where nothing but the target can be asked: of all slots in which lanes have begun.
+pub(crate) async fn target_followed(
+    link: &LinkConfig,
+    client: &Client,
+    journal: Offset,
+    wait: Duration,
+) -> Result<Done, Error> {
+    let Some(control) = ControlTopic::open(client, &link.link).await? else { return Ok(Done::Nothing) };
+    let mut slots = BTreeMap::new();
+    for (slot, state) in (0..).zip(control.read_all_committed(Keep::Tails).await?) {
+        if state.lanes().next().is_some() {
+            slots.insert(slot, control.start(slot).await?);
+        }
+    }
+    let error = |error| Error::Cluster { side: Side::Target, cluster: link.target.name.clone(), error };
+    until_followed(&control, client, &link.group, &slots, journal, wait).await.map_err(
+        |failed| match failed {
+            Asked::Control(error) => error.into(),
+            Asked::Members(cause) => error(cause),
+        },
+    )
 }
 
 async fn change_because(request: &Request, change: Change, why: Option<&str>) -> Result<Report, Error> {
@@ -157,6 +186,10 @@ fn next(topic: &str, change: Change, plan: TopicPlan, redone: bool) -> Result<Op
         })
     };
     match (change, plan) {
+        (_, TopicPlan::Rest) => Err(Error::Refused {
+            what: format!("{topic} is the pair's other link's to mirror; nothing was changed"),
+            fix: "name that link with --direction; isomirror switchover turns the pair around".to_owned(),
+        }),
         (Change::Start, TopicPlan::Stop) if redone => {
             refused("is being cleared, or was left so", &format!("redo {topic}, or stop it first"))
         }
@@ -231,12 +264,33 @@ pub(super) async fn followed(
 ) -> Result<Done, Error> {
     let Some(control) = &scene.control else { return Ok(Done::NotRunning) };
     let target = scene.clusters.client(Side::Target);
+    let done = until_followed(control, target, &scene.link.group, ends, journal, wait).await;
+    done.map_err(|failed| match failed {
+        Asked::Control(error) => error.into(),
+        Asked::Members(error) => scene.clusters.error(Side::Target, error),
+    })
+}
+
+/// What could not be asked.
+enum Asked {
+    Control(control_topic::Error),
+    Members(kafka_wire::Error),
+}
+
+async fn until_followed(
+    control: &ControlTopic,
+    target: &Client,
+    group: &str,
+    ends: &BTreeMap<i32, Offset>,
+    journal: Offset,
+    wait: Duration,
+) -> Result<Done, Asked> {
     let until = Instant::now() + wait;
     let mut left: BTreeMap<i32, Offset> = ends.clone();
     loop {
         let mut done = Vec::new();
         for (slot, end) in &left {
-            let since = control.read_since(*slot, *end, Keep::Tails).await?;
+            let since = control.read_since(*slot, *end, Keep::Tails).await.map_err(Asked::Control)?;
             if since.followed(*slot).is_some_and(|followed| followed.journal >= journal) {
                 done.push(*slot);
             }
@@ -245,8 +299,7 @@ pub(super) async fn followed(
         if left.is_empty() {
             return Ok(Done::Yes);
         }
-        let members = target.group_members(&scene.link.group).await;
-        if members.map_err(|error| scene.clusters.error(Side::Target, error))? == 0 {
+        if target.group_members(group).await.map_err(Asked::Members)? == 0 {
             return Ok(Done::NotRunning);
         }
         if Instant::now() >= until {

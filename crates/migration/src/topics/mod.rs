@@ -17,11 +17,14 @@ use std::time::Duration;
 use link_journal::Author;
 use pipeline::LinkConfig;
 
-pub(crate) use self::{change::settle, scene::Scene};
 pub use self::{
     change::{Change, Changed, Done, Offsets, Report, change},
     list::{Listing, TopicRow, list},
     redo::{Clearing, Redo, redo},
+};
+pub(crate) use self::{
+    change::{all_followed, settle, target_followed},
+    scene::Scene,
 };
 pub use crate::sides::Error;
 

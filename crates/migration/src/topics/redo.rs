@@ -89,6 +89,10 @@ fn at_rest(scene: &Scene, topic: &str, decided: Option<&JournalState>) -> Result
     }
     match scene.plan(topic, decided) {
         TopicPlan::Pause | TopicPlan::Stop => Ok(()),
+        TopicPlan::Rest => refused(
+            format!("{topic} is the pair's other link's to mirror"),
+            "what it would clear is the active site's",
+        ),
         TopicPlan::Run => {
             refused(format!("{topic} is being mirrored"), format!("isomirror topics CONFIG pause {topic}"))
         }

@@ -13,7 +13,7 @@ use offset_marks::{LaneStart, control::Keep, slot_of};
 use pipeline::{LinkConfig, SLOTS, TopicPlan, plan};
 
 use super::Request;
-use crate::sides::{Clusters, Error, NAMED, check_ids, refuse_swapped, topics};
+use crate::sides::{Clusters, Error, NAMED, check_ids, refuse_swapped, rests, topics};
 
 /// What is there.
 pub(crate) struct Scene {
@@ -91,6 +91,9 @@ impl Scene {
 
     /// What is planned of a topic.
     pub(crate) fn plan(&self, topic: &str, decided: Option<&JournalState>) -> TopicPlan {
+        if rests(&self.link, decided) {
+            return TopicPlan::Rest;
+        }
         let begun = self.lanes.iter().any(|lane| lane.source_topic == topic);
         let decided = decided.and_then(|state| Some(state.topic(topic)?.state));
         plan(decided, (self.link.settings)(topic).begin, begun)

@@ -17,10 +17,11 @@ mod lane;
 mod plan;
 mod report;
 mod resume;
-mod side;
+pub(crate) mod side;
 mod watch;
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     path::PathBuf,
     sync::{
@@ -55,6 +56,10 @@ pub struct Request {
     pub since: Option<i64>,
     /// Only samples.
     pub sample: Option<Sample>,
+    /// Only so many source offsets before the end of each lane.
+    pub tail: Option<u64>,
+    /// Only offsets before these, of the lanes that are named.
+    pub until: Option<BTreeMap<TopicPartition, Offset>>,
     /// How many lanes are read at the same time.
     pub at_once: NonZeroUsize,
     /// Whether keys, values and headers are told where two records differ.
@@ -185,6 +190,8 @@ impl Request {
             topics: Vec::new(),
             since: None,
             sample: None,
+            tail: None,
+            until: None,
             at_once: NonZeroUsize::MIN,
             show: false,
             resume: None,

@@ -276,15 +276,18 @@ fn lane(
     // What is on the target that is the link's: up to its end, or as far as the marks go. Where that is behind the
     // source's end, it is compared with nothing.
     let to = ledger.as_ref().map_or(end.target, |ledger| ledger.position().source);
+    let until = request.until.as_ref().and_then(|until| until.get(&start.lane()));
+    let to = until.map_or(to, |until| to.min(*until));
     let target_low =
         ledger.as_ref().map_or(low.target, |ledger| counterpart(ledger, Side::Target, low.target));
     let known = noted.noted(&start.lane(), start.incarnation);
     let from =
         start.at.source.max(low.source).max(target_low).max(since.unwrap_or(to)).min(to.max(start.at.source));
     let on = known.as_ref().map_or(from, |known| known.to.max(from));
-    let pieces = match request.sample {
-        Some(sample) => sampled(on..to, sample, &start.lane()),
-        None => Vec::from_iter(once(on..to)),
+    let pieces = match (request.sample, request.tail) {
+        (Some(sample), _) => sampled(on..to, sample, &start.lane()),
+        (None, Some(tail)) => Vec::from_iter(once(on.max(to.saturating_sub_unsigned(tail))..to)),
+        (None, None) => Vec::from_iter(once(on..to)),
     };
     let report = LaneReport {
         topic: start.source_topic.clone(),
@@ -303,7 +306,7 @@ fn lane(
     LanePlan {
         report,
         pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect(),
-        whole: request.sample.is_none(),
+        whole: request.sample.is_none() && request.tail.is_none(),
         to_first_difference: false,
         cleaned,
         isolation: BySide {

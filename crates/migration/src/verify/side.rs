@@ -20,33 +20,33 @@ const BATCH_LIMIT: usize = 256 << 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What to read.
-pub(super) struct Reading {
-    pub(super) client: Client,
-    pub(super) at: TopicPartition,
-    pub(super) from: Offset,
-    pub(super) to: Offset,
-    pub(super) isolation: Isolation,
+pub(crate) struct Reading {
+    pub(crate) client: Client,
+    pub(crate) at: TopicPartition,
+    pub(crate) from: Offset,
+    pub(crate) to: Offset,
+    pub(crate) isolation: Isolation,
     /// Bytes of one answer.
-    pub(super) fetch: i32,
+    pub(crate) fetch: i32,
     /// How fast, if that is bounded.
-    pub(super) pace: Option<Arc<Pace>>,
+    pub(crate) pace: Option<Arc<Pace>>,
 }
 
 /// How fast it may be read, over all that is read, and how much was.
-pub(super) struct Pace {
-    pub(super) throttle: Throttle,
-    pub(super) bytes: IntCounter,
+pub(crate) struct Pace {
+    pub(crate) throttle: Throttle,
+    pub(crate) bytes: IntCounter,
 }
 
 /// Some of it.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
+pub(crate) struct Chunk {
     /// The records, in order.
-    pub(super) records: Vec<Record>,
+    pub(crate) records: Vec<Record>,
     /// Everything before this has been read.
-    pub(super) next: Offset,
+    pub(crate) next: Offset,
     /// Everything before this had been deleted before it could be read.
-    pub(super) deleted_to: Option<Offset>,
+    pub(crate) deleted_to: Option<Offset>,
 }
 
 impl Chunk {
@@ -68,11 +68,11 @@ impl Chunk {
 }
 
 /// Why it can't be read on.
-pub(super) type Failure = String;
+pub(crate) type Failure = String;
 
 impl Reading {
     /// Reads in a task of its own, one chunk ahead of whoever takes them; ends with its receiver.
-    pub(super) fn start(self) -> mpsc::Receiver<Result<Chunk, Failure>> {
+    pub(crate) fn start(self) -> mpsc::Receiver<Result<Chunk, Failure>> {
         let (chunks, taken) = mpsc::channel(1);
         tokio::spawn(async move {
             let mut position = self.from;

@@ -87,6 +87,10 @@ pub struct LaneStart {
     /// that was set on the topic, and with no value each that was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configs: Option<BTreeMap<String, Option<String>>>,
+    /// Before this target offset others have written, and the link has found it equal: the active site of a pair, as long as
+    /// it was that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Offset>,
 }
 
 impl LaneStart {

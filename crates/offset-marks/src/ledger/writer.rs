@@ -152,6 +152,19 @@ impl LedgerWriter {
         Record::Lane(self.start.clone()).encode()
     }
 
+    /// Takes all before this offset, which is the same on both sides, for mirrored: others have written it to the target, and it
+    /// is equal. An error where the ledger goes further than that.
+    pub fn adopt(&mut self, end: Offset) -> Result<(), OutOfOrder> {
+        let Point { source, target } = self.position;
+        let Ok(count) = u64::try_from(end - source) else {
+            return Err(self.out_of_order(Point::new(end, end)));
+        };
+        self.start.adopted = Some(end);
+        self.start_due = true;
+        self.changed += 1;
+        self.mark(Mark { source, target, count })
+    }
+
     /// The lane's position: every source offset before it is mirrored or in a gap.
     pub fn position(&self) -> Point {
         self.position

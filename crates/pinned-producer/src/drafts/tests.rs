@@ -43,6 +43,7 @@ fn identical(lane: &Lane, end: Offset, last: Option<Last>) -> Opening {
         start: None,
         padded: -1,
         configs: None,
+        adopted: None,
         position: -1,
         check: None,
         strict: None,

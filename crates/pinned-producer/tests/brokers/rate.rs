@@ -56,6 +56,7 @@ fn rate(cluster: &Cluster, what: &str, shared: bool, source: &Source) {
         start: None,
         padded: -1,
         configs: None,
+        adopted: None,
         position: 0,
         check: None,
         strict: None,

@@ -111,6 +111,7 @@ impl World {
                 start: None,
                 padded: -1,
                 configs: None,
+                adopted: None,
                 position,
                 check: None,
                 strict: None,

@@ -79,6 +79,7 @@ fn killed_at_any_moment_every_record_is_there_once_and_where_it_was_declared() {
             start: None,
             padded: -1,
             configs: None,
+            adopted: None,
             position,
             check,
             strict: None,

@@ -58,7 +58,7 @@ async fn rounds<T: InStep>(control: &Control, what: &T) {
     loop {
         turn.tick().await;
         // Before the first look it is not known that these are two clusters.
-        while !(control.book().first_look_done && control.marks.acts_for_all()) {
+        while !(control.book().first_look_done && control.marks.acts_for_all()) || control.decisions.rests() {
             tokio::time::sleep(LOOK).await;
         }
         let failed = what.round().await.err();

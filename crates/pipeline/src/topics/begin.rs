@@ -279,6 +279,7 @@ impl Topics {
             writers,
             source_end: None,
             configs: None,
+            adopted: None,
         }
     }
 

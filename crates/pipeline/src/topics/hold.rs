@@ -2,12 +2,12 @@
 //! rules name no more. Their lanes end in order: nothing more is read, what is in flight is written and recorded.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
 use link_journal::JournalState;
-use mirror_types::{GapCause, LaneId, TopicPartition};
+use mirror_types::{GapCause, LaneId, Offset, TopicPartition};
 use offset_marks::LaneProgress;
 use source_consumer::Command;
 use tokio_util::sync::CancellationToken;
@@ -58,15 +58,44 @@ impl Topics {
         if !unfinished.is_empty() {
             control.look.notify_one();
         }
-        let mut done = match self.decided_to {
-            Some(decided) => control.marks.followed(decided, &unfinished).await,
-            None => Ok(()),
-        };
+        let mut done = self.followed(self.decided_to, &unfinished).await;
         if waits && done.is_ok() {
             // Where there is one to follow, it is known at once when somebody asks.
             done = control.decisions.ensure().await;
         }
         Ok(done.err().map(Trouble::from))
+    }
+
+    /// Has all lanes end if the link is to rest, whether its source can be asked or not, and puts that on record.
+    pub(super) async fn rest(&mut self) -> Result<(), Trouble> {
+        let control = self.control.clone();
+        // Before it is asked whether the link rests, which may change any moment.
+        let decided = control.decisions.known().map(|decided| decided.next());
+        if !control.decisions.rests() {
+            return Ok(());
+        }
+        let topics: BTreeSet<String> =
+            control.book().lanes.keys().map(|lane| lane.topic.to_string()).collect();
+        let routes = Routes { resting: topics, ..Routes::of(BTreeMap::new()) };
+        let unfinished = self.end_lanes(&control.live(), &routes).await;
+        if !unfinished.is_empty() {
+            control.look.notify_one();
+        }
+        Ok(self.followed(decided, &unfinished).await?)
+    }
+
+    /// Puts on record up to where of the journal all is done, but for these lanes.
+    async fn followed(
+        &self,
+        decided: Option<Offset>,
+        unfinished: &[TopicPartition],
+    ) -> Result<(), control_topic::Error> {
+        let Some(decided) = decided else { return Ok(()) };
+        if self.control.decisions.rests() {
+            // A round that had begun is given up, and no other begins.
+            drop(self.control.committing.lock().await);
+        }
+        self.control.marks.followed(decided, unfinished).await
     }
 
     /// Whether something was decided since this look has planned.
@@ -84,6 +113,7 @@ impl Topics {
         decided: Option<&JournalState>,
     ) -> Result<bool, Trouble> {
         let control = self.control.clone();
+        let rests = control.decisions.rests();
         let of = |topic: &str| decided.and_then(|decided| Some(decided.topic(topic)?.state));
         let asked = |topic: &str| (live.settings)(topic).begin == Begin::Asked && of(topic).is_none();
         if !self.begun_known && routes.ready.keys().any(|topic| asked(topic)) {
@@ -92,6 +122,10 @@ impl Topics {
         }
         let mut held = BTreeMap::new();
         for topic in routes.ready.keys() {
+            if rests {
+                held.insert(topic.clone(), TopicPlan::Rest);
+                continue;
+            }
             let begun = !asked(topic) || self.has_run(topic) || control.marks.has_begun(topic);
             match plan(of(topic), (live.settings)(topic).begin, begun) {
                 TopicPlan::Run => {}
@@ -105,8 +139,8 @@ impl Topics {
                 continue;
             }
             routes.resting.insert(topic.clone());
-            if *plan == TopicPlan::Stop {
-                // Somebody may clear it as long as it is so.
+            if matches!(plan, TopicPlan::Stop | TopicPlan::Rest) {
+                // Somebody may clear it, or mark where it goes on, as long as it is so.
                 self.given_up.insert(topic.as_str().into());
                 control.marks.forget_begun(topic);
             }
@@ -248,6 +282,9 @@ impl Control {
 
 /// Tells which topics are not mirrored now.
 fn tell(held: &BTreeMap<String, TopicPlan>) {
+    if !held.is_empty() && held.values().all(|plan| *plan == TopicPlan::Rest) {
+        return info!(topics = held.len(), "the link rests: its pair's other one runs, or neither does");
+    }
     let kinds = [
         (TopicPlan::Wait, "wait to be asked for (isomirror topics CONFIG start NAME)"),
         (TopicPlan::Pause, "somebody has paused"),

@@ -116,7 +116,7 @@ impl Topics {
             let id = LaneId(control.next_id.fetch_add(1, Relaxed));
             let source = Arc::new(SourceLane { id, at: lane.at.clone(), credit: control.budget.lane() });
             let progress = LaneProgress::starting_at(position);
-            let LaneStart { at, source_end: begun_end, configs, source_topic_id: topic_id, .. } =
+            let LaneStart { at, source_end: begun_end, configs, adopted, source_topic_id: topic_id, .. } =
                 marks.ledger().start().clone();
             let copied = at.source..begun_end.unwrap_or(-1);
             let gap_cause = causes[&lane.at.topic];
@@ -138,6 +138,7 @@ impl Topics {
                 start: pad.then_some(position),
                 padded,
                 configs,
+                adopted,
                 position,
                 check,
                 strict,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kafka_wire::{Error, Isolation, OffsetSpec};
+use kafka_wire::{Error, Isolation, OffsetSpec, Topic};
 use mirror_types::{Content, LaneEvent, LaneId, Offset, RecordBatch, SourceChange};
 use tracing::debug;
 
@@ -71,10 +71,17 @@ impl Shared {
     async fn find(&self, lane: &mut ReadLane, out_of_range: bool) -> Result<Option<i32>, Error> {
         let client = self.client.with_patience(ANSWER);
         let at = lane.at().clone();
-        let topic = client.topic(&at.topic).await?;
-        if let (Some(then), Some(now)) = (&lane.topic_id, topic.id_text())
-            && *then != now
-        {
+        let mut topic = client.topic(&at.topic).await?;
+        let another = |topic: &Topic| {
+            let (then, now) = (lane.topic_id.as_ref()?, topic.id_text()?);
+            (*then != now).then_some(now)
+        };
+        if another(&topic).is_some() {
+            // What is known of it may be older than the lane, which was not read for a while.
+            client.forget(&at.topic);
+            topic = client.topic(&at.topic).await?;
+        }
+        if let Some(now) = another(&topic) {
             self.changed(lane, SourceChange::Recreated, stops::recreated(&at, &now)).await;
             return Ok(None);
         }

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use migration::cutover::{Ending, Preview, Report, Route, StepState};
+use kafka_wire::AclRule;
+use migration::cutover::{Ending, Preview, Report, Route};
 
 use crate::{
+    commands::board::{self, lines, seconds},
     human::{self, plain},
     table,
 };
@@ -15,12 +17,7 @@ const SHOWN: usize = 10;
 /// What has been done, and how it has ended.
 pub fn report(report: &Report) -> String {
     let mut out = String::new();
-    let mut table = table::with(&["step", "state", "time", "found"], &[2]);
-    for step in &report.steps {
-        let took = step.took_ms.map_or_else(|| human::NONE.to_owned(), |ms| human::duration(seconds(ms)));
-        table.add_row([step.step.as_str(), word(step.state), &took, &plain(&step.facts.says)]);
-    }
-    let _ = writeln!(out, "{}", table::trimmed(&table));
+    let _ = writeln!(out, "{}", board::steps(&report.steps));
     let _ = writeln!(out, "{}", topics(&report.plan.topics));
     if let Some(ms) = report.without_writes_ms {
         let _ = writeln!(out, "Nobody could write for {}.", human::duration(seconds(ms)));
@@ -34,7 +31,7 @@ pub fn report(report: &Report) -> String {
     let link = &report.link;
     out.push_str(&match report.ended {
         Some(Ending::Done) => format!("link {link} is cut over to {}.", plain(&report.target)),
-        Some(Ending::Back) => {
+        Some(Ending::Back | Ending::Abandoned) => {
             format!("link {link} is as it was: it mirrors on, and nobody is kept from writing by it.")
         }
         None => format!("The cutover of link {link} is NOT over."),
@@ -51,19 +48,11 @@ pub fn preview(preview: &Preview) -> String {
     let mut table = table::with(&["step", "now", "would"], &[]);
     for step in &preview.steps {
         let now = if step.trouble.is_some() { "NO" } else { "yes" };
-        table.add_row([step.step.as_str(), now, &plain(&step.would)]);
+        table.add_row([&*step.step.to_string(), now, &plain(&step.would)]);
     }
     let _ = writeln!(out, "{}", table::trimmed(&table));
     for step in &preview.steps {
-        if !step.acls.is_empty() {
-            let more = step.acls.len().saturating_sub(SHOWN);
-            let mut shown: Vec<String> =
-                step.acls.iter().take(SHOWN).map(|rule| plain(&rule.to_string())).collect();
-            if more > 0 {
-                shown.push(format!("and {more} more"));
-            }
-            let _ = writeln!(out, "{} makes:\n  {}\n", step.step, shown.join("\n  "));
-        }
+        out.push_str(&acls(&step.step.to_string(), &step.acls));
         if let Some(trouble) = &step.trouble {
             let _ = writeln!(out, "{}: {}\n", step.step, lines(trouble));
         }
@@ -79,30 +68,25 @@ pub fn preview(preview: &Preview) -> String {
     out
 }
 
-/// Where a step is, in a word.
-pub fn word(state: StepState) -> &'static str {
-    match state {
-        StepState::Waiting => human::NONE,
-        StepState::Running => "runs",
-        StepState::Done => "done",
-        StepState::Undoing => "is undone",
-        StepState::Undone => "undone",
+/// The ACLs that a step makes or deletes.
+pub fn acls(step: &str, acls: &[AclRule]) -> String {
+    if acls.is_empty() {
+        return String::new();
     }
+    let more = acls.len().saturating_sub(SHOWN);
+    let mut shown: Vec<String> = acls.iter().take(SHOWN).map(|rule| plain(&rule.to_string())).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    format!("{step} makes:\n  {}\n\n", shown.join("\n  "))
 }
 
-fn topics(routes: &[Route]) -> String {
+/// The topics' names.
+pub fn topics(routes: &[Route]) -> String {
     let one = |route: &Route| match route.topic == route.target_topic {
         true => plain(&route.topic),
         false => format!("{} → {}", plain(&route.topic), plain(&route.target_topic)),
     };
     let names: Vec<String> = routes.iter().map(one).collect();
     format!("{}: {}", human::plural(names.len(), "topic", "topics"), human::few(&names))
-}
-
-fn lines(text: &str) -> String {
-    text.lines().map(plain).collect::<Vec<_>>().join("\n")
-}
-
-pub fn seconds(ms: i64) -> f64 {
-    ms as f64 / 1000.0
 }

@@ -69,7 +69,7 @@ fn cluster(out: &mut String, side: &str, cluster: &ClusterName) -> fmt::Result {
 fn cutover(out: &mut String, report: &Report) -> fmt::Result {
     let (class, how) = match report.ended {
         Some(Ending::Done) => ("good", "done"),
-        Some(Ending::Back) => ("dim", "gone back"),
+        Some(Ending::Back | Ending::Abandoned) => ("dim", "gone back"),
         None => ("bad", "not over"),
     };
     let began = report.cutover.parse().map_or_else(|_| report.cutover.clone(), human::time);

@@ -9,6 +9,7 @@ use pipeline::status::{ClusterStatus, LaneStatus, LinkStatus};
 
 use crate::admin::worst_first;
 use crate::human::{self, Said, plain};
+use crate::pair;
 
 /// Lanes in no trouble that the table shows; JSON has all.
 const LANES_SHOWN: usize = 200;
@@ -35,6 +36,9 @@ fn write_summary(out: &mut String, status: &LinkStatus) -> fmt::Result {
     )?;
     for (n, reason) in status.not_ready.iter().enumerate() {
         writeln!(out, "{} {}", if n == 0 { "why   " } else { "      " }, plain(reason))?;
+    }
+    for (n, line) in status.pair.iter().flat_map(pair::picture).enumerate() {
+        writeln!(out, "{} {}", if n == 0 { "pair  " } else { "      " }, plain(&line))?;
     }
     writeln!(out, "from   {}", cluster(&status.source))?;
     writeln!(out, "to     {}", cluster(&status.target))?;

@@ -42,6 +42,8 @@ fn status() -> LinkStatus {
         phase: "running".into(),
         ready: false,
         not_ready: vec!["1 lane is stopped".into()],
+        resting: false,
+        pair: None,
         source: ClusterStatus {
             name: "dc1".into(),
             cluster_id: Some("abc".into()),
@@ -203,7 +205,8 @@ fn a_daemon_that_listens_everywhere_is_asked_on_loopback() {
 #[test]
 fn the_status_arrives_as_the_daemon_sent_it() {
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = Server::start(listen, prometheus::Registry::new(), Arc::new(status)).expect("it starts");
+    let server =
+        Server::start(listen, vec![prometheus::Registry::new()], Arc::new(status)).expect("it starts");
     let (body, read) = fetch(&url_of_listen(server.local_addr())).expect("an answer");
     assert_eq!(body, serde_json::to_string(&status()).expect("JSON"));
     assert_eq!((read.link.as_str(), read.lanes.len()), ("dc1-dc2", 2));

@@ -108,6 +108,7 @@ fn what_is_on_record_is_gone_on_from_and_what_is_not_is_due() {
         writers: WritersMode::Exclusive,
         source_end: None,
         configs: None,
+        adopted: None,
     };
     let seen = Seen::default();
     seen.recall(&start, 70);

@@ -14,7 +14,7 @@ pub fn this_process() -> Process {
 }
 
 /// Whether a process of this machine is known to be gone.
-pub(super) fn is_gone(process: &Process) -> bool {
+pub(crate) fn is_gone(process: &Process) -> bool {
     // Where there is no /proc, nothing is known.
     started(std::process::id()).is_some()
         && process.started != 0

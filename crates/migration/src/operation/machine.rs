@@ -1,7 +1,7 @@
-//! The steps of a cutover, and what comes next by what has happened. Pure: no clock, no cluster, no journal.
+//! The course of an operation of several steps, and what comes next by what has happened. Pure: no clock, no cluster, no journal.
 //!
 //! ```text
-//! began ─► entered X ─► (act, check) ─► left X ─► entered Y ─► … ─► left stop ─► ended: done
+//! began ─► entered X ─► (act, check) ─► left X ─► entered Y ─► … ─► left the last ─► ended: done
 //!             │                            │
 //!             └──────── back ◄─────────────┘     ─► undoing Y ─► undone Y ─► undoing X ─► … ─► ended: back
 //! ```
@@ -10,41 +10,52 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::facts::{Facts, Intent, Plan};
 
-/// A step, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Step {
-    /// Everything that has to be so is looked at.
-    Preconditions,
-    /// The target is near enough.
-    Lag,
-    /// Nobody writes to the source any more.
-    Block,
-    /// Nothing is missing on the target, and the logs' ends are what they have to be.
-    Drain,
-    /// Consumer groups' offsets are final, and no consumer reads.
-    Groups,
-    /// Both sides are compared.
-    Verify,
-    /// The topics rest, and who may write on the source may do so on the target.
-    Rights,
-    /// Clients go to the target.
-    Clients,
-    /// The link gives the topics up. From here on there is no way back.
-    Stop,
+/// The steps of a kind of operation, in their order.
+pub trait Steps:
+    Copy + Ord + fmt::Debug + fmt::Display + Serialize + DeserializeOwned + Send + Sync + 'static
+{
+    /// What such operations are called, in the journal and for people.
+    const KIND: &'static str;
+    /// All of them, in their order.
+    const ALL: &'static [Self];
+    /// Keeps writers from the source.
+    const BLOCKS: Self;
+    /// Once it is left, the source's ends are fixed: whoever moves one has written behind the block.
+    const FIXES: Self;
+    /// Once it is left, clients may write again.
+    const RELEASES: Self;
+    /// Clients may have moved once it was entered, if it changes anything, and once it was left, whatever it did: nothing goes
+    /// back by itself.
+    const MOVES: Self;
+    /// Once it was entered, there is no way back.
+    const LAST: Self;
+
+    /// Its name.
+    fn as_str(self) -> &'static str;
+
+    /// Whether there is something to undo, whatever it was about to do.
+    fn always_changes(self) -> bool;
+
+    /// Which link of a pair runs from this event on, if that changes; `Some(None)`: neither.
+    fn runs(event: &Event<Self>, plan: &Plan) -> Option<Option<String>>;
+
+    /// The one that follows.
+    fn following(self) -> Option<Self> {
+        Self::ALL.iter().copied().find(|step| *step > self)
+    }
 }
 
 /// Something that has happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// The cutover.
+#[serde(tag = "event", rename_all = "snake_case", bound = "S: Steps")]
+pub enum Event<S> {
+    /// The operation.
     Began {
-        /// What is cut over.
+        /// What it is about.
         plan: Plan,
     },
     /// Another process goes on with it.
@@ -52,31 +63,31 @@ pub enum Event {
     /// A step.
     Entered {
         /// Which.
-        step: Step,
+        step: S,
         /// What it is about to do.
         intent: Intent,
     },
     /// It is done.
     Left {
         /// Which.
-        step: Step,
+        step: S,
         /// What was found.
         facts: Facts,
     },
     /// From here on it goes back.
     Back {
         /// Why.
-        why: Why,
+        why: Why<S>,
     },
     /// A step is about to be undone.
     Undoing {
         /// Which.
-        step: Step,
+        step: S,
     },
     /// It is.
     Undone {
         /// Which.
-        step: Step,
+        step: S,
         /// What was found.
         facts: Facts,
     },
@@ -87,7 +98,7 @@ pub enum Event {
     },
 }
 
-/// How a cutover ends.
+/// How an operation ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
@@ -95,13 +106,16 @@ pub enum Ending {
     Done,
     /// Everything is as it was.
     Back,
+    /// It was given up where it was, as one of the clusters is gone.
+    Abandoned,
 }
 
 /// Why it goes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Why {
+#[serde(bound = "S: Steps")]
+pub struct Why<S> {
     /// At which step.
-    pub step: Step,
+    pub step: S,
     /// What kind of reason.
     pub cause: Cause,
     /// In words, with what to do.
@@ -130,9 +144,9 @@ pub enum Cause {
 
 /// A step that was entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
+pub struct Passed<S> {
     /// Which.
-    pub step: Step,
+    pub step: S,
     /// What it was about to do.
     pub intent: Intent,
     /// When it was entered, in ms since 1970.
@@ -147,28 +161,28 @@ pub struct Passed {
 
 /// All that has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Course {
-    /// What is cut over.
+pub struct Course<S> {
+    /// What it is about.
     pub plan: Plan,
     /// When it began, in ms since 1970.
     pub began: i64,
     /// The steps that were entered.
-    pub steps: Vec<Passed>,
+    pub steps: Vec<Passed<S>>,
     /// Since when it goes back, and why, if it does.
-    pub back: Option<(i64, Why)>,
+    pub back: Option<(i64, Why<S>)>,
     /// When it was over, and how.
     pub ended: Option<(i64, Ending)>,
 }
 
 /// What has to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum Next<S> {
     /// Say what this step will do, and enter it.
-    Enter(Step),
+    Enter(S),
     /// Do it, and leave it.
-    Act(Step),
+    Act(S),
     /// Undo it.
-    Undo(Step),
+    Undo(S),
     /// Say that it is over.
     End(Ending),
     /// Nothing.
@@ -180,69 +194,25 @@ pub enum Next {
 #[error("{0} can't follow what is on record before it")]
 pub struct Impossible(pub String);
 
-// === impl Step ===
-
-impl Step {
-    /// All of them, in their order.
-    pub const ALL: [Self; 9] = [
-        Self::Preconditions,
-        Self::Lag,
-        Self::Block,
-        Self::Drain,
-        Self::Groups,
-        Self::Verify,
-        Self::Rights,
-        Self::Clients,
-        Self::Stop,
-    ];
-
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Preconditions => "preconditions",
-            Self::Lag => "lag",
-            Self::Block => "block",
-            Self::Drain => "drain",
-            Self::Groups => "groups",
-            Self::Verify => "verify",
-            Self::Rights => "rights",
-            Self::Clients => "clients",
-            Self::Stop => "stop",
-        }
-    }
-
-    /// The one that follows.
-    pub fn following(self) -> Option<Self> {
-        Self::ALL.into_iter().find(|step| *step > self)
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 // === impl Passed ===
 
-impl Passed {
-    /// Whether there is something to undo: from `rights` on the topics rest, whatever ACLs there are; and clients may have
-    /// been moved by hand.
+impl<S: Steps> Passed<S> {
+    /// Whether there is something to undo.
     pub fn changes(&self) -> bool {
-        self.intent.changes() || matches!(self.step, Step::Rights | Step::Clients)
+        self.intent.changes() || self.step.always_changes()
     }
 }
 
 // === impl Course ===
 
-impl Course {
+impl<S: Steps> Course<S> {
     /// What began a moment ago.
     pub fn new(plan: Plan, began: i64) -> Self {
         Self { plan, began, steps: Vec::new(), back: None, ended: None }
     }
 
     /// Takes what has happened next.
-    pub fn take(&mut self, event: &Event, when: i64) -> Result<(), Impossible> {
+    pub fn take(&mut self, event: &Event<S>, when: i64) -> Result<(), Impossible> {
         let next = self.next();
         match event {
             Event::Resumed if self.ended.is_none() => {}
@@ -266,6 +236,9 @@ impl Course {
             Event::Undone { step, facts } if next == Next::Undo(*step) => {
                 self.passed(*step).undone = Some((when, facts.clone()));
             }
+            Event::Ended { how: Ending::Abandoned } if self.ended.is_none() => {
+                self.ended = Some((when, Ending::Abandoned));
+            }
             Event::Ended { how } if next == Next::End(*how) => self.ended = Some((when, *how)),
             impossible => return Err(Impossible(format!("{impossible:?}"))),
         }
@@ -273,35 +246,35 @@ impl Course {
     }
 
     /// What has to be done next.
-    pub fn next(&self) -> Next {
+    pub fn next(&self) -> Next<S> {
         if self.ended.is_some() {
             return Next::Nothing;
         }
         if self.back.is_some() {
-            let open = |passed: &&Passed| passed.changes() && passed.undone.is_none();
+            let open = |passed: &&Passed<S>| passed.changes() && passed.undone.is_none();
             return match self.steps.iter().rev().find(open) {
                 Some(passed) => Next::Undo(passed.step),
                 None => Next::End(Ending::Back),
             };
         }
         match self.steps.last() {
-            None => Next::Enter(Step::Preconditions),
+            None => Next::Enter(S::ALL[0]),
             Some(Passed { step, left: None, .. }) => Next::Act(*step),
             Some(Passed { step, .. }) => step.following().map_or(Next::End(Ending::Done), Next::Enter),
         }
     }
 
     /// The step that was entered last and not left, and when that was.
-    pub fn stands_in(&self) -> Option<(Step, i64)> {
+    pub fn stands_in(&self) -> Option<(S, i64)> {
         self.steps.last().filter(|passed| passed.left.is_none()).map(|passed| (passed.step, passed.entered))
     }
 
     /// A step that was entered.
-    pub fn step(&self, step: Step) -> Option<&Passed> {
+    pub fn step(&self, step: S) -> Option<&Passed<S>> {
         self.steps.iter().find(|passed| passed.step == step)
     }
 
-    fn passed(&mut self, step: Step) -> &mut Passed {
+    fn passed(&mut self, step: S) -> &mut Passed<S> {
         self.steps
             .iter_mut()
             .find(|passed| passed.step == step)
@@ -309,26 +282,26 @@ impl Course {
     }
 
     /// What was found in a step that was left.
-    pub fn facts(&self, step: Step) -> Option<&Facts> {
+    pub fn facts(&self, step: S) -> Option<&Facts> {
         self.step(step)?.left.as_ref().map(|(_, facts)| facts)
     }
 
     /// Whether what was done can be undone.
     pub fn may_go_back(&self) -> bool {
-        self.step(Step::Stop).is_none()
+        self.step(S::LAST).is_none()
     }
 
     /// Whether clients may have gone to the target already, by a command or, once that is asked for, by hand: then nothing
     /// goes back by itself.
     pub fn has_moved_clients(&self) -> bool {
-        self.step(Step::Clients).is_some_and(|passed| passed.intent.changes() || passed.left.is_some())
+        self.step(S::MOVES).is_some_and(|passed| passed.intent.changes() || passed.left.is_some())
     }
 
     /// Since when, and until when, nobody could write on either side, in ms since 1970.
     pub fn without_writes(&self) -> Option<(i64, Option<i64>)> {
-        let block = self.step(Step::Block)?;
+        let block = self.step(S::BLOCKS)?;
         let undone = block.undone.as_ref().map(|(when, _)| *when);
-        let moved = self.step(Step::Clients).and_then(|passed| Some(passed.left.as_ref()?.0));
+        let moved = self.step(S::RELEASES).and_then(|passed| Some(passed.left.as_ref()?.0));
         Some((block.entered, undone.or(moved)))
     }
 }

@@ -1,12 +1,13 @@
-//! Consumer groups at a cutover: nobody reads any more, and what they have committed on the source is on the target.
+//! Consumer groups while nobody writes: who reads still, and what they have committed on the source is on the target.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::{StreamExt, stream};
-use group_offsets::{Chosen, Outcome, Rule};
+use group_offsets::{Chosen, Outcome, Rule, Step};
 use mirror_types::Side;
+use pipeline::LinkConfig;
 
-use super::{Facts, GroupMoved, Plan, Request, drive::Trouble};
+use super::{Facts, GroupMoved, Plan, drive::Trouble};
 use crate::{
     groups::{self, Prepared},
     sides::Clusters,
@@ -18,27 +19,29 @@ const AT_ONCE: usize = 8;
 
 /// A member of a group that reads, or may read, what is cut over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reader {
-    group: String,
-    side: Side,
+pub(crate) struct Reader {
+    pub(crate) group: String,
+    pub(crate) side: Side,
     client: String,
     host: String,
+    /// The topics it has partitions of, as far as that can be told.
+    pub(crate) topics: Vec<String>,
 }
 
 impl std::fmt::Display for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { group, side, client, host } = self;
+        let Self { group, side, client, host, .. } = self;
         write!(f, "group {group} has the member {client} ({}) on the {side}", host.trim_start_matches('/'))
     }
 }
 
 /// The members, on either side, of groups that are carried over and read these topics.
-pub(super) async fn readers(
-    request: &Request,
+pub(crate) async fn readers(
+    link: &LinkConfig,
     clusters: &Clusters,
     plan: &Plan,
 ) -> Result<Vec<Reader>, Trouble> {
-    let choice = &request.link.groups.choice;
+    let choice = &link.groups.choice;
     if choice.is_empty() {
         return Ok(Vec::new());
     }
@@ -72,6 +75,7 @@ pub(super) async fn readers(
                 side,
                 client: member.client,
                 host: member.host,
+                topics: member.topics,
             };
             Ok(members.into_iter().filter(|_| concerned).map(reader).collect::<Vec<_>>())
         };
@@ -85,30 +89,66 @@ pub(super) async fn readers(
 }
 
 /// What would be carried over.
-pub(super) async fn prepared(request: &Request, plan: &Plan) -> Result<Option<Prepared>, Trouble> {
-    let choice = request.link.groups.choice.clone();
+pub(crate) async fn prepared(
+    link: &LinkConfig,
+    timeout: Duration,
+    plan: &Plan,
+    rule: Rule,
+) -> Result<Option<Prepared>, Trouble> {
+    let choice = link.groups.choice.clone();
     if choice.is_empty() {
         return Ok(None);
     }
-    let asked = groups::Request {
-        link: request.link.clone(),
-        timeout: request.timeout,
-        choice,
-        named: false,
-        topics: plan.sources(),
-        rule: Rule { backwards: false },
-    };
-    Ok(Some(groups::prepare(&asked).await.map_err(Trouble::of)?))
+    let asked =
+        groups::Request { link: link.clone(), timeout, choice, named: false, topics: plan.sources(), rule };
+    Ok(Some(groups::prepare_anyway(&asked).await.map_err(Trouble::of)?))
 }
 
-/// Carries all over, and looks whether it is.
-pub(super) async fn carry_over(request: &Request, plan: &Plan) -> Result<Facts, Trouble> {
-    let Some(mut planned) = prepared(request, plan).await? else {
+/// Which of these groups, that have members on the target, is behind there, if one is: it would read again what it has read, or
+/// find no offset at all.
+pub(crate) async fn behind_there(
+    link: &LinkConfig,
+    timeout: Duration,
+    plan: &Plan,
+    rule: Rule,
+    early: &BTreeSet<String>,
+) -> Result<Option<String>, Trouble> {
+    if early.is_empty() {
+        return Ok(None);
+    }
+    let Some(planned) = prepared(link, timeout, plan, rule).await? else { return Ok(None) };
+    let report = planned.report();
+    let found = report.groups.iter().filter(|group| early.contains(&group.group)).find_map(|group| {
+        let is_behind =
+            |step: &&Step| step.target_offset_then.is_some_and(|then| step.target_offset_now < Some(then));
+        group.partitions.iter().find(is_behind).map(|step| (&group.group, step))
+    });
+    Ok(found.map(|(group, step)| {
+        format!(
+            "group {group} has a member on {}, and is behind there in {}[{}]: stop it; one that died is gone once its session \
+             is over",
+            link.target.name, step.target_topic, step.partition
+        )
+    }))
+}
+
+/// Carries all over, but for these groups, and looks whether it is.
+pub(crate) async fn carry_over(
+    link: &LinkConfig,
+    timeout: Duration,
+    plan: &Plan,
+    rule: Rule,
+    but_for: &BTreeSet<String>,
+) -> Result<Facts, Trouble> {
+    let Some(mut planned) = prepared(link, timeout, plan, rule).await? else {
         return Ok(Facts::says("no groups are named: [groups] has no include"));
     };
     planned.apply().await;
     let report = planned.report();
-    let all = || report.groups.iter().filter(|group| !group.partitions.is_empty() || group.trouble.is_some());
+    let all = || {
+        let concerned = report.groups.iter().filter(|group| !but_for.contains(&group.group));
+        concerned.filter(|group| !group.partitions.is_empty() || group.trouble.is_some())
+    };
     if let Some(group) = all().find(|group| !group.is_in_step()) {
         let step =
             group.partitions.iter().find(|step| !matches!(step.outcome, Outcome::Same | Outcome::Committed));
@@ -130,6 +170,12 @@ pub(super) async fn carry_over(request: &Request, plan: &Plan) -> Result<Facts, 
         says.push_str(&format!(
             "; left out: {}",
             few(report.left_out.iter().map(|group| group.group.clone()))
+        ));
+    }
+    if !but_for.is_empty() {
+        says.push_str(&format!(
+            "; left alone, as they have members on the target: {}",
+            few(but_for.iter().cloned())
         ));
     }
     Ok(Facts { says, groups: moved, ..Facts::default() })

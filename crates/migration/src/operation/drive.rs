@@ -3,14 +3,14 @@
 //!
 //! Knows no cluster and no journal: those are [`World`] and [`Log`], so that all of it is tested without either.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Error,
     facts::{Facts, Intent},
-    machine::{Cause, Course, Ending, Event, Next, Step, Why},
+    machine::{Cause, Course, Ending, Event, Next, Steps, Why},
 };
 
 /// Between two attempts at what may come right by itself.
@@ -27,32 +27,32 @@ pub(crate) struct Trouble {
 }
 
 /// Where everything is put on record.
-pub(crate) trait Log {
+pub(crate) trait Log<S: Steps> {
     type Error;
 
     /// What is on record.
-    fn course(&self) -> &Course;
+    fn course(&self) -> &Course<S>;
 
     /// Puts something on record, behind what is there; an error where somebody else has meanwhile.
-    async fn note(&mut self, event: Event) -> Result<(), Self::Error>;
+    async fn note(&mut self, event: Event<S>) -> Result<(), Self::Error>;
 }
 
 /// What steps do. Whatever it is, it may be done twice.
-pub(crate) trait World {
+pub(crate) trait World<S: Steps> {
     /// What a step would do now. Changes nothing.
-    async fn intend(&self, step: Step, course: &Course) -> Result<Intent, Trouble>;
+    async fn intend(&self, step: S, course: &Course<S>) -> Result<Intent, Trouble>;
 
     /// Does it, and looks whether it is done.
-    async fn act(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble>;
+    async fn act(&self, step: S, intent: &Intent, course: &Course<S>) -> Result<Facts, Trouble>;
 
     /// Undoes it, and looks whether it is undone.
-    async fn undo(&self, step: Step, intent: &Intent, course: &Course) -> Result<Facts, Trouble>;
+    async fn undo(&self, step: S, intent: &Intent, course: &Course<S>) -> Result<Facts, Trouble>;
 
     /// Whether the source ends where it ended when all was on the target.
-    async fn is_quiet(&self, course: &Course) -> Result<(), Trouble>;
+    async fn is_quiet(&self, course: &Course<S>) -> Result<(), Trouble>;
 
     /// Whether somebody agrees that the last step is done.
-    async fn agrees(&self, course: &Course) -> bool;
+    async fn agrees(&self, course: &Course<S>) -> bool;
 
     /// What is being waited for.
     fn waits_for(&self) -> String;
@@ -64,39 +64,39 @@ pub(crate) trait World {
     fn tries(&self);
 
     /// For tests: it stays here for ever, if it is to.
-    async fn hold(&self, step: Step, moment: &str);
+    async fn hold(&self, step: S, moment: &str);
 }
 
 /// Why it stays where it is. What is on record says how to go on.
 #[derive(Debug)]
-pub(crate) enum Halt<E> {
+pub(crate) enum Halt<S, E> {
     /// Nothing can be put on record.
     Log(E),
     /// Neither on nor back without somebody's decision.
-    Trouble(Step, Trouble),
+    Trouble(S, Trouble),
     /// Nobody agreed to the last step.
     NotAgreed,
 }
 
-impl<E> From<E> for Halt<E> {
+impl<S, E> From<E> for Halt<S, E> {
     fn from(error: E) -> Self {
         Self::Log(error)
     }
 }
 
 /// Goes on until it is over. `limit`: how long a step may take.
-pub(crate) async fn drive<L: Log, W: World>(
+pub(crate) async fn drive<S: Steps, L: Log<S>, W: World<S>>(
     log: &mut L,
     world: &W,
     limit: Duration,
-) -> Result<Ending, Halt<L::Error>> {
+) -> Result<Ending, Halt<S, L::Error>> {
     loop {
         match log.course().next() {
             Next::Nothing => return Ok(log.course().ended.map_or(Ending::Done, |(_, how)| how)),
             Next::End(how) => log.note(Event::Ended { how }).await?,
             Next::Undo(step) => undo(log, world, step, limit).await?,
             Next::Enter(step) => {
-                if step == Step::Stop && !world.agrees(log.course()).await {
+                if step == S::LAST && !world.agrees(log.course()).await {
                     return Err(Halt::NotAgreed);
                 }
                 let intent = within(limit, world, step, async || {
@@ -132,16 +132,16 @@ pub(crate) async fn drive<L: Log, W: World>(
 }
 
 /// Since all was on the target, nobody must write to the source.
-async fn watch<W: World>(world: &W, course: &Course) -> Result<(), Trouble> {
-    match course.facts(Step::Drain) {
-        // Once the link has given the topics up, nothing can be done about it here.
+async fn watch<S: Steps, W: World<S>>(world: &W, course: &Course<S>) -> Result<(), Trouble> {
+    match course.facts(S::FIXES) {
+        // Behind the last step nothing can be done about it here.
         Some(_) if course.may_go_back() => world.is_quiet(course).await,
         _ => Ok(()),
     }
 }
 
 /// Back, where that takes nobody's decision.
-async fn turn<L: Log>(log: &mut L, step: Step, trouble: Trouble) -> Result<(), Halt<L::Error>> {
+async fn turn<S: Steps, L: Log<S>>(log: &mut L, step: S, trouble: Trouble) -> Result<(), Halt<S, L::Error>> {
     let course = log.course();
     if !course.may_go_back() || course.has_moved_clients() {
         return Err(Halt::Trouble(step, trouble));
@@ -150,12 +150,12 @@ async fn turn<L: Log>(log: &mut L, step: Step, trouble: Trouble) -> Result<(), H
     Ok(log.note(Event::Back { why }).await?)
 }
 
-async fn undo<L: Log, W: World>(
+async fn undo<S: Steps, L: Log<S>, W: World<S>>(
     log: &mut L,
     world: &W,
-    step: Step,
+    step: S,
     limit: Duration,
-) -> Result<(), Halt<L::Error>> {
+) -> Result<(), Halt<S, L::Error>> {
     log.note(Event::Undoing { step }).await?;
     world.hold(step, "undoing").await;
     let intent = log.course().step(step).expect("it was entered").intent.clone();
@@ -167,10 +167,10 @@ async fn undo<L: Log, W: World>(
 }
 
 /// Tries for as long as there is time.
-async fn within<T, W: World>(
+async fn within<T, S: Steps, W: World<S>>(
     limit: Duration,
     world: &W,
-    step: Step,
+    step: S,
     mut attempt: impl AsyncFnMut() -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
     let end = Instant::now() + limit;
@@ -223,7 +223,7 @@ impl Trouble {
         Self { passing: true, ..self }
     }
 
-    fn too_long(step: Step, limit: Duration, waits_for: &str) -> Self {
+    fn too_long(step: impl Display, limit: Duration, waits_for: &str) -> Self {
         let waits_for = if waits_for.is_empty() { String::new() } else { format!(": {waits_for}") };
         let what = format!(
             "{step} was not done within {limit:?}{waits_for}\n  fix: mend that, and begin again; --step-limit gives it \

@@ -1,4 +1,4 @@
-//! Which ACLs a cutover makes: those that deny writing on the source, and those that allow it on the target. And making
+//! Which ACLs an operation makes: those that deny writing on the source, and those that allow it on the target. And making
 //! them: until every broker goes by them.
 
 use std::{
@@ -8,12 +8,13 @@ use std::{
 
 use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Cause, Code};
 use mirror_types::Side;
+use pipeline::LinkConfig;
 use target_diff::{AclScope, acl_diff};
 
 use super::{
-    Intent, Plan, Request,
+    Intent, Plan,
     drive::Trouble,
-    machine::{Course, Step},
+    machine::{Course, Steps},
 };
 use crate::sides::{Clusters, groups_of_source, topics};
 
@@ -26,32 +27,33 @@ const NOBODY: &str = "User:isomirror-asks-whether-it-may";
 
 /// The rules that deny these principals to write the topics. What denies wins over what allows; super users are bound by
 /// neither. Whoever is in a transaction can still end it: that takes no right on the topic.
-pub(super) fn denials(plan: &Plan, writers: &[String]) -> BTreeSet<AclRule> {
-    let rule = |topic: String, principal: &String| AclRule {
+pub(crate) fn denials(plan: &Plan, writers: &[String]) -> BTreeSet<AclRule> {
+    plan.sources().iter().flat_map(|topic| denials_of(topic, writers)).collect()
+}
+
+/// The same for one topic.
+pub(crate) fn denials_of<'a>(topic: &'a str, writers: &'a [String]) -> impl Iterator<Item = AclRule> + 'a {
+    writers.iter().map(move |principal| AclRule {
         resource: AclResource::Topic,
-        name: topic,
+        name: topic.to_owned(),
         pattern: AclPattern::Literal,
         principal: principal.clone(),
         permission: AclPermission::Deny,
         operation: AclOperation::Write,
         host: "*".to_owned(),
-    };
-    plan.sources()
-        .iter()
-        .flat_map(|topic| writers.iter().map(move |writer| rule(topic.clone(), writer)))
-        .collect()
+    })
 }
 
 /// The topics of which there is no rule at all. A first one, whatever it says, may shut out their readers, too: where
 /// `allow.everyone.if.no.acl.found` lets everybody in as long as there is none.
-pub(super) fn without_any(plan: &Plan, known: &BTreeSet<AclRule>) -> Vec<String> {
+pub(crate) fn without_any(plan: &Plan, known: &BTreeSet<AclRule>) -> Vec<String> {
     let mut topics = plan.sources();
     topics.retain(|topic| !known.iter().any(|rule| is_about(rule, topic)));
     topics
 }
 
 /// Those of the writers of which no rule about the topics says anything: nobody writes under such a name.
-pub(super) fn unheard_of(plan: &Plan, writers: &[String], known: &BTreeSet<AclRule>) -> Vec<String> {
+pub(crate) fn unheard_of(plan: &Plan, writers: &[String], known: &BTreeSet<AclRule>) -> Vec<String> {
     let topics = plan.sources();
     let rules: Vec<&AclRule> =
         known.iter().filter(|rule| topics.iter().any(|topic| is_about(rule, topic))).collect();
@@ -72,13 +74,13 @@ fn is_about(rule: &AclRule, topic: &str) -> bool {
 }
 
 /// To make these rules, as far as they are not there.
-pub(super) fn intent(wanted: BTreeSet<AclRule>, known: &BTreeSet<AclRule>) -> Intent {
+pub(crate) fn intent(wanted: BTreeSet<AclRule>, known: &BTreeSet<AclRule>) -> Intent {
     let (there, create) = wanted.into_iter().partition(|rule| known.contains(rule));
-    Intent::Acls { create, there }
+    Intent::Acls { create, there, delete: Vec::new() }
 }
 
 /// A side's rules; none where it has no authorizer.
-pub(super) async fn rules(clusters: &Clusters, side: Side) -> Result<Option<BTreeSet<AclRule>>, Trouble> {
+pub(crate) async fn rules(clusters: &Clusters, side: Side) -> Result<Option<BTreeSet<AclRule>>, Trouble> {
     match clusters.client(side).list_acls().await {
         Ok(rules) => Ok(Some(rules)),
         Err(error) if error.code() == Some(Code::SecurityDisabled) => Ok(None),
@@ -87,7 +89,7 @@ pub(super) async fn rules(clusters: &Clusters, side: Side) -> Result<Option<BTre
 }
 
 /// Whether rules may be changed on a side: asks for one to be deleted that there can't be.
-pub(super) async fn may_change(clusters: &Clusters, side: Side) -> Result<(), Trouble> {
+pub(crate) async fn may_change(clusters: &Clusters, side: Side) -> Result<(), Trouble> {
     let rule = AclRule {
         resource: AclResource::Topic,
         name: "isomirror.none".to_owned(),
@@ -108,7 +110,7 @@ async fn delete(clusters: &Clusters, side: Side, rules: &[AclRule]) -> Result<()
 }
 
 /// Makes rules, and waits until each broker of the side goes by them and by those that were there.
-pub(super) async fn make(
+pub(crate) async fn make(
     clusters: &Clusters,
     side: Side,
     create: &[AclRule],
@@ -121,7 +123,7 @@ pub(super) async fn make(
 }
 
 /// Deletes exactly these rules, and waits until no broker goes by them any more.
-pub(super) async fn unmake(clusters: &Clusters, side: Side, rules: &[AclRule]) -> Result<(), Trouble> {
+pub(crate) async fn unmake(clusters: &Clusters, side: Side, rules: &[AclRule]) -> Result<(), Trouble> {
     delete(clusters, side, rules).await?;
     known(clusters, side, |known| !rules.iter().any(|rule| known.contains(rule))).await
 }
@@ -158,20 +160,19 @@ fn refused(clusters: &Clusters, side: Side, right: &str, error: kafka_wire::Erro
 
 /// The rules that a plan leaves out until the cutover: who may write the topics on the source, and may not on the target
 /// yet. Without those that block writers on the source.
-pub(super) async fn held(
-    request: &Request,
+pub(crate) async fn held<S: Steps>(
+    link: &LinkConfig,
     clusters: &Clusters,
-    course: &Course,
+    course: &Course<S>,
 ) -> Result<Option<(BTreeSet<AclRule>, BTreeSet<AclRule>)>, Trouble> {
     let (Some(mut source), Some(target)) =
         (rules(clusters, Side::Source).await?, rules(clusters, Side::Target).await?)
     else {
         return Ok(None);
     };
-    if let Some(Intent::Acls { create, there }) = course.step(Step::Block).map(|passed| &passed.intent) {
+    if let Some(Intent::Acls { create, there, .. }) = course.step(S::BLOCKS).map(|passed| &passed.intent) {
         source.retain(|rule| !create.contains(rule) && !there.contains(rule));
     }
-    let link = &request.link;
     let routes: BTreeMap<String, String> =
         course.plan.topics.iter().map(|route| (route.topic.clone(), route.target_topic.clone())).collect();
     let choice = &link.groups.choice;
@@ -197,7 +198,7 @@ pub(super) async fn held(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cutover::Route;
+    use crate::operation::Route;
 
     #[test]
     fn a_topic_that_no_rule_is_about_is_none_to_make_the_first_for() {
@@ -232,7 +233,12 @@ mod tests {
 
     fn plan_of(topics: &[&str]) -> Plan {
         let route = |topic: &&str| Route { topic: (*topic).to_owned(), target_topic: (*topic).to_owned() };
-        Plan { topics: topics.iter().map(route).collect(), source_cluster: None, target_cluster: None }
+        Plan {
+            topics: topics.iter().map(route).collect(),
+            source_cluster: None,
+            target_cluster: None,
+            turn: None,
+        }
     }
 
     #[test]
@@ -244,7 +250,7 @@ mod tests {
             ["User:app Write on Topic a", "User:old Write on Topic a", "User:app Write on Topic b"];
         assert_eq!(&text[..3], expected.map(|rule| format!("Deny {rule}")), "{text:?}");
         let known: BTreeSet<AclRule> = wanted.iter().take(1).cloned().collect();
-        let Intent::Acls { create, there } = intent(wanted, &known) else { panic!() };
+        let Intent::Acls { create, there, .. } = intent(wanted, &known) else { panic!() };
         assert_eq!((create.len(), there), (3, Vec::from_iter(known)));
     }
 }

@@ -1,4 +1,4 @@
-//! How the lanes of a cutover stand: where their logs end, and what the target lacks.
+//! How the lanes of an operation stand: where their logs end, and what the target lacks.
 
 use std::{
     cell::RefCell,
@@ -10,8 +10,9 @@ use futures::{StreamExt, stream};
 use kafka_wire::{Client, Isolation, OffsetSpec, Topic};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{LaneStart, Ledger, OffsetsMode, Translation, WritersMode};
+use pipeline::LinkConfig;
 
-use super::{LaneEnd, Plan, Request, drive::Trouble};
+use super::{LaneEnd, Plan, drive::Trouble};
 use crate::{
     groups::{begun, offsets},
     sides::{BySide, Clusters, changed, topics},
@@ -26,23 +27,23 @@ const NAMED: usize = 5;
 
 /// A lane.
 #[derive(Debug, Clone)]
-pub(super) struct Standing {
-    pub(super) topic: String,
-    pub(super) partition: i32,
+pub(crate) struct Standing {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
     /// Where the source ends: its high watermark.
-    pub(super) source: Offset,
+    pub(crate) source: Offset,
     /// Behind its last offset that is of no open transaction.
-    pub(super) stable: Offset,
+    pub(crate) stable: Offset,
     /// The next source offset that the target lacks.
-    pub(super) position: Offset,
+    pub(crate) position: Offset,
     /// Where the target ends.
-    pub(super) target: Offset,
+    pub(crate) target: Offset,
     /// Where it has to end once nothing is missing; none where others write to it, too.
-    pub(super) counterpart: Option<Offset>,
+    pub(crate) counterpart: Option<Offset>,
 }
 
 /// The lanes of some topics, looked at again and again.
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     topics: Vec<String>,
     /// How they began, and how often that was enough; kept where their marks need not be read again.
     known: RefCell<(Vec<LaneStart>, u32)>,
@@ -53,31 +54,35 @@ type Marks = (Vec<LaneStart>, BTreeMap<TopicPartition, Ledger>);
 
 /// A partition that does not end where it has to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Moved {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    pub(super) from: Offset,
-    pub(super) to: Offset,
+pub(crate) struct Moved {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) from: Offset,
+    pub(crate) to: Offset,
 }
 
 // === impl Standing ===
 
 impl Standing {
     /// Source offsets that the target lacks.
-    pub(super) fn lag(&self) -> u64 {
+    pub(crate) fn lag(&self) -> u64 {
         u64::try_from(self.source - self.position).unwrap_or(0)
     }
 
     /// Whether nothing is missing, and both logs end where they have to.
-    pub(super) fn is_even(&self) -> bool {
+    pub(crate) fn is_even(&self) -> bool {
         self.position == self.source && self.counterpart.is_none_or(|end| end == self.target)
     }
 
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}[{}]", self.topic, self.partition)
     }
 
-    pub(super) fn end(&self) -> LaneEnd {
+    pub(crate) fn at(&self) -> TopicPartition {
+        TopicPartition::new(self.topic.as_str(), self.partition)
+    }
+
+    pub(crate) fn end(&self) -> LaneEnd {
         LaneEnd {
             topic: self.topic.clone(),
             partition: self.partition,
@@ -90,13 +95,13 @@ impl Standing {
 // === impl Lanes ===
 
 impl Lanes {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         Self { topics: plan.sources(), known: RefCell::default() }
     }
 
     /// How they stand now: the target is looked at before the source, so that what it lacks is never told too small.
-    pub(super) async fn now(&self, request: &Request, clusters: &Clusters) -> Result<Vec<Standing>, Trouble> {
-        let (starts, ledgers) = self.starts(request, clusters).await?;
+    pub(crate) async fn now(&self, link: &LinkConfig, clusters: &Clusters) -> Result<Vec<Standing>, Trouble> {
+        let (starts, ledgers) = self.starts(link, clusters).await?;
         let there = BySide {
             source: topics(clusters, Side::Source).await.map_err(Trouble::of)?,
             target: topics(clusters, Side::Target).await.map_err(Trouble::of)?,
@@ -143,7 +148,7 @@ impl Lanes {
         Ok(lanes)
     }
 
-    async fn starts(&self, request: &Request, clusters: &Clusters) -> Result<Marks, Trouble> {
+    async fn starts(&self, link: &LinkConfig, clusters: &Clusters) -> Result<Marks, Trouble> {
         let identical = |start: &LaneStart| start.offsets == OffsetsMode::Identical;
         {
             let (starts, looks) = &mut *self.known.borrow_mut();
@@ -153,7 +158,7 @@ impl Lanes {
                 return Ok((starts.clone(), BTreeMap::new()));
             }
         }
-        let ledgers = begun(&request.link, clusters, &self.topics).await.map_err(Trouble::of)?;
+        let ledgers = begun(link, clusters, &self.topics).await.map_err(Trouble::of)?;
         let starts: Vec<LaneStart> = ledgers.iter().map(|ledger| ledger.start().clone()).collect();
         self.known.borrow_mut().0.clone_from(&starts);
         let translated = ledgers.into_iter().filter(|ledger| !identical(ledger.start()));
@@ -183,7 +188,7 @@ impl Lanes {
 
 /// Where the logs of all partitions of topics end on the source: behind everything that has been appended there, whether it
 /// has all its replicas or not.
-pub(super) async fn log_ends(
+pub(crate) async fn log_ends(
     clusters: &Clusters,
     plan: &Plan,
 ) -> Result<BTreeMap<TopicPartition, Offset>, Trouble> {
@@ -210,7 +215,7 @@ pub(super) async fn log_ends(
 }
 
 /// The partitions whose logs end elsewhere than they did.
-pub(super) fn moved(fixed: &[LaneEnd], now: &BTreeMap<TopicPartition, Offset>) -> Vec<Moved> {
+pub(crate) fn moved(fixed: &[LaneEnd], now: &BTreeMap<TopicPartition, Offset>) -> Vec<Moved> {
     let before: BTreeMap<(&str, i32), Offset> =
         fixed.iter().map(|end| ((end.topic.as_str(), end.partition), end.source)).collect();
     let moved = now.iter().filter_map(|(at, to)| {
@@ -221,8 +226,13 @@ pub(super) fn moved(fixed: &[LaneEnd], now: &BTreeMap<TopicPartition, Offset>) -
     moved.collect()
 }
 
+/// Source offsets that the target lacks, of all lanes.
+pub(crate) fn lag(lanes: &[Standing]) -> u64 {
+    lanes.iter().map(Standing::lag).sum()
+}
+
 /// In words: which, from where to where, and, where the leader tells, whose producers have written last.
-pub(super) async fn explained(client: &Client, moved: &[Moved]) -> String {
+pub(crate) async fn explained(client: &Client, moved: &[Moved]) -> String {
     let mut said = Vec::new();
     for Moved { topic, partition, from, to } in moved.iter().take(NAMED) {
         let mut text = format!("{topic}[{partition}] ended at {from}, and ends at {to} now");

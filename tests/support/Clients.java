@@ -12,23 +12,31 @@ import java.util.Properties;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.DisconnectException;
+import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
 /**
- * The applications that move: a producer of numbers, and consumers of three kinds. Each writes a line for each record to a
- * file: partition, offset, number. It ends on SIGTERM, and says "complete" once its files are.
+ * The applications that move: a producer of numbers, consumers of three kinds, and one that writes what it reads, in
+ * transactions. Each goes where the file of servers says, and writes a line for each record to a file: partition, offset,
+ * number. It ends on SIGTERM, and says "complete" once its files are.
  */
 public class Clients {
     private static final int PARTITIONS = 4, ROUND = 20;
     /** So that the markers that the mirror writes, with its own clock's time, look younger than what is written behind them. */
     private static final long SLOW = 600_000;
+    /** A cluster that is gone is not waited for. */
+    private static final Duration CLOSING = Duration.ofSeconds(2);
     private static volatile boolean stopped;
 
     private final Path servers;
@@ -47,7 +55,10 @@ public class Clients {
         common.put("reconnect.backoff.max.ms", "500");
     }
 
-    /** ROLE SERVERS-FILE TOPIC SEEN-FILE, and of consumers: STATE (a group's name, or a file), PAUSE in ms. */
+    /**
+     * ROLE SERVERS-FILE TOPIC SEEN-FILE, and of consumers: STATE (a group's name, or a file), PAUSE in ms; of one that writes:
+     * its group's name, and the topic that it writes to.
+     */
     public static void main(String[] args) throws Exception {
         var main = Thread.currentThread();
         Runtime.getRuntime().addShutdownHook(new Thread(() -> {
@@ -62,9 +73,10 @@ public class Clients {
         var clients = new Clients(args[1], args[2], user, args[3]);
         switch (args[0]) {
             case "producer" -> clients.produce(Long.parseLong(args[4]));
-            case "group" -> clients.consume(clients.new OfGroup(args[4]), Long.parseLong(args[5]));
-            case "own" -> clients.consume(clients.new OfOwnOffsets(Path.of(args[4])), Long.parseLong(args[5]));
-            case "time" -> clients.consume(clients.new OfTime(Path.of(args[4])), Long.parseLong(args[5]));
+            case "group" -> clients.consume(() -> clients.new OfGroup(args[4]), Long.parseLong(args[5]));
+            case "own" -> clients.consume(() -> clients.new OfOwnOffsets(Path.of(args[4])), Long.parseLong(args[5]));
+            case "time" -> clients.consume(() -> clients.new OfTime(Path.of(args[4])), Long.parseLong(args[5]));
+            case "transform" -> clients.transform(args[4], args[5]);
             default -> throw new IllegalArgumentException(args[0]);
         }
         clients.seen.close();
@@ -88,11 +100,7 @@ public class Clients {
                     producer.close();
                 }
                 at = now();
-                var config = new Properties();
-                config.putAll(common);
-                config.put("bootstrap.servers", at);
-                config.put("enable.idempotence", "true");
-                producer = new KafkaProducer<>(config, new StringSerializer(), new StringSerializer());
+                producer = producer(at, Map.of());
             }
             for (; round.isEmpty() || next % ROUND != 0; next++) {
                 round.add(next);
@@ -101,6 +109,15 @@ public class Clients {
             Thread.sleep(round.isEmpty() ? 60 : 100);
         }
         producer.close();
+    }
+
+    private KafkaProducer<String, String> producer(String at, Map<String, String> more) {
+        var config = new Properties();
+        config.putAll(common);
+        config.put("bootstrap.servers", at);
+        config.put("enable.idempotence", "true");
+        config.putAll(more);
+        return new KafkaProducer<>(config, new StringSerializer(), new StringSerializer());
     }
 
     /** What was refused, in its order. */
@@ -147,34 +164,112 @@ public class Clients {
         void note(KafkaConsumer<String, String> consumer) throws IOException;
     }
 
-    private void consume(Kind kind, long pause) throws Exception {
+    private interface Kinds {
+        Kind begin() throws IOException;
+    }
+
+    /** Where the file of servers says something else, or its cluster does not answer any more, it begins anew by what it has noted. */
+    private void consume(Kinds kinds, long pause) throws Exception {
+        while (!stopped) {
+            String at = now();
+            System.out.println("goes to " + at);
+            Kind kind = kinds.begin();
+            var consumer = consumer(at, kind instanceof OfGroup group ? group.name : null);
+            try {
+                kind.begin(consumer);
+                while (!stopped && at.equals(now())) {
+                    for (var record : consumer.poll(Duration.ofMillis(100))) {
+                        if (kind.isNext(record)) {
+                            saw(record.partition(), record.offset(), record.value());
+                        }
+                    }
+                    seen.flush();
+                    kind.note(consumer);
+                    Thread.sleep(pause);
+                }
+            } catch (TimeoutException | DisconnectException gone) {
+                System.out.println("again: " + gone);
+            } finally {
+                consumer.close(CLOSING);
+            }
+        }
+    }
+
+    private void saw(int partition, long offset, String value) {
+        seen.println(partition + " " + offset + " " + Long.parseLong(value.substring(0, 16), 16));
+    }
+
+    private KafkaConsumer<String, String> consumer(String at, String group) {
         var config = new Properties();
         config.putAll(common);
-        config.put("bootstrap.servers", now());
+        config.put("bootstrap.servers", at);
         config.put("enable.auto.commit", "false");
         config.put("isolation.level", "read_committed");
+        config.put("default.api.timeout.ms", "10000");
         // All partitions in turn, however slow it is.
         config.put("max.partition.fetch.bytes", "32768");
         config.put("max.poll.records", "100");
         // Where it does not know how to go on, it fails.
         config.put("auto.offset.reset", "none");
-        if (kind instanceof OfGroup group) {
-            config.put("group.id", group.name);
+        if (group != null) {
+            config.put("group.id", group);
+            config.put("session.timeout.ms", "10000");
         }
-        try (var consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer())) {
-            kind.begin(consumer);
-            while (!stopped) {
-                for (var record : consumer.poll(Duration.ofMillis(100))) {
-                    if (kind.isNext(record)) {
-                        long number = Long.parseLong(record.value().substring(0, 16), 16);
-                        seen.println(record.partition() + " " + record.offset() + " " + number);
+        return new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
+    }
+
+    /**
+     * Writes what it reads to another topic: offsets and records in one transaction. Where that is refused, it leaves its
+     * group, and begins anew, wherever it then has to.
+     */
+    private void transform(String group, String out) throws Exception {
+        while (!stopped) {
+            String at = now();
+            var producer = producer(at, Map.of("transactional.id", group + "-writes", "max.block.ms", "10000"));
+            var consumer = consumer(at, group);
+            try {
+                producer.initTransactions();
+                consumer.subscribe(List.of(topic));
+                while (!stopped && at.equals(now())) {
+                    var records = consumer.poll(Duration.ofMillis(100));
+                    if (!records.isEmpty()) {
+                        transact(producer, consumer, records, out);
                     }
                 }
-                seen.flush();
-                kind.note(consumer);
-                Thread.sleep(pause);
+            } catch (KafkaException refused) {
+                System.out.println("refused: " + refused);
+            } finally {
+                consumer.close(CLOSING);
+                producer.close(CLOSING);
+            }
+            for (int pauses = 0; pauses < 20 && !stopped && at.equals(now()); pauses++) {
+                Thread.sleep(100);
             }
         }
+    }
+
+    private void transact(KafkaProducer<String, String> producer, KafkaConsumer<String, String> consumer,
+            ConsumerRecords<String, String> records, String out) throws Exception {
+        Map<TopicPartition, OffsetAndMetadata> next = new HashMap<>();
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        producer.beginTransaction();
+        try {
+            for (var record : records) {
+                sent.add(producer.send(new ProducerRecord<>(out, record.partition(), record.key(), record.value())));
+                next.put(new TopicPartition(topic, record.partition()), new OffsetAndMetadata(record.offset() + 1));
+            }
+            producer.sendOffsetsToTransaction(next, consumer.groupMetadata());
+            producer.commitTransaction();
+        } catch (KafkaException refused) {
+            producer.abortTransaction();
+            throw refused;
+        }
+        int at = 0;
+        for (var record : records) {
+            RecordMetadata there = sent.get(at++).get();
+            saw(there.partition(), there.offset(), record.value());
+        }
+        seen.flush();
     }
 
     private List<TopicPartition> partitions() {

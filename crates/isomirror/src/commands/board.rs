@@ -1,5 +1,5 @@
-//! What somebody sees while a cutover runs: on a terminal a table that is drawn again and again, elsewhere a line for each
-//! thing that happens, on standard error.
+//! What somebody sees while an operation of several steps runs: on a terminal a table that is drawn again and again,
+//! elsewhere a line for each thing that happens, on standard error.
 
 use std::{
     io::{Write, stderr},
@@ -8,21 +8,20 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use migration::cutover::{Event, Intent, Step, StepState, Told};
+use migration::operation::{Event, Intent, StepReport, StepState, Steps, Told};
 
-use super::show::{seconds, word};
 use crate::{
     human::{self, plain},
-    progress,
+    progress, table,
 };
 
 /// Between two lines of what is being waited for.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// What is seen.
-pub struct Board {
+pub struct Board<S> {
     drawn: Option<Drawn>,
-    seen: Mutex<Seen>,
+    seen: Mutex<Seen<S>>,
 }
 
 /// A table of all steps.
@@ -32,31 +31,31 @@ struct Drawn {
 }
 
 /// Which step it is at.
-struct Seen {
-    step: Option<Step>,
+struct Seen<S> {
+    step: Option<S>,
     began: i64,
     told: Option<Instant>,
 }
 
-impl Board {
+impl<S: Steps> Board<S> {
     /// One that shows nothing yet.
     pub fn new() -> Arc<Self> {
         let drawn = progress::is_drawn().then(|| {
             let all = MultiProgress::new();
             let style = ProgressStyle::with_template("{msg}").expect("a fixed template");
-            let row = |_: &Step| all.add(ProgressBar::new_spinner().with_style(style.clone()));
-            let rows = Step::ALL.iter().map(row).collect();
+            let row = |_: &S| all.add(ProgressBar::new_spinner().with_style(style.clone()));
+            let rows = S::ALL.iter().map(row).collect();
             Drawn { all, rows }
         });
         Arc::new(Self { drawn, seen: Mutex::new(Seen { step: None, began: 0, told: None }) })
     }
 
     /// Shows what happens.
-    pub fn tell(&self, told: &Told) {
+    pub fn tell(&self, told: &Told<S>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match told {
             Told::GoesOn(stands_in) => {
-                self.line("going on with the cutover that is under way");
+                self.line(&format!("going on with the {} that is under way", S::KIND));
                 if let Some((step, entered)) = stands_in {
                     (seen.step, seen.began) = (Some(*step), *entered);
                     self.row(*step, StepState::Running, "", "");
@@ -76,13 +75,13 @@ impl Board {
         }
     }
 
-    fn event(&self, seen: &mut Seen, event: &Event, when: i64) {
+    fn event(&self, seen: &mut Seen<S>, event: &Event<S>, when: i64) {
         let took = human::duration(seconds(when - seen.began));
         match event {
             Event::Began { plan } => {
                 let topics = human::plural(plan.topics.len(), "topic", "topics");
-                self.line(&format!("the cutover of {topics} has begun"));
-                Step::ALL.iter().for_each(|step| self.row(*step, StepState::Waiting, "", ""));
+                self.line(&format!("the {} of {topics} has begun", S::KIND));
+                S::ALL.iter().for_each(|step| self.row(*step, StepState::Waiting, "", ""));
             }
             Event::Resumed => {}
             Event::Entered { step, intent } => {
@@ -100,7 +99,7 @@ impl Board {
         }
     }
 
-    fn step(&self, step: Step, state: StepState, time: &str, says: &str) {
+    fn step(&self, step: S, state: StepState, time: &str, says: &str) {
         if self.drawn.is_some() {
             return self.row(step, state, time, says);
         }
@@ -109,9 +108,9 @@ impl Board {
         self.line(&format!("{step} {}{time}{says}", word(state)));
     }
 
-    fn row(&self, step: Step, state: StepState, time: &str, says: &str) {
+    fn row(&self, step: S, state: StepState, time: &str, says: &str) {
         let Some(drawn) = &self.drawn else { return };
-        let at = Step::ALL.iter().position(|other| *other == step).expect("all are there");
+        let at = S::ALL.iter().position(|other| *other == step).expect("all are there");
         drawn.rows[at].set_message(format!("{step:<14} {:<9} {time:>10}  {}", word(state), plain(says)));
     }
 
@@ -125,7 +124,7 @@ impl Board {
 
     /// Asks on the terminal.
     pub fn ask(&self, question: &str) -> bool {
-        let ask = || super::super::ask(question).unwrap_or(false);
+        let ask = || super::ask(question).unwrap_or(false);
         match &self.drawn {
             Some(drawn) => drawn.all.suspend(ask),
             None => ask(),
@@ -140,11 +139,41 @@ impl Board {
     }
 }
 
+/// Where a step is, in a word.
+pub fn word(state: StepState) -> &'static str {
+    match state {
+        StepState::Waiting => human::NONE,
+        StepState::Running => "runs",
+        StepState::Done => "done",
+        StepState::Undoing => "is undone",
+        StepState::Undone => "undone",
+    }
+}
+
+/// Steps as a table.
+pub fn steps<S: Steps>(steps: &[StepReport<S>]) -> String {
+    let mut table = table::with(&["step", "state", "time", "found"], &[2]);
+    for step in steps {
+        let took = step.took_ms.map_or_else(|| human::NONE.to_owned(), |ms| human::duration(seconds(ms)));
+        table.add_row([step.step.as_str(), word(step.state), &took, &plain(&step.facts.says)]);
+    }
+    table::trimmed(&table)
+}
+
+/// Text of several lines, with nothing in it that a terminal would obey.
+pub fn lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
+pub fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
 /// What a step is about to do.
 fn about(intent: &Intent) -> String {
     match intent {
         Intent::Look => String::new(),
-        Intent::Acls { create, there } => {
+        Intent::Acls { create, there, .. } => {
             format!("{} to make, {} there", human::plural(create.len(), "ACL", "ACLs"), there.len())
         }
         Intent::Run { command, .. } => format!("runs {command:?}"),

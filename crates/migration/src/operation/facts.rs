@@ -1,10 +1,10 @@
-//! What a cutover is about, what a step is about to do, and what it has found: plain data, as it is on record.
+//! What an operation is about, what a step is about to do, and what it has found: plain data, as it is on record.
 
 use kafka_wire::AclRule;
 use mirror_types::Offset;
 use serde::{Deserialize, Serialize};
 
-/// What is cut over.
+/// What it is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The topics.
@@ -13,6 +13,22 @@ pub struct Plan {
     pub source_cluster: Option<String>,
     /// The target cluster's.
     pub target_cluster: Option<String>,
+    /// Which way a pair is turned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Turn>,
+}
+
+/// A pair that is turned around.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The site that was active.
+    pub from: String,
+    /// The one that is to be.
+    pub to: String,
+    /// The link that leads from the one to the other.
+    pub link: String,
+    /// The one that leads back.
+    pub back: String,
 }
 
 /// A topic on both sides.
@@ -36,6 +52,9 @@ pub enum Intent {
         create: Vec<AclRule>,
         /// Those that were there before: they stay, whatever happens.
         there: Vec<AclRule>,
+        /// Those that are deleted: an earlier operation has made them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        delete: Vec<AclRule>,
     },
     /// To run a command.
     Run {
@@ -55,6 +74,9 @@ pub struct Facts {
     /// Where the logs end.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<LaneEnd>,
+    /// What lanes lack of a site that is gone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lacking: Vec<Lacking>,
     /// What became of consumer groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<GroupMoved>,
@@ -77,6 +99,21 @@ pub struct LaneEnd {
     pub source: Offset,
     /// The target's.
     pub target: Offset,
+}
+
+/// What a lane lacks of a site that is gone, as far as its end there was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where the log ended there when that was seen last.
+    pub seen: Offset,
+    /// Where it ends here.
+    pub end: Offset,
+    /// All that is missing was written later than this, in ms since 1970.
+    pub since: i64,
 }
 
 /// A consumer group whose offsets are on the target.
@@ -115,6 +152,15 @@ pub struct LaneDigest {
     pub digest: String,
 }
 
+// === impl Lacking ===
+
+impl Lacking {
+    /// Offsets that are missing.
+    pub fn records(&self) -> u64 {
+        u64::try_from(self.seen - self.end).unwrap_or(0)
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
@@ -131,7 +177,7 @@ impl Intent {
     pub fn changes(&self) -> bool {
         match self {
             Self::Look => false,
-            Self::Acls { create, .. } => !create.is_empty(),
+            Self::Acls { create, delete, .. } => !create.is_empty() || !delete.is_empty(),
             Self::Run { .. } => true,
         }
     }

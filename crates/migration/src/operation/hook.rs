@@ -31,7 +31,7 @@ impl Drop for Group {
 }
 
 /// Runs a command; the end of what it has printed.
-pub(super) async fn run(
+pub(crate) async fn run(
     command: &str,
     variables: &[(&str, String)],
     line: impl Fn(&str),

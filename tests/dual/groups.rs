@@ -46,6 +46,12 @@ fn a_group_goes_on_at_the_first_record_that_it_has_not_read() {
         let last = at_b.iter().rev().find(|record| record.offset < goes_on).map(name);
         let was_read = |last: Name| at_a[..read].iter().any(|record| name(record) == last);
         assert!(last.is_none_or(was_read), "the record before {goes_on} was not read");
+        if read == at_a.len() {
+            assert!(
+                at_b.iter().all(|record| record.offset < goes_on),
+                "it has read all, and reads some again"
+            );
+        }
         let out = there.command("groups", &["list", "--group", &group]);
         assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
     }

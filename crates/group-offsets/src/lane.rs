@@ -25,8 +25,8 @@ pub struct Lane {
     pub target_low: Option<Offset>,
     /// Where the target's log ends.
     pub target_end: Offset,
-    /// Where others write the target, too, and what they write comes to the source: up to which target offset someone has
-    /// read what did not come over this link, who has read the source up to each of these offsets.
+    /// Where others write the target, too, and what they write comes to the source: the first record on the target of those
+    /// that did not come over this link, and that someone has not read who has read the source before each of these offsets.
     pub of_others: BTreeMap<Offset, Offset>,
     /// Why nothing can be said of this lane, if that is so, and what to do.
     pub trouble: Option<String>,
@@ -93,6 +93,11 @@ impl Lane {
         };
         let read_again = self.read_again(source, Some(target)).unwrap_or(place.read_again);
         Ok(Place { target, read_again, why: Why::TwoOrders, ..place })
+    }
+
+    /// Where the marks lead someone on the target who has read everything before `source`; none where they are missing.
+    pub fn by_marks_alone(&self, source: Offset) -> Option<Offset> {
+        self.by_marks(source).ok().map(|place| place.target)
     }
 
     fn by_marks(&self, source: Offset) -> Result<Place, Missing> {

@@ -235,6 +235,11 @@ impl Step {
         self.reason = remark(lane, source, &place);
         match self.target_offset_now {
             Some(now) if now == target => self.outcome = Outcome::Same,
+            // Of two orders neither is behind the other: what it has there it has for a reason.
+            Some(now) if now > target && why == Why::TwoOrders && !rule.backwards => {
+                self.outcome = Outcome::Same;
+                self.reason = Some(format!("it is further on there than what it has read here: at {now}"));
+            }
             Some(now) if now > target && !rule.backwards => {
                 let reason = format!(
                     "it would go backwards, from target offset {now} to {target}; --allow-backwards does so"

@@ -3,7 +3,7 @@
 //!
 //! Headers, behind a record's own: `<name>` has the id of the cluster that the record was produced on, and `<name>.at`
 //! `topic/partition/offset` (no topic's name has a slash): topic and partition are those where the record lies now, the
-//! offset is that on its origin. So where an application passes headers on, as Kafka Streams does, into another topic or
+//! offset is that on its origin. `<name>.topic` has the topic that it was produced to, if that has another name. So where an application passes headers on, as Kafka Streams does, into another topic or
 //! partition, they are known to be another record's. `<name>.via` has the ids of the clusters that it came over in between,
 //! if there are any, with commas.
 
@@ -16,6 +16,7 @@ use crate::{Header, Offset, Record, RecordBatch, Side, TopicPartition};
 pub struct OriginHeaders {
     cluster: String,
     at: String,
+    topic: String,
     via: String,
 }
 
@@ -37,6 +38,8 @@ pub enum Passes {
 pub struct Origin {
     /// The id of the cluster.
     pub cluster: String,
+    /// The topic there.
+    pub topic: String,
     /// Its offset there, in the partition of the same number.
     pub offset: Offset,
     /// The ids of the clusters that it came over since, without that where it lies.
@@ -61,6 +64,7 @@ impl OriginHeaders {
         (!name.is_empty()).then(|| Self {
             cluster: name.to_owned(),
             at: format!("{name}.at"),
+            topic: format!("{name}.topic"),
             via: format!("{name}.via"),
         })
     }
@@ -76,12 +80,14 @@ impl OriginHeaders {
         lies_in: &TopicPartition,
         headers: impl Iterator<Item = Header<'h>>,
     ) -> Option<Origin> {
-        let (mut cluster, mut at, mut via) = (None, None, None);
+        let (mut cluster, mut at, mut of_topic, mut via) = (None, None, None, None);
         for header in headers {
             if header.name == self.cluster.as_bytes() {
                 cluster = header.value;
             } else if header.name == self.at.as_bytes() {
                 at = header.value;
+            } else if header.name == self.topic.as_bytes() {
+                of_topic = header.value;
             } else if header.name == self.via.as_bytes() {
                 via = header.value;
             }
@@ -95,6 +101,7 @@ impl OriginHeaders {
         let via = text(via).into_iter().flat_map(|via| via.split(',').map(str::to_owned));
         (is_here && !cluster.is_empty()).then(|| Origin {
             cluster: cluster.to_owned(),
+            topic: text(of_topic).unwrap_or(topic).to_owned(),
             offset,
             via: via.collect(),
         })
@@ -102,13 +109,16 @@ impl OriginHeaders {
 
     /// Whether this is the name of one of them.
     pub fn have(&self, name: &[u8]) -> bool {
-        [&self.cluster, &self.at, &self.via].iter().any(|own| own.as_bytes() == name)
+        [&self.cluster, &self.at, &self.topic, &self.via].iter().any(|own| own.as_bytes() == name)
     }
 
     /// The headers of a record of this origin that lies in this partition, behind its own.
     pub fn written(&self, origin: &Origin, lies_in: &TopicPartition) -> Written {
         let at = format!("{}/{}/{}", lies_in.topic, lies_in.partition, origin.offset);
         let mut written = vec![(self.cluster.clone(), origin.cluster.clone()), (self.at.clone(), at)];
+        if *origin.topic != *lies_in.topic {
+            written.push((self.topic.clone(), origin.topic.clone()));
+        }
         if !origin.via.is_empty() {
             written.push((self.via.clone(), origin.via.join(",")));
         }
@@ -155,8 +165,13 @@ impl LaneOrigins {
         offset: Offset,
         headers: impl Iterator<Item = Header<'h>>,
     ) -> Origin {
-        let written = self.headers.read(self.lies_in(side), headers);
-        written.unwrap_or_else(|| Origin { cluster: self.cluster(side).to_owned(), offset, via: Vec::new() })
+        let lies_in = self.lies_in(side);
+        self.headers.read(lies_in, headers).unwrap_or_else(|| Origin {
+            cluster: self.cluster(side).to_owned(),
+            topic: lies_in.topic.to_string(),
+            offset,
+            via: Vec::new(),
+        })
     }
 
     /// Whether records of this origin go to the target.
@@ -204,6 +219,11 @@ impl LaneOrigins {
 }
 
 impl Origin {
+    /// Whether both are of one topic of one cluster, whose records lie in one order.
+    pub fn is_beside(&self, other: &Origin) -> bool {
+        (&self.cluster, &self.topic) == (&other.cluster, &other.topic)
+    }
+
     /// Whether it was produced on this cluster, or came over it.
     fn was_on(&self, cluster: &str) -> bool {
         self.cluster == cluster || self.via.iter().any(|via| via == cluster)
@@ -263,13 +283,13 @@ mod tests {
         let at_b = sent(&lane(0, 1, Passes::All), &own, &mut 100);
         let from_a = |via: &[&str]| {
             let via = via.iter().map(|id| id.to_string()).collect();
-            Origin { cluster: "A".into(), offset: 41, via }
+            Origin { cluster: "A".into(), topic: "orders".into(), offset: 41, via }
         };
         assert_eq!(origin(1, &at_b[0]), from_a(&[]));
         assert_eq!(at_b[0].1[..2], own[0].1[..], "its own headers stay as they are, before ours");
         let at_c = sent(&lane(1, 2, Passes::All), &at_b, &mut 200);
         assert_eq!(origin(2, &at_c[0]), from_a(&["B"]));
-        assert_eq!(at_c[0].1.len(), 5);
+        assert_eq!(at_c[0].1.len(), 6);
         assert!(sent(&lane(2, 0, Passes::All), &at_c, &mut 300).is_empty());
         assert!(sent(&lane(1, 0, Passes::All), &at_b, &mut 300).is_empty());
         assert!(sent(&lane(2, 1, Passes::All), &at_c, &mut 300).is_empty(), "nor back where it came over");

@@ -107,6 +107,7 @@ fn records() -> impl Strategy<Value = Record> {
                 exclude,
                 rename,
                 origin_headers,
+                started: since,
                 since,
             })
         },

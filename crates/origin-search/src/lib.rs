@@ -2,12 +2,14 @@
 //! written on records of where they come from ([`mirror_types::LaneOrigins`]).
 //!
 //! ```text
-//! offset on a side ─► the record there ─► its origin: cluster and offset ─► the record of that origin on the other side
+//! offset on a side ─► the record there ─► its origin: cluster, topic, offset ─► the record of that origin on the other side
 //! ```
 //! What a lane has mirrored itself, its marks tell (offset-marks). The rest is looked up in the logs: a partition has the
 //! records of one origin in their order, so that one of them is found by halving. Only reads.
 
 mod log;
+
+use std::collections::HashMap;
 
 use kafka_wire::{Client, Isolation};
 use mirror_types::{Header, LaneOrigins, Offset, Origin, Side};
@@ -15,20 +17,32 @@ use mirror_types::{Header, LaneOrigins, Offset, Origin, Side};
 pub use log::Error;
 use log::{Found, Log};
 
-/// What [`OriginSearch::read_of_others`] has said before.
-#[derive(Debug, Clone, Copy)]
-pub struct Known {
-    /// Of this offset.
-    pub before: Offset,
-    /// This; only as long as something is there to be known: before that it may change.
-    pub of_others: Option<Offset>,
-}
+/// Offsets that are looked back over, at the most, for whether others' records were read.
+const FURTHEST: Offset = 1_000_000;
 
 /// Both sides of a lane whose records say where they come from.
 pub struct OriginSearch {
     origins: LaneOrigins,
     source: Log,
     target: Log,
+}
+
+/// Where someone stands who goes over from the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stands {
+    /// Has read the source before this offset.
+    pub source: Offset,
+    /// Has, by the marks, read what the link brought to the target before this offset.
+    pub target: Offset,
+}
+
+/// What [`OriginSearch::unread_of_others`] has said before.
+#[derive(Debug, Clone, Copy)]
+pub struct Known {
+    /// Of whom.
+    pub stands: Stands,
+    /// This.
+    pub unread: Option<Offset>,
 }
 
 impl OriginSearch {
@@ -43,57 +57,90 @@ impl OriginSearch {
         }
     }
 
-    /// Where the record at this offset of a side was produced; none where no record is at it.
-    async fn origin(&self, side: Side, offset: Offset) -> Result<Option<Origin>, Error> {
-        let found = self.log(side).first(offset, Some(offset + 1), |_| true).await?;
-        Ok(found.map(|found| self.origin_of(side, &found)))
-    }
-
     /// The offset of the other side at which the record lies that is at this offset of a side, if both have it.
     pub async fn counterpart(&self, side: Side, offset: Offset) -> Result<Option<Offset>, Error> {
-        let Some(origin) = self.origin(side, offset).await? else { return Ok(None) };
-        self.find(other(side), &origin).await
+        let found = self.log(side).first(offset, Some(offset + 1), |_| true).await?;
+        let Some(found) = found else { return Ok(None) };
+        self.find(other(side), &self.origin_of(side, &found)).await
     }
 
-    /// Up to which target offset someone has read what did not come there over this link, who has read the source before
-    /// this offset. None where none of that is on the source. `known`: the same, asked for an earlier offset.
-    pub async fn read_of_others(
+    /// The first record on the target that this link has not brought there, and that someone has not read who stands there:
+    /// before where the marks lead, and from `start` on. None where there is none, or where nothing of the target ever comes
+    /// to the source: then whose it is that lies there is not for this lane to say.
+    pub async fn unread_of_others(
         &self,
-        before: Offset,
+        stands: Stands,
+        start: Offset,
         known: Option<Known>,
     ) -> Result<Option<Offset>, Error> {
-        let stays = |found: &Found| !self.origins.passes(&self.origin_of(Side::Source, found));
-        let known = known.filter(|known| known.before <= before);
-        let from = known.map(|known| known.before);
-        if let Some(last) = self.source.last(from, before, stays).await? {
-            return Ok(self.place(&last).await?.map(|at| at + 1));
+        let Stands { source, target } = stands;
+        let known = known.filter(|known| known.stands.source <= source && known.stands.target <= target);
+        // What was read then is read.
+        let from = known.map_or(start, |known| known.unread.unwrap_or(known.stands.target).max(start));
+        let from = from.max(target - FURTHEST).max(self.target.bounds().await?.0);
+        if from >= target || !self.comes_back(source).await? {
+            return Ok(None);
         }
-        if let Some(Known { of_others: Some(known), .. }) = known {
-            return Ok(Some(known));
+        // Of each origin: up to where it was read, and whether that has been met on the way back. All before that is read, too.
+        let mut read: HashMap<(String, String), (Option<Offset>, bool)> = HashMap::new();
+        let own = self.key(Side::Target);
+        let (mut unread, mut to, mut back) = (None, target, log::BACK);
+        while to > from {
+            let begin = (to - back).max(from);
+            let of_others = |found: &Found| !self.origins.passes(&self.origin_of(Side::Target, found));
+            for found in self.target.all(begin, to, of_others).await?.into_iter().rev() {
+                let origin = self.origin_of(Side::Target, &found);
+                let key = (origin.cluster.clone(), origin.topic.clone());
+                if !read.contains_key(&key) {
+                    read.insert(key.clone(), (self.read_of(&origin, source).await?, false));
+                }
+                let (last, met) = read.get_mut(&key).expect("just looked at");
+                match last.is_some_and(|last| last >= origin.offset) {
+                    true => *met = true,
+                    false => unread = Some(found.offset),
+                }
+            }
+            if read.get(&own).is_some_and(|(_, met)| *met) && read.values().all(|(_, met)| *met) {
+                break;
+            }
+            (to, back) = (begin, back * 2);
         }
-        match self.source.first(before, None, stays).await? {
-            Some(first) => self.place(&first).await,
-            None => Ok(None),
-        }
+        Ok(unread)
     }
 
-    /// Where a record of the source lies on the target.
-    async fn place(&self, found: &Found) -> Result<Option<Offset>, Error> {
-        let origin = self.origin_of(Side::Source, found);
-        // It need not be there any more.
-        if origin.cluster == self.origins.cluster(Side::Target) {
-            return Ok(Some(origin.offset));
+    /// Whether the source has anything that this link leaves there.
+    async fn comes_back(&self, source: Offset) -> Result<bool, Error> {
+        let stays = |found: &Found| !self.origins.passes(&self.origin_of(Side::Source, found));
+        let low = self.source.bounds().await?.0.max(source - FURTHEST);
+        if self.source.last(Some(low), source, stays).await?.is_some() {
+            return Ok(true);
         }
-        self.find(Side::Target, &origin).await
+        Ok(self.source.first(source, None, stays).await?.is_some())
+    }
+
+    /// Up to which offset of an origin someone has read who has read the source before this offset.
+    async fn read_of(&self, origin: &Origin, before: Offset) -> Result<Option<Offset>, Error> {
+        let low = self.source.bounds().await?.0.max(before - FURTHEST);
+        let of_it = |found: &Found| self.origin_of(Side::Source, found).is_beside(origin);
+        let last = self.source.last(Some(low), before, of_it).await?;
+        Ok(last.map(|last| self.origin_of(Side::Source, &last).offset))
+    }
+
+    /// What is produced on a side to the lane's topic there.
+    fn key(&self, side: Side) -> (String, String) {
+        (self.origins.cluster(side).to_owned(), self.origins.lies_in(side).topic.to_string())
     }
 
     async fn find(&self, side: Side, origin: &Origin) -> Result<Option<Offset>, Error> {
         let log = self.log(side);
         if origin.cluster == self.origins.cluster(side) {
+            if *origin.topic != *self.origins.lies_in(side).topic {
+                return Ok(None);
+            }
             let found = log.first(origin.offset, Some(origin.offset + 1), |_| true).await?;
             return Ok(found.map(|found| found.offset));
         }
-        let of_it = |found: &Found| self.origin_of(side, found).cluster == origin.cluster;
+        let of_it = |found: &Found| self.origin_of(side, found).is_beside(origin);
         let (mut from, mut to) = log.bounds().await?;
         while from < to {
             let middle = from + (to - from) / 2;

@@ -13,7 +13,7 @@ const FETCH: i32 = 1 << 20;
 /// What a batch may be, decompressed; brokers take a megabyte unless they are told otherwise.
 const BATCH_LIMIT: usize = 256 << 20;
 /// Offsets that are read at once on the way back, at first; then twice as many each time.
-const BACK: Offset = 500;
+pub(crate) const BACK: Offset = 500;
 /// Between two looks for what is not readable yet.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -80,6 +80,24 @@ impl Log {
         })
         .await?;
         Ok(first)
+    }
+
+    /// All records between two offsets that are like this, in order.
+    pub(crate) async fn all(
+        &self,
+        from: Offset,
+        to: Offset,
+        is_it: impl Fn(&Found) -> bool,
+    ) -> Result<Vec<Found>, Error> {
+        let mut all = Vec::new();
+        self.each(from, Some(to), |record| {
+            if is_it(&record) {
+                all.push(record);
+            }
+            true
+        })
+        .await?;
+        Ok(all)
     }
 
     /// The last record before an offset, and not before another, that is like this.

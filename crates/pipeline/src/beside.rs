@@ -1,10 +1,13 @@
-//! Other links, when this one starts: what they lead where, by the rules that they have on record on either cluster; and what
-//! this one leads, on record for those that start later.
+//! Other links: what they lead where, by the rules that they have on record on either cluster; and what this one leads, on
+//! record for them. Looked at when this one starts, and every minute.
 //!
 //! A link's control topic is on its target. So those on our target write there beside us, and those on our source feed it.
 //! What may not be seen is left out: the topics of other links are nothing that this one needs.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use cluster_admin::Topics;
 use control_topic::{ControlTopic, journal_of, link_of};
@@ -30,6 +33,12 @@ const PARTITION: i32 = 0;
 const AT_ONCE: usize = 4;
 /// A link whose rules are no older than this may be about to join its group.
 const JUST_STARTED: Duration = Duration::from_secs(60);
+/// How often others are looked for.
+const EVERY: Duration = Duration::from_secs(60);
+/// How often this link's rules are written again, so that others can tell that it still runs.
+const AGAIN: Duration = Duration::from_secs(5 * 60);
+/// What was passed on counts for so long.
+const PASSED_ON: Duration = Duration::from_secs(15 * 60);
 
 /// A link is known by its target and its name.
 type Known = BTreeMap<Key, Rules>;
@@ -37,30 +46,82 @@ type Known = BTreeMap<Key, Rules>;
 /// What other links lead where.
 pub(crate) struct Beside {
     own: OtherLink,
-    others: Vec<OtherLink>,
+    started: i64,
+    others: Vec<Rules>,
+    links: Vec<OtherLink>,
+    /// What an earlier start had on record, or another instance has.
+    before: Option<Rules>,
+    looked: Instant,
+}
+
+/// A control topic that is on one of the clusters.
+pub struct Found {
+    /// The id of the cluster.
+    pub cluster: String,
+    /// Its link.
+    pub link: String,
+    /// The rules in it: the link's own, and those of links that it has seen.
+    pub rules: Vec<Rules>,
+    /// Whether it counts: whether it runs.
+    pub runs: bool,
+}
+
+/// The rules of all links that were found, or seen by those that run. What a link says of itself counts, where it is there;
+/// otherwise what was seen of it last, for a while.
+pub fn merged(found: &[Found]) -> Vec<Rules> {
+    let key =
+        |cluster: &str, link: &str| Key::Rules { target_cluster: cluster.to_owned(), link: link.to_owned() };
+    let there: BTreeSet<Key> = found.iter().map(|found| key(&found.cluster, &found.link)).collect();
+    let mut known = Known::new();
+    for (key, rules) in
+        found.iter().filter(|found| found.runs).flat_map(|found| found.rules.iter().map(keyed))
+    {
+        let is_newest = known.get(&key).is_none_or(|other: &Rules| other.since < rules.since);
+        if !there.contains(&key) && age(&rules) <= PASSED_ON && is_newest {
+            known.insert(key, rules);
+        }
+    }
+    for found in found.iter().filter(|found| found.runs) {
+        let own = found.rules.iter().find(|rules| rules.link == found.link);
+        known.extend(own.map(keyed));
+    }
+    known.into_values().collect()
 }
 
 impl Beside {
-    /// Puts this link's rules on record, and looks for those of others that run. None where they are not to be had.
+    /// Puts this link's rules on record, and looks for those of others that run. `left_out`: topics that are refused. None
+    /// where they are not to be had now.
     pub(crate) async fn look(
         config: &LinkConfig,
-        ids: &ClusterIds,
+        (ids, started): (&ClusterIds, i64),
         target: &Client,
         (sources, targets): (&Topics, &Topics),
+        left_out: &BTreeSet<String>,
     ) -> Option<Self> {
         let source = Client::new(Settings::new(config.source.properties.iter()).ok()?);
-        let own = rules_of(config, ids)?;
+        let mut own = rules_of(config, ids)?;
+        own.started = started;
+        own.exclude.extend(left_out.iter().map(|topic| Pattern::exactly(topic).as_str().to_owned()));
         let topic = ControlTopic::open(target, &config.link).await.ok()??;
-        let before = topic.read_committed(PARTITION, Keep::Tails).await.ok()?;
-        let before: Known = before.rules().map(keyed).collect();
+        let on_record = topic.read_committed(PARTITION, Keep::Tails).await.ok()?;
+        let on_record: Known = on_record.rules().map(keyed).collect();
+        let key = keyed(&own).0;
+        let before = on_record.get(&key).cloned();
+        let is_same =
+            |before: &Rules| age(before) <= AGAIN && *before == Rules { since: before.since, ..own.clone() };
         // On record before others are looked for: of two that start together, at least one sees the other.
-        write(&topic, vec![Record::Rules(own.clone()).encode()]).await;
-        let key = Record::Rules(own.clone()).key();
-        let mut known = running(target, targets).await;
-        known.extend(running(&source, sources).await);
-        known.remove(&key);
-        let gone = before.keys().filter(|before| **before != key && !known.contains_key(before));
-        let news = known.iter().filter(|(key, rules)| before.get(key) != Some(rules));
+        if !before.as_ref().is_some_and(is_same) {
+            write(&topic, vec![Record::Rules(own.clone()).encode()]).await;
+        }
+        let mut found = links_on(target, &own.target_cluster, targets).await;
+        found.retain(|found| found.link != config.link);
+        if own.source_cluster != own.target_cluster {
+            found.extend(links_on(&source, &own.source_cluster, sources).await);
+        }
+        let others: Vec<Rules> = merged(&found).into_iter().filter(|rules| keyed(rules).0 != key).collect();
+        let known: Known = others.iter().map(keyed).collect();
+        let gone = on_record.keys().filter(|before| **before != key && !known.contains_key(before));
+        let news = known.iter().filter(|(key, rules)| on_record.get(key) != Some(rules));
         let news = news.map(|(_, rules)| Record::Rules(rules.clone()).encode());
         write(&topic, gone.map(Key::tombstone).chain(news).collect()).await;
         // Of a pair, one of the two rests.
@@ -69,42 +130,65 @@ impl Beside {
                 && (&rules.source_cluster, &rules.target_cluster)
                     == (&own.target_cluster, &own.source_cluster)
         };
-        let others = known.values().filter(|rules| !is_partner(rules)).filter_map(OtherLink::new).collect();
-        Some(Self { own: OtherLink::new(&own)?, others })
+        let links = others.iter().filter(|rules| !is_partner(rules)).filter_map(OtherLink::new).collect();
+        Some(Self { own: OtherLink::new(&own)?, started, others, links, before, looked: Instant::now() })
+    }
+
+    /// Whether it is time to look again.
+    pub(crate) fn is_old(&self) -> bool {
+        self.looked.elapsed() >= EVERY
     }
 
     /// How a source topic comes back to itself, if it does.
     pub(crate) fn comes_back(&self, topic: &str) -> Option<Chain> {
-        comes_back(&self.own, &self.others, topic)
+        comes_back(&self.own, &self.links, topic)
     }
-}
 
-/// The link does not start, and must not be in others' way.
-pub(crate) async fn withdraw(config: &LinkConfig, ids: &ClusterIds, target: &Client) {
-    let Some(own) = rules_of(config, ids) else { return };
-    if let Ok(Some(topic)) = ControlTopic::open(target, &config.link).await {
-        write(&topic, vec![Record::Rules(own).key().tombstone()]).await;
+    /// Whether this link is the one of a chain to give way: it has started last.
+    pub(crate) fn gives_way(&self, chain: &Chain) -> bool {
+        let in_chain = |rules: &&Rules| chain.hops.iter().any(|(link, _)| *link == rules.link);
+        self.others.iter().filter(in_chain).all(|rules| rules.started <= self.started)
+    }
+
+    /// The link does not start, and must not be in others' way. Another instance of it may run, with what was on record.
+    pub(crate) async fn withdraw(self, config: &LinkConfig, ids: &ClusterIds, target: &Client) {
+        let Some(own) = rules_of(config, ids) else { return };
+        let record = match self.before {
+            Some(before) => Record::Rules(before).encode(),
+            None => Record::Rules(own).key().tombstone(),
+        };
+        if let Ok(Some(topic)) = ControlTopic::open(target, &config.link).await {
+            write(&topic, vec![record]).await;
+        }
     }
 }
 
 /// What a link leads where, between clusters with these ids; none where one has no id.
 pub fn rules_of(config: &LinkConfig, ids: &ClusterIds) -> Option<Rules> {
     let rules = config.rules.config().clone();
+    let (source_cluster, target_cluster) = (ids.source.clone()?, ids.target.clone()?);
+    // Within one cluster none is written.
+    let one_cluster = source_cluster == target_cluster;
     Some(Rules {
         link: config.link.clone(),
-        source_cluster: ids.source.clone()?,
-        target_cluster: ids.target.clone()?,
         group: config.group.clone(),
         include: rules.include,
         exclude: rules.exclude,
         rename: rules.rename,
-        origin_headers: config.origins.by_topic.clone(),
+        origin_headers: if one_cluster { Vec::new() } else { config.origins.by_topic.clone() },
+        source_cluster,
+        target_cluster,
+        started: 0,
         since: now_ms(),
     })
 }
 
 fn keyed(rules: &Rules) -> (Key, Rules) {
     (Record::Rules(rules.clone()).key(), rules.clone())
+}
+
+fn age(rules: &Rules) -> Duration {
+    Duration::from_millis(now_ms().saturating_sub(rules.since).unsigned_abs())
 }
 
 async fn write(topic: &ControlTopic, records: Vec<ControlRecord>) {
@@ -129,30 +213,21 @@ async fn stopped(client: &Client, link: &str, topics: &Topics) -> Vec<String> {
     stopped.map(|(topic, _)| Pattern::exactly(topic).as_str().to_owned()).collect()
 }
 
-/// The links whose target this cluster is, and that run; with those that they have seen.
-async fn running(client: &Client, topics: &Topics) -> Known {
+/// The links whose target this cluster is, of this id.
+async fn links_on(client: &Client, id: &str, topics: &Topics) -> Vec<Found> {
     let named: Vec<String> = topics.keys().filter_map(|topic| link_of(topic)).map(str::to_owned).collect();
     let one = |link: String| async move {
         let topic = ControlTopic::open(client, &link).await.ok()??;
         let state = topic.read_committed(PARTITION, Keep::Tails).await;
         let state = state.inspect_err(|error| debug!("link {link} is not looked at: {error}")).ok()?;
-        let mut all: Known = state.rules().map(keyed).collect();
-        let own = all.values_mut().find(|rules| rules.link == link)?;
+        let mut rules: Vec<Rules> = state.rules().cloned().collect();
+        let own = rules.iter_mut().find(|rules| rules.link == link)?;
         own.exclude.extend(stopped(client, &link, topics).await);
-        let age = Duration::from_millis(now_ms().saturating_sub(own.since).max(0) as u64);
-        let runs =
-            age <= JUST_STARTED || client.group_members(&own.group).await.is_ok_and(|members| members > 0);
-        runs.then_some(all)
+        let members = client.group_members(&own.group).await;
+        let runs = age(own) <= JUST_STARTED && own.started >= own.since - JUST_STARTED.as_millis() as i64
+            || members.is_ok_and(|members| members > 0);
+        Some(Found { cluster: id.to_owned(), link, rules, runs })
     };
     let found = stream::iter(named).map(one).buffered(AT_ONCE).filter_map(async |found| found);
-    let mut known = Known::new();
-    for rules in found.collect::<Vec<_>>().await.into_iter().flatten().map(|(_, rules)| rules) {
-        // What a link says of itself is newer than what others have seen of it.
-        let (key, rules) = keyed(&rules);
-        match known.get(&key) {
-            Some(other) if other.since >= rules.since => {}
-            _ => drop(known.insert(key, rules)),
-        }
-    }
-    known
+    found.collect().await
 }

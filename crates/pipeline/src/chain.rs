@@ -11,7 +11,7 @@ use topic_rename::{Pattern, Rules, RulesConfig};
 
 /// A chain of more hops than this, that never comes back to a topic it has been at, makes new topics for ever.
 const MOST_HOPS: usize = 40;
-/// As does one that has been looked at so far without an end.
+/// Hops that are looked at for one topic, at the most.
 const MOST_LOOKED_AT: usize = 10_000;
 
 /// What to do about a chain that comes back.
@@ -109,8 +109,12 @@ impl Search<'_> {
         if are_stamped(&self.path) && self.path.iter().any(comes_by) {
             return None;
         }
+        // There are too many ways to go them all: what was not found by now is not looked for.
         self.left = self.left.saturating_sub(1);
-        if self.path.len() == MOST_HOPS || self.left == 0 {
+        if self.left == 0 {
+            return None;
+        }
+        if self.path.len() == MOST_HOPS {
             let others = self.path.iter().any(|hop| !std::ptr::eq(hop.link, self.own));
             return others.then(|| self.chain(true));
         }
@@ -167,6 +171,7 @@ mod tests {
             exclude: Vec::new(),
             rename: rename.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
             origin_headers: vec![(".*".to_owned(), header.to_owned())],
+            started: 0,
             since: 0,
         })
         .unwrap()

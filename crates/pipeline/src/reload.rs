@@ -48,7 +48,8 @@ impl Control {
             }
         }
         let live = self.live();
-        if live.origins != new.origins {
+        let on_records = |config: &LinkConfig| (config.origins.headers.clone(), config.origins.passes);
+        if on_records(&live) != on_records(new) {
             return unfit(
                 "topics.origin_header",
                 "what is written on records that are mirrored would change".to_owned(),

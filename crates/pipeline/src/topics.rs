@@ -60,8 +60,10 @@ pub(crate) struct Topics {
     reloads: u64,
     /// Up to where of the journal.
     decided_to: Option<Offset>,
-    /// Other links, as they were when this one started; none until they were looked for, or where they can't be seen.
-    beside: Option<Option<Beside>>,
+    /// When this process began to run the link, in milliseconds since the epoch.
+    started: i64,
+    /// Other links, as they were seen last; none until they were.
+    beside: Option<Beside>,
     /// Topics that were looked at for whether they come back over other links.
     judged: HashMap<String, Option<Chain>>,
 }
@@ -130,6 +132,7 @@ impl Topics {
             begun_known: false,
             reloads: 0,
             decided_to: None,
+            started: offset_marks::now_ms(),
             beside: None,
             judged: HashMap::new(),
         }
@@ -226,6 +229,7 @@ impl Topics {
             self.old.extend(routes.ready.keys().map(|topic| Arc::from(topic.as_str())));
             (self.reloads, self.begun_known) = (reloads, false);
             self.beside = None;
+            self.started = if first { self.started } else { offset_marks::now_ms() };
         }
         self.note_missing(&sources);
         if first && routes.ready.is_empty() && !control.decisions.rests() {

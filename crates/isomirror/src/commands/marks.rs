@@ -43,12 +43,12 @@ pub fn run(config: &Config, what: &Marks, common: &Common) -> anyhow::Result<Exi
         }
         Marks::Translate(args) => {
             let ledger = runtime.block_on(async { find::by_source(&open(config).await?, args).await })?;
-            let origins = Origins::of(&runtime, config, &ledger)?;
+            let origins = Origins::of(&runtime, config, &ledger);
             answer(&mut out, &ledger, &origins, Side::Source, args, common.output)?
         }
         Marks::Reverse(args) => {
             let ledger = runtime.block_on(async { find::by_either(&open(config).await?, args).await })?;
-            let origins = Origins::of(&runtime, config, &ledger)?;
+            let origins = Origins::of(&runtime, config, &ledger);
             answer(&mut out, &ledger, &origins, Side::Target, args, common.output)?
         }
         Marks::Forget(args) => {
@@ -111,7 +111,7 @@ fn answer(
     }
     for asked in &args.offset {
         let said = match asked {
-            Asked::Offset(offset) => answers.one(*offset, origins.elsewhere(ledger, side, *offset)?),
+            Asked::Offset(offset) => answers.one(*offset, origins.elsewhere(ledger, side, *offset)),
             Asked::Stdin => from_stdin(&mut answers, &|offset| origins.elsewhere(ledger, side, offset))?,
         };
         if said.is_err() {
@@ -124,7 +124,7 @@ fn answer(
 /// Answers as it is asked: whoever is at the other end of both pipes may wait for one answer before the next offset.
 fn from_stdin(
     answers: &mut show::Answers<'_, impl Write>,
-    elsewhere: &dyn Fn(Offset) -> Result<Option<Offset>, Failure>,
+    elsewhere: &dyn Fn(Offset) -> Option<Offset>,
 ) -> Result<io::Result<()>, Failure> {
     for (number, line) in (1..).zip(stdin().lock().lines()) {
         let wrong = |what: String| {
@@ -135,7 +135,7 @@ fn from_stdin(
         };
         for word in line.map_err(|error| wrong(error.to_string()))?.split_whitespace() {
             let offset = cli::offset(word).map_err(wrong)?;
-            let said = answers.one(offset, elsewhere(offset)?);
+            let said = answers.one(offset, elsewhere(offset));
             if said.is_err() {
                 return Ok(said);
             }

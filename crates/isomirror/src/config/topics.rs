@@ -206,6 +206,9 @@ pub fn read(
         origins: origins.as_ref().map_or(Origins::All, |found| found.value),
         refresh,
     };
+    let names = origin_header.as_ref().map(|found| (found.value.clone(), found.origin.clone()));
+    let only_own =
+        origins.as_ref().filter(|found| found.value == Origins::Own).map(|found| found.origin.clone());
     let places = [
         origin_header.map(|found| ("origin_header", found.origin)),
         origins.map(|found| ("origins", found.origin)),
@@ -214,7 +217,23 @@ pub fn read(
         let message = format!("`{key}` is about topics with writers = \"shared\", and there are none");
         problems.add(&place, message, "leave it out, or write writers = \"shared\"");
     }
+    if let Some((name, place)) = names.filter(|(name, _)| !is_header(name)) {
+        let message = format!("`origin_header`: {name:?} is no name for it");
+        let fix =
+            "write up to 100 letters, digits, '.', '_' and '-', as in \"isomirror.origin\", or \"\" for none";
+        problems.add(&place, message, fix);
+    }
+    if let Some(place) = only_own.filter(|_| topics.origin_header.is_empty()) {
+        let message = "`origins = \"own\"`: without an origin_header nobody knows which records those are";
+        problems.add(&place, message, "leave one of the two out");
+    }
     Some(topics)
+}
+
+/// Whether a header may be named so; or none is written.
+fn is_header(name: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    name.len() <= 100 && name.chars().all(legal)
 }
 
 fn fix(problem: &Problem, nothing_included: &str) -> String {

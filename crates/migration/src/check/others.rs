@@ -110,8 +110,13 @@ pub(crate) fn findings(facts: &Facts, found: &mut Vec<Finding>) {
 /// A topic that would come back over other links, by their rules.
 fn comes_back(facts: &Facts, topic: &TopicFacts) -> Option<Finding> {
     let own = pipeline::OtherLink::new(facts.rules.as_ref()?)?;
-    let of = |rules: &&Rules| (&rules.target_cluster, &rules.link) != own.name();
-    let all = facts.others.iter().flat_map(|other| other.rules.iter().filter(of));
+    let found = |other: &OtherLink| {
+        let cluster = if other.side == Side::Target { &facts.target.id } else { &facts.source.id };
+        let (cluster, link) = (cluster.clone()?, other.name.clone());
+        Some(pipeline::Found { cluster, link, rules: other.rules.clone(), runs: true })
+    };
+    let all = pipeline::merged(&facts.others.iter().filter_map(found).collect::<Vec<_>>());
+    let all = all.iter().filter(|rules| (&rules.target_cluster, &rules.link) != own.name());
     let all: Vec<_> = all.filter_map(pipeline::OtherLink::new).collect();
     let chain = pipeline::comes_back(&own, &all, &topic.topic)?;
     let others = facts.others.iter().filter(|other| chain.hops.iter().any(|(link, _)| *link == other.name));

@@ -6,7 +6,7 @@ use group_offsets::{Lane, Map};
 use kafka_wire::{Client, Isolation, OffsetSpec};
 use mirror_types::{Offset, Side, TopicPartition};
 use offset_marks::{Ledger, OffsetsMode};
-use origin_search::OriginSearch;
+use origin_search::{OriginSearch, Stands};
 use pipeline::LinkConfig;
 
 use crate::sides::{BySide, Clusters, Error, changed, check_clusters, ledgers, origins_of, topics, unknown};
@@ -28,10 +28,11 @@ pub(super) async fn lanes(
         let Some(lane) = lanes.get_mut(&at) else { continue };
         let (source, target) = (clusters.client(Side::Source), clusters.client(Side::Target));
         let search = OriginSearch::new(origins, source, target, link.wire_isolation());
-        for offset in &wanted[&at] {
-            match search.read_of_others(*offset, None).await {
-                Ok(Some(target)) => drop(lane.of_others.insert(*offset, target)),
-                Ok(None) => {}
+        for source in &wanted[&at] {
+            let Some(target) = lane.by_marks_alone(*source) else { continue };
+            let stands = Stands { source: *source, target };
+            match search.unread_of_others(stands, lane.start.target, None).await {
+                Ok(unread) => lane.of_others.extend(unread.map(|unread| (*source, unread))),
                 Err(error) => lane.trouble = Some(error.to_string()),
             }
         }

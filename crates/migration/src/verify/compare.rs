@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use kafka_wire::records::Record;
-use mirror_types::{Mark, Offset, Side};
+use mirror_types::{Mark, Offset, OriginHeaders, Side};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -147,6 +147,8 @@ pub(super) struct Comparison {
     to: Offset,
     source: Half,
     target: Half,
+    /// What the link writes on records; one that was mirrored before it did so has none of that.
+    origins: Option<OriginHeaders>,
     keys: HashMap<u128, OneSided>,
     /// Keys that are kept, at most.
     most_keys: usize,
@@ -214,11 +216,17 @@ impl Comparison {
             to: range.end,
             source: half(),
             target: half(),
+            origins: None,
             keys: HashMap::new(),
             most_keys,
             found,
             digest: Digest::default(),
         }
+    }
+
+    /// Records of the source come with these headers.
+    pub(super) fn with_origins(self, origins: Option<OriginHeaders>) -> Self {
+        Self { origins, ..self }
     }
 
     /// Shows what is in records that differ.
@@ -345,7 +353,10 @@ impl Comparison {
         if source.key != target.key {
             self.meet(target.key.as_ref());
         }
-        let fields = differing(&source, &target);
+        let mut fields = differing(&source, &target);
+        if fields == [Field::Headers] && self.is_from_before(&source, &target) {
+            fields.clear();
+        }
         let found = &mut self.found;
         let same = fields.is_empty() && found.source_digest == found.target_digest;
         found.source_digest = self.digest.chain(found.source_digest, at, &source);
@@ -370,6 +381,13 @@ impl Comparison {
                 target: Some(Shape::of(&target, self.show)),
             });
         }
+    }
+
+    /// Whether all that differs is that the target's says nothing of where it comes from.
+    fn is_from_before(&self, source: &Record, target: &Record) -> bool {
+        let Some(origins) = &self.origins else { return false };
+        let own = source.headers.iter().filter(|header| !origins.have(&header.key));
+        own.eq(&target.headers)
     }
 
     fn only_on(&mut self, on: Side) {

@@ -36,7 +36,8 @@ impl Run {
         let found = std::mem::take(&mut lane.report.found);
         let (mapping, before) = (lane.mapping(&piece), found.counts.differing());
         let comparison = Comparison::new(mapping, lane.cleaned, piece.clone(), self.memory.most_keys, found);
-        let mut comparison = comparison.showing(self.show);
+        let headers = lane.origins.as_ref().map(|origins| origins.headers().clone());
+        let mut comparison = comparison.showing(self.show).with_origins(headers);
         let mut source = self.read(lane, Side::Source, lane.range(Side::Source, &piece));
         let mut target = self.read(lane, Side::Target, lane.range(Side::Target, &piece));
         let mut told = (piece.start, comparison.found().counts.bytes);

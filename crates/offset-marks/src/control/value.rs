@@ -97,7 +97,10 @@ pub struct Rules {
     /// counts; empty where none is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origin_headers: Vec<(String, String)>,
-    /// When it was written, in milliseconds since the epoch.
+    /// When the link started, in milliseconds since the epoch: of several that lead back together, the last one gives way.
+    #[serde(default)]
+    pub started: i64,
+    /// When it was written, in milliseconds since the epoch. It is written again while the link runs.
     pub since: i64,
 }
 

@@ -9,20 +9,20 @@ use std::{
 use group_offsets::Lane;
 use kafka_wire::Client;
 use mirror_types::{Offset, TopicPartition};
-use origin_search::{Known, OriginSearch};
+use origin_search::{Known, OriginSearch, Stands};
 
 use super::lanes::Needs;
 use crate::control::Control;
 
 /// By source offset, what was found.
-type Found = BTreeMap<Offset, Option<Offset>>;
+type Found = BTreeMap<Offset, Known>;
 
 /// What was found of each lane in the last round: in the next only what came since is read.
 #[derive(Default)]
 pub(super) struct OfOthers(Mutex<HashMap<TopicPartition, Found>>);
 
 impl OfOthers {
-    /// Says of each lane that is concerned up to where on the target its groups have read what others brought.
+    /// Says of each lane that is concerned which record on the target its groups have not read, of those that others brought.
     pub(super) async fn find(
         &self,
         control: &Control,
@@ -38,19 +38,19 @@ impl OfOthers {
             let search = OriginSearch::new(origins, source, target, live.wire_isolation());
             let mut known = self.lock().remove(at).unwrap_or_default();
             let mut found = Found::new();
-            for offset in &needs[at].source {
-                let before = known.range(..=*offset).next_back();
-                let before =
-                    before.map(|(before, of_others)| Known { before: *before, of_others: *of_others });
-                match search.read_of_others(*offset, before).await {
-                    Ok(of_others) => {
-                        known.insert(*offset, of_others);
-                        found.insert(*offset, of_others);
+            for source in &needs[at].source {
+                let Some(target) = lane.by_marks_alone(*source) else { continue };
+                let stands = Stands { source: *source, target };
+                let before = known.range(..=*source).next_back().map(|(_, known)| *known);
+                match search.unread_of_others(stands, lane.start.target, before).await {
+                    Ok(unread) => {
+                        known.insert(*source, Known { stands, unread });
+                        found.insert(*source, Known { stands, unread });
                     }
                     Err(error) => lane.trouble = Some(format!("what others bring can't be told: {error}")),
                 }
             }
-            lane.of_others.extend(found.iter().filter_map(|(source, target)| Some((*source, (*target)?))));
+            lane.of_others.extend(found.iter().filter_map(|(source, known)| Some((*source, known.unread?))));
             self.lock().insert(at.clone(), found);
         }
     }

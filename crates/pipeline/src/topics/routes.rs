@@ -7,12 +7,12 @@ use std::{
 
 use mirror_types::{Offset, Side, SourceChange, Stop, StopKind, TopicPartition};
 use topic_rename::RouteError;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Routes, Topics, Trouble};
 use crate::{
     Error, LinkConfig,
-    beside::{self, Beside},
+    beside::Beside,
     book::{LaneEntry, LaneState},
     chain::{CHAIN_FIX, Chain},
     decide::{Decision, decide},
@@ -95,22 +95,31 @@ impl Topics {
         if live.alone {
             return Ok(());
         }
-        if self.beside.is_none() {
-            let ids = control.book().cluster_ids();
-            self.beside = Some(Beside::look(live, &ids, &control.wire, (sources, targets)).await);
+        let ids = control.book().cluster_ids();
+        if self.beside.as_ref().is_none_or(Beside::is_old) {
+            let left_out = self.judged.iter().filter(|(_, chain)| chain.is_some());
+            let left_out = left_out.map(|(topic, _)| topic.clone()).collect();
+            let (since, both) = ((&ids, self.started), (sources, targets));
+            match Beside::look(live, since, &control.wire, both, &left_out).await {
+                Some(beside) => self.beside = Some(beside),
+                None if self.beside.is_none() => debug!("other links can't be looked at now"),
+                None => {}
+            }
             self.judged.clear();
         }
-        let Some(Some(beside)) = &self.beside else { return Ok(()) };
+        let Some(beside) = &self.beside else { return Ok(()) };
         for topic in routes.ready.keys() {
             if !self.judged.contains_key(topic) {
-                self.judged.insert(topic.clone(), beside.comes_back(topic));
+                // Later on, the link of the chain that has started last gives way, and the others go on.
+                let chain = beside.comes_back(topic).filter(|chain| first || beside.gives_way(chain));
+                self.judged.insert(topic.clone(), chain);
             }
         }
         let judged = |topic: &String| self.judged.get(topic).cloned().flatten();
         let chains: Vec<Chain> = routes.ready.keys().filter_map(judged).collect();
         if first && let Some(chain) = chains.first() {
-            let ids = control.book().cluster_ids();
-            beside::withdraw(live, &ids, &control.wire).await;
+            let beside = self.beside.take().expect("it was looked at");
+            beside.withdraw(live, &ids, &control.wire).await;
             return Err(Error::Chain(chain.clone()));
         }
         for chain in chains {

@@ -26,7 +26,8 @@ fn rules(link: &str, (from, to): (&str, &str), (topic, target): (&str, &str), he
         exclude: Vec::new(),
         rename: vec![(topic.to_owned(), target.to_owned())],
         origin_headers: vec![(".*".to_owned(), header.to_owned())],
-        since: 0,
+        started: 0,
+        since: offset_marks::now_ms(),
     }
 }
 

@@ -131,6 +131,26 @@ fn what_is_shown_loads_as_the_same_and_shows_no_secret() {
 }
 
 #[test]
+fn what_is_written_on_records_has_a_name_that_headers_may_have_and_is_about_shared_topics() {
+    let shared = format!("{MINIMAL}offsets = \"translated\"\nwriters = \"shared\"\n");
+    let header =
+        |text: &str| load(&format!("{shared}{text}\n"), &[]).map(|config| config.topics.origin_header);
+    assert_eq!(header("").unwrap(), "isomirror.origin");
+    assert_eq!(header("origin_header = \"\"").unwrap(), "");
+    assert_eq!(header("origin_header = \"x-1.y_z\"\norigins = \"own\"").unwrap(), "x-1.y_z");
+    for (text, said) in [
+        ("origin_header = \"a b\"", "\"a b\" is no name for it"),
+        ("origin_header = \"\"\norigins = \"own\"", "without an origin_header"),
+        ("origins = \"some\"", "origins"),
+    ] {
+        let error = header(text).unwrap_err();
+        assert!(error.contains(said) && error.contains("link.toml:"), "{error}");
+    }
+    let error = load(&format!("{MINIMAL}origin_header = \"x\"\n"), &[]).unwrap_err();
+    assert!(error.contains("there are none"), "{error}");
+}
+
+#[test]
 fn every_problem_is_told_at_once_in_the_order_of_the_file() {
     let text = MINIMAL.replace("link = ", "lnik = ") + "[limits]\nbuffer = \"64 elephants\"\nbufer = 1\n";
     let error = load(&text, &[("ISOMIRROR__LIMITS__DRIAN", "1s")]).unwrap_err();

@@ -142,9 +142,8 @@ async fn refuse(
         |at: &PartitionId| ours.get(at).zip(goal(facts, at)).is_some_and(|(ours, goal)| ours.contains(&goal));
     let mut others = facts.moving().filter(|at| !is_ours(at));
     if let Some(example) = others.next() {
-        let count = 1 + others.count();
-        reasons
-            .push(format!("another reassignment is in progress: {count} partitions, {example} among them"));
+        let count = partitions(1 + others.count());
+        reasons.push(format!("another reassignment is in progress: {count}, {example} among them"));
     }
     for order in orders {
         for placed in &order.after {

@@ -25,8 +25,8 @@ pub struct Lane {
     pub target_low: Option<Offset>,
     /// Where the target's log ends.
     pub target_end: Offset,
-    /// Where others write the target, too, and what they write comes to the source: the first record on the target of those
-    /// that did not come over this link, and that someone has not read who has read the source before each of these offsets.
+    /// Where others write the target, too, and what they write comes to the source: the first record on the target that someone
+    /// has not read who has read the source before each of these offsets; where that is not where the marks lead.
     pub of_others: BTreeMap<Offset, Offset>,
     /// Why nothing can be said of this lane, if that is so, and what to do.
     pub trouble: Option<String>,
@@ -87,10 +87,12 @@ impl Lane {
     /// Where someone goes on who has read everything before `source`.
     pub(crate) fn place(&self, source: Offset) -> Result<Place, Missing> {
         let place = self.by_marks(source)?;
-        let target = match self.of_others.get(&source) {
-            Some(target) if *target < place.target => *target,
-            _ => return Ok(place),
+        let Some(target) = self.of_others.get(&source).map(|target| *target.min(&self.target_end)) else {
+            return Ok(place);
         };
+        if target >= place.target {
+            return Ok(Place { target, ..place });
+        }
         let read_again = self.read_again(source, Some(target)).unwrap_or(place.read_again);
         Ok(Place { target, read_again, why: Why::TwoOrders, ..place })
     }

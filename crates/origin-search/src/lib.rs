@@ -36,13 +36,13 @@ pub struct Stands {
     pub target: Offset,
 }
 
-/// What [`OriginSearch::unread_of_others`] has said before.
+/// What [`OriginSearch::goes_on`] has said before.
 #[derive(Debug, Clone, Copy)]
 pub struct Known {
     /// Of whom.
     pub stands: Stands,
     /// This.
-    pub unread: Option<Offset>,
+    pub goes_on: Option<Offset>,
 }
 
 impl OriginSearch {
@@ -64,10 +64,10 @@ impl OriginSearch {
         self.find(other(side), &self.origin_of(side, &found)).await
     }
 
-    /// The first record on the target that this link has not brought there, and that someone has not read who stands there:
-    /// before where the marks lead, and from `start` on. None where there is none, or where nothing of the target ever comes
-    /// to the source: then whose it is that lies there is not for this lane to say.
-    pub async fn unread_of_others(
+    /// Where on the target someone goes on who stands there: at the first record that was not read, from `start` on. None
+    /// where that is where the marks lead, or where nothing of the target ever comes to the source: then whose it is that
+    /// lies there is not for this lane to say.
+    pub async fn goes_on(
         &self,
         stands: Stands,
         start: Offset,
@@ -76,14 +76,16 @@ impl OriginSearch {
         let Stands { source, target } = stands;
         let known = known.filter(|known| known.stands.source <= source && known.stands.target <= target);
         // What was read then is read.
-        let from = known.map_or(start, |known| known.unread.unwrap_or(known.stands.target).max(start));
+        let from = known.map_or(start, |known| known.goes_on.unwrap_or(known.stands.target).max(start));
         let from = from.max(target - FURTHEST).max(self.target.bounds().await?.0);
-        if from >= target || !self.comes_back(source).await? {
+        if !self.comes_back(source).await? {
             return Ok(None);
         }
         // Of each origin: up to where it was read, and whether that has been met on the way back. All before that is read, too.
         let mut read: HashMap<(String, String), (Option<Offset>, bool)> = HashMap::new();
         let own = self.key(Side::Target);
+        let of_target = Origin { cluster: own.0.clone(), topic: own.1.clone(), offset: 0, via: Vec::new() };
+        read.insert(own.clone(), (self.read_of(&of_target, source).await?, false));
         let (mut unread, mut to, mut back) = (None, target, log::BACK);
         while to > from {
             let begin = (to - back).max(from);
@@ -105,7 +107,18 @@ impl OriginSearch {
             }
             (to, back) = (begin, back * 2);
         }
-        Ok(unread)
+        if unread.is_some() {
+            return Ok(unread);
+        }
+        // What lies there from the others, and was read, need not be read again.
+        let stops = |found: &Found| {
+            let origin = self.origin_of(Side::Target, found);
+            let last = read.get(&(origin.cluster.clone(), origin.topic.clone())).and_then(|(last, _)| *last);
+            self.origins.passes(&origin) || last.is_none_or(|last| last < origin.offset)
+        };
+        let next = self.target.first(target, None, stops).await?.map(|found| found.offset);
+        let end = self.target.bounds().await?.1;
+        Ok(Some(next.unwrap_or(end)).filter(|next| *next > target))
     }
 
     /// Whether the source has anything that this link leaves there.

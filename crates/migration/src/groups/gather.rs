@@ -31,8 +31,8 @@ pub(super) async fn lanes(
         for source in &wanted[&at] {
             let Some(target) = lane.by_marks_alone(*source) else { continue };
             let stands = Stands { source: *source, target };
-            match search.unread_of_others(stands, lane.start.target, None).await {
-                Ok(unread) => lane.of_others.extend(unread.map(|unread| (*source, unread))),
+            match search.goes_on(stands, lane.start.target, None).await {
+                Ok(goes_on) => lane.of_others.extend(goes_on.map(|target| (*source, target))),
                 Err(error) => lane.trouble = Some(error.to_string()),
             }
         }

@@ -22,7 +22,7 @@ type Found = BTreeMap<Offset, Known>;
 pub(super) struct OfOthers(Mutex<HashMap<TopicPartition, Found>>);
 
 impl OfOthers {
-    /// Says of each lane that is concerned which record on the target its groups have not read, of those that others brought.
+    /// Says of each lane that is concerned where its groups go on, since they have read some of what others brought.
     pub(super) async fn find(
         &self,
         control: &Control,
@@ -42,15 +42,15 @@ impl OfOthers {
                 let Some(target) = lane.by_marks_alone(*source) else { continue };
                 let stands = Stands { source: *source, target };
                 let before = known.range(..=*source).next_back().map(|(_, known)| *known);
-                match search.unread_of_others(stands, lane.start.target, before).await {
-                    Ok(unread) => {
-                        known.insert(*source, Known { stands, unread });
-                        found.insert(*source, Known { stands, unread });
+                match search.goes_on(stands, lane.start.target, before).await {
+                    Ok(goes_on) => {
+                        known.insert(*source, Known { stands, goes_on });
+                        found.insert(*source, Known { stands, goes_on });
                     }
                     Err(error) => lane.trouble = Some(format!("what others bring can't be told: {error}")),
                 }
             }
-            lane.of_others.extend(found.iter().filter_map(|(source, known)| Some((*source, known.unread?))));
+            lane.of_others.extend(found.iter().filter_map(|(source, known)| Some((*source, known.goes_on?))));
             self.lock().insert(at.clone(), found);
         }
     }

@@ -41,8 +41,12 @@ pub struct Stands {
 pub struct Known {
     /// Of whom.
     pub stands: Stands,
-    /// This.
+    /// Where they go on; none where that is where the marks lead.
     pub goes_on: Option<Offset>,
+    /// Whether anything that the link leaves there was on the source.
+    comes_back: bool,
+    /// Up to which of its offsets they had read what was produced on the target.
+    of_target: Option<Offset>,
 }
 
 impl OriginSearch {
@@ -64,51 +68,56 @@ impl OriginSearch {
         self.find(other(side), &self.origin_of(side, &found)).await
     }
 
-    /// Where on the target someone goes on who stands there: at the first record that was not read, from `start` on. None
-    /// where that is where the marks lead, or where nothing of the target ever comes to the source: then whose it is that
-    /// lies there is not for this lane to say.
-    pub async fn goes_on(
-        &self,
-        stands: Stands,
-        start: Offset,
-        known: Option<Known>,
-    ) -> Result<Option<Offset>, Error> {
+    /// Where on the target someone goes on who stands there: at the first record that was not read, from `start` on. Where the
+    /// marks lead, if nothing of the target ever comes to the source: then whose it is that lies there is not for this lane to
+    /// say. `known`: what was said before, of which only what came since is looked at.
+    pub async fn goes_on(&self, stands: Stands, start: Offset, known: Option<Known>) -> Result<Known, Error> {
         let Stands { source, target } = stands;
         let known = known.filter(|known| known.stands.source <= source && known.stands.target <= target);
         // What was read then is read.
         let from = known.map_or(start, |known| known.goes_on.unwrap_or(known.stands.target).max(start));
         let from = from.max(target - FURTHEST).max(self.target.bounds().await?.0);
-        if !self.comes_back(source).await? {
-            return Ok(None);
+        let comes_back = match known {
+            Some(Known { comes_back: true, .. }) => true,
+            _ => self.comes_back(known.map(|known| known.stands.source), source).await?,
+        };
+        let mut found = Known { stands, goes_on: None, comes_back, of_target: None };
+        if !comes_back {
+            return Ok(found);
         }
         // Of each origin: up to where it was read, and whether that has been met on the way back. All before that is read, too.
         let mut read: HashMap<(String, String), (Option<Offset>, bool)> = HashMap::new();
         let own = self.key(Side::Target);
         let of_target = Origin { cluster: own.0.clone(), topic: own.1.clone(), offset: 0, via: Vec::new() };
-        read.insert(own.clone(), (self.read_of(&of_target, source).await?, false));
+        let since = known.map(|known| known.stands.source);
+        found.of_target =
+            self.read_of(&of_target, since, source).await?.or(known.and_then(|known| known.of_target));
+        read.insert(own.clone(), (found.of_target, false));
         let (mut unread, mut to, mut back) = (None, target, log::BACK);
         while to > from {
             let begin = (to - back).max(from);
-            let of_others = |found: &Found| !self.origins.passes(&self.origin_of(Side::Target, found));
-            for found in self.target.all(begin, to, of_others).await?.into_iter().rev() {
-                let origin = self.origin_of(Side::Target, &found);
+            let of_others = |found: &Found| {
+                let origin = self.origin_of(Side::Target, found);
+                (!self.origins.passes(&origin)).then_some((found.offset, origin))
+            };
+            for (offset, origin) in self.target.all(begin, to, of_others).await?.into_iter().rev() {
                 let key = (origin.cluster.clone(), origin.topic.clone());
                 if !read.contains_key(&key) {
-                    read.insert(key.clone(), (self.read_of(&origin, source).await?, false));
+                    read.insert(key.clone(), (self.read_of(&origin, None, source).await?, false));
                 }
                 let (last, met) = read.get_mut(&key).expect("just looked at");
                 match last.is_some_and(|last| last >= origin.offset) {
                     true => *met = true,
-                    false => unread = Some(found.offset),
+                    false => unread = Some(offset),
                 }
             }
             if read.get(&own).is_some_and(|(_, met)| *met) && read.values().all(|(_, met)| *met) {
                 break;
             }
-            (to, back) = (begin, back * 2);
+            (to, back) = (begin, (back * 2).min(log::MOST_BACK));
         }
         if unread.is_some() {
-            return Ok(unread);
+            return Ok(Known { goes_on: unread, ..found });
         }
         // What lies there from the others, and was read, need not be read again.
         let stops = |found: &Found| {
@@ -118,24 +127,29 @@ impl OriginSearch {
         };
         let next = self.target.first(target, None, stops).await?.map(|found| found.offset);
         let end = self.target.bounds().await?.1;
-        Ok(Some(next.unwrap_or(end)).filter(|next| *next > target))
+        Ok(Known { goes_on: Some(next.unwrap_or(end)).filter(|next| *next > target), ..found })
     }
 
-    /// Whether the source has anything that this link leaves there.
-    async fn comes_back(&self, source: Offset) -> Result<bool, Error> {
+    /// Whether the source has anything, from an offset on, that this link leaves there.
+    async fn comes_back(&self, from: Option<Offset>, source: Offset) -> Result<bool, Error> {
         let stays = |found: &Found| !self.origins.passes(&self.origin_of(Side::Source, found));
-        let low = self.source.bounds().await?.0.max(source - FURTHEST);
-        if self.source.last(Some(low), source, stays).await?.is_some() {
+        let low = from.unwrap_or(source - FURTHEST);
+        if self.source.last(low, source, stays).await?.is_some() {
             return Ok(true);
         }
         Ok(self.source.first(source, None, stays).await?.is_some())
     }
 
-    /// Up to which offset of an origin someone has read who has read the source before this offset.
-    async fn read_of(&self, origin: &Origin, before: Offset) -> Result<Option<Offset>, Error> {
-        let low = self.source.bounds().await?.0.max(before - FURTHEST);
+    /// Up to which offset of an origin someone has read, from an offset of the source on, who has read it before another.
+    async fn read_of(
+        &self,
+        origin: &Origin,
+        from: Option<Offset>,
+        before: Offset,
+    ) -> Result<Option<Offset>, Error> {
+        let low = from.unwrap_or(before - FURTHEST);
         let of_it = |found: &Found| self.origin_of(Side::Source, found).is_beside(origin);
-        let last = self.source.last(Some(low), before, of_it).await?;
+        let last = self.source.last(low, before, of_it).await?;
         Ok(last.map(|last| self.origin_of(Side::Source, &last).offset))
     }
 

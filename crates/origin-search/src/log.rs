@@ -12,8 +12,9 @@ use mirror_types::{Offset, TopicPartition};
 const FETCH: i32 = 1 << 20;
 /// What a batch may be, decompressed; brokers take a megabyte unless they are told otherwise.
 const BATCH_LIMIT: usize = 256 << 20;
-/// Offsets that are read at once on the way back, at first; then twice as many each time.
+/// Offsets that are read at once on the way back, at first; then twice as many each time, up to a limit.
 pub(crate) const BACK: Offset = 500;
+pub(crate) const MOST_BACK: Offset = 64_000;
 /// Between two looks for what is not readable yet.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -82,18 +83,16 @@ impl Log {
         Ok(first)
     }
 
-    /// All records between two offsets that are like this, in order.
-    pub(crate) async fn all(
+    /// What is made of the records between two offsets, in order.
+    pub(crate) async fn all<T>(
         &self,
         from: Offset,
         to: Offset,
-        is_it: impl Fn(&Found) -> bool,
-    ) -> Result<Vec<Found>, Error> {
+        of: impl Fn(&Found) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
         self.each(from, Some(to), |record| {
-            if is_it(&record) {
-                all.push(record);
-            }
+            all.extend(of(&record));
             true
         })
         .await?;
@@ -103,12 +102,12 @@ impl Log {
     /// The last record before an offset, and not before another, that is like this.
     pub(crate) async fn last(
         &self,
-        from: Option<Offset>,
+        from: Offset,
         before: Offset,
         is_it: impl Fn(&Found) -> bool,
     ) -> Result<Option<Found>, Error> {
         let (low, end) = self.bounds().await?;
-        let low = from.unwrap_or(low).max(low);
+        let low = from.max(low);
         let (mut to, mut back) = (before.min(end), BACK);
         while to > low {
             let from = (to - back).max(low);
@@ -123,7 +122,7 @@ impl Log {
             if last.is_some() {
                 return Ok(last);
             }
-            (to, back) = (from, back * 2);
+            (to, back) = (from, (back * 2).min(MOST_BACK));
         }
         Ok(None)
     }

@@ -32,7 +32,7 @@ pub(super) async fn lanes(
             let Some(target) = lane.by_marks_alone(*source) else { continue };
             let stands = Stands { source: *source, target };
             match search.goes_on(stands, lane.start.target, None).await {
-                Ok(goes_on) => lane.of_others.extend(goes_on.map(|target| (*source, target))),
+                Ok(found) => lane.of_others.extend(found.goes_on.map(|target| (*source, target))),
                 Err(error) => lane.trouble = Some(error.to_string()),
             }
         }

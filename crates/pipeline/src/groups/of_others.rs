@@ -43,9 +43,9 @@ impl OfOthers {
                 let stands = Stands { source: *source, target };
                 let before = known.range(..=*source).next_back().map(|(_, known)| *known);
                 match search.goes_on(stands, lane.start.target, before).await {
-                    Ok(goes_on) => {
-                        known.insert(*source, Known { stands, goes_on });
-                        found.insert(*source, Known { stands, goes_on });
+                    Ok(now) => {
+                        known.insert(*source, now);
+                        found.insert(*source, now);
                     }
                     Err(error) => lane.trouble = Some(format!("what others bring can't be told: {error}")),
                 }

@@ -71,9 +71,9 @@ fn story() {
     daemon.rewrite(&format!("{}[limits]\nthrottle = \"1KB/s\"\n", pair.config.text()));
     daemon.signal("HUP");
     daemon.wait_for_log("the configuration is taken over: limits.throttle");
-    let load = Load { partitions: 2, count: 400, value_size: 200, ..Load::default() };
+    let load = Load { partitions: 2, count: 6000, value_size: 200, ..Load::default() };
     client::load(&sites[0].client_properties("app"), topic, &load).unwrap();
-    eventually("it is behind", || (lag(&daemon) > 100).then_some(()));
+    eventually("it is behind", || (lag(&daemon) > 500).then_some(()));
     thread::sleep(Duration::from_secs(2));
     let broker = sites[0].broker_ids()[0];
     sites[0].kill(broker).unwrap();

@@ -51,7 +51,7 @@ fn story() {
         "",
         [&sites[0], &sites[1]],
         topic,
-        "[groups]\ninclude = [\"billing\"]\nsync = \"1s\"\n[switchover]\nclients_hook = \"echo gateway uses $ISOMIRROR_TO\"\n",
+        "[limits]\nbuffer = \"2MiB\"\n[groups]\ninclude = [\"billing\"]\nsync = \"1s\"\n[switchover]\nclients_hook = \"echo gateway uses $ISOMIRROR_TO\"\n",
     );
     members::commit(&sites[0], group, &[(topic, 0, 500), (topic, 1, 492)]);
     let daemon = pair.run(1000);
@@ -68,12 +68,13 @@ fn story() {
     desk.shown("switchover", &["--yes", "--to", "dc1"]);
 
     // Unplanned, while the mirror is behind.
-    daemon.rewrite(&format!("{}[limits]\nthrottle = \"1KB/s\"\n", pair.config.text()));
+    let slow = pair.config.text().replace("[limits]\n", "[limits]\nthrottle = \"200KB/s\"\n");
+    daemon.rewrite(&slow);
     daemon.signal("HUP");
     daemon.wait_for_log("the configuration is taken over: limits.throttle");
-    let load = Load { partitions: 2, count: 400, value_size: 200, ..Load::default() };
+    let load = Load { partitions: 2, count: 20_000, value_size: 500, ..Load::default() };
     client::load(&sites[0].client_properties("app"), topic, &load).unwrap();
-    eventually("it is behind", || (lag(&daemon) > 100).then_some(()));
+    eventually("it is behind", || (lag(&daemon) > 5000).then_some(()));
     thread::sleep(Duration::from_secs(2));
     let broker = sites[0].broker_ids()[0];
     sites[0].kill(broker).unwrap();

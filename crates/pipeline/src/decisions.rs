@@ -66,7 +66,18 @@ impl Decisions {
         }
     }
 
-    /// Waits until it does.
+    /// Waits until something is decided by which, or after which, it rests.
+    pub(crate) async fn until_told_to_rest(&self) {
+        let mut known = self.known.subscribe();
+        loop {
+            known.changed().await.expect("it is sent by what is asked here");
+            if self.rests() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until it rests.
     pub(crate) async fn until_rests(&self) {
         let mut known = self.known.subscribe();
         while !self.rests() {

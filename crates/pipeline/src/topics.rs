@@ -191,7 +191,14 @@ impl Topics {
         if let Err(trouble) = self.rest().await {
             return Ok(Err(trouble));
         }
-        let (sources, targets) = match tokio::try_join!(control.source.topics(), control.target.topics()) {
+        let listed = async { tokio::try_join!(control.source.topics(), control.target.topics()) };
+        let listed = tokio::select! {
+            biased;
+            // It may be told to rest because its source is gone, which is not waited for then.
+            () = control.decisions.until_told_to_rest() => return Ok(self.rest().await),
+            listed = listed => listed,
+        };
+        let (sources, targets) = match listed {
             Ok(topics) => topics,
             Err(trouble) => {
                 // It may be told to rest because its source is gone.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use kafka_wire::{AclRule, Isolation, OffsetSpec};
-use link_journal::{Journal, JournalState};
+use link_journal::JournalState;
 use mirror_types::Side;
 use offset_marks::now_ms;
 use pipeline::LinkConfig;
@@ -57,12 +57,7 @@ impl<'r> Acting<'r> {
     async fn rest(&self) -> Result<Facts, Trouble> {
         let target = self.ground.clusters.client(Side::Target);
         self.ground.waits_because(format!("until link {} rests", self.ran.link));
-        let journal = async {
-            let journal = Journal::ensure(target, &self.ran.link).await?;
-            Ok::<_, Error>(journal.read().await?.next())
-        };
-        let end = journal.await.map_err(Trouble::of)?;
-        match topics::target_followed(self.ran, target, end, FOLLOWS).await.map_err(Trouble::of)? {
+        match topics::target_followed(self.ran, target, FOLLOWS).await.map_err(Trouble::of)? {
             Done::NotYet(slots) => {
                 let what = format!("link {} does not rest yet (lanes in slots {slots:?})", self.ran.link);
                 Err(Trouble::refused(what, "stop its instances, or see their logs").passing())

@@ -117,15 +117,16 @@ impl Lanes {
         let targets: Vec<_> = starts.iter().map(|start| (&*start.target_topic, start.partition)).collect();
         let (source, target) = (clusters.client(Side::Source), clusters.client(Side::Target));
         let target_ends = offsets(target, &targets, OffsetSpec::Latest).await;
-        let stable = source.list_offsets(&sources, OffsetSpec::Latest, Isolation::ReadCommitted).await;
         let source_ends = offsets(source, &sources, OffsetSpec::Latest).await;
+        // Asked for last: whoever writes meanwhile, where no transaction is open it is no less than the end.
+        let stable = source.list_offsets(&sources, OffsetSpec::Latest, Isolation::ReadCommitted).await;
         let mut lanes = Vec::new();
         for (((start, target), stable), source) in starts.iter().zip(target_ends).zip(stable).zip(source_ends)
         {
             let of = |side, error| Trouble::of(clusters.error(side, error));
             let target = target.map_err(|error| of(Side::Target, error))?;
-            let stable = stable.map_err(|error| of(Side::Source, error))?.offset;
             let source = source.map_err(|error| of(Side::Source, error))?;
+            let stable = stable.map_err(|error| of(Side::Source, error))?.offset.min(source);
             let (position, counterpart) = match ledgers.get(&start.lane()) {
                 None => (target, Some(source)),
                 Some(ledger) => match ledger.to_target(source) {

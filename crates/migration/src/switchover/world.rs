@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use group_offsets::Rule;
 use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Topic};
-use link_journal::{Journal, JournalState};
+use link_journal::JournalState;
 use mirror_types::Side;
 use pipeline::LinkConfig;
 use tokio::time::Instant;
@@ -306,12 +306,7 @@ impl<'r> Acting<'r> {
     /// The other site is gone: nobody was to write there yet, and the link from there, which writes here, has to rest.
     async fn flip_back_alone(&self) -> Result<Facts, Trouble> {
         let here = self.clusters().client(Side::Source);
-        let journal = async {
-            let journal = Journal::ensure(here, &self.back.link).await?;
-            Ok::<_, Error>(journal.read().await?.next())
-        };
-        let end = journal.await.map_err(Trouble::of)?;
-        let done = topics::target_followed(self.back, here, end, FOLLOWS).await.map_err(Trouble::of)?;
+        let done = topics::target_followed(self.back, here, FOLLOWS).await.map_err(Trouble::of)?;
         self.has_followed(self.back, &done)?;
         Ok(Facts::says(format!("link {} runs on once {} is back", self.ran.link, self.turn.to)))
     }

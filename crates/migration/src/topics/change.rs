@@ -115,9 +115,9 @@ pub(crate) async fn all_followed(request: &Request) -> Result<Done, Error> {
 pub(crate) async fn target_followed(
     link: &LinkConfig,
     client: &Client,
-    journal: Offset,
     wait: Duration,
 ) -> Result<Done, Error> {
+    let journal = Journal::ensure(client, &link.link).await?.read().await?.next();
     let Some(control) = ControlTopic::open(client, &link.link).await? else { return Ok(Done::Nothing) };
     let mut slots = BTreeMap::new();
     for (slot, state) in (0..).zip(control.read_all_committed(Keep::Tails).await?) {

@@ -25,7 +25,7 @@ pub fn report<S: Steps>(report: &Report<S>, done: impl Fn(&str, &str) -> String)
     let (from, to) = way(&report.plan);
     let _ = writeln!(out, "{}", board::steps(&report.steps));
     let _ = writeln!(out, "{}", topics(&report.plan.topics));
-    if let Some(ms) = report.without_writes_ms.filter(|_| S::KIND != "reconcile") {
+    if let Some(ms) = report.without_writes_ms.filter(|_| S::KIND == "switchover") {
         let _ = writeln!(out, "Nobody could write for {}.", human::duration(seconds(ms)));
     }
     // What was seen first is told again, with what is missing of it, by the step that ends here.

@@ -139,6 +139,7 @@ fn a_site_that_was_gone_gives_up_its_tail_into_files_and_is_a_faithful_standby_a
 }
 
 #[test]
+#[ignore = "a minute: cargo test --workspace --test switchover lost -- --ignored"]
 fn a_site_that_is_lost_in_the_middle_of_a_switchover_is_gone_on_without_whichever_it_is() {
     let (clusters, topics, pair) = sites();
     let ([one, two], [torn, _]) = (&clusters, &topics);

@@ -384,7 +384,10 @@ impl<'r> Acting<'r> {
             wait: FOLLOWS,
         };
         match one_by_one::all_followed(&asked).await.map_err(Trouble::of)? {
-            Done::Yes | Done::Nothing => Ok(Facts::says(format!("link {link} runs"))),
+            Done::Yes | Done::Nothing => {
+                self.have_begun(&course.plan).await?;
+                Ok(Facts::says(format!("link {link} runs")))
+            }
             Done::NotRunning => {
                 Err(Trouble::refused(format!("nobody runs link {link}"), "isomirror run PAIR").passing())
             }
@@ -393,6 +396,17 @@ impl<'r> Acting<'r> {
                 Err(Trouble::refused(what, "see the logs of its instances").passing())
             }
         }
+    }
+}
+
+impl Acting<'_> {
+    /// Waits until the lanes have begun, those anew whose topics were deleted.
+    async fn have_begun(&self, plan: &Plan) -> Result<(), Trouble> {
+        let there = topics(self.clusters(), Side::Target).await.map_err(Trouble::of)?;
+        let mut plan = plan.clone();
+        plan.topics.retain(|route| there.contains_key(&route.topic));
+        let clusters = Clusters::new(self.back, self.request.of.timeout).map_err(Trouble::of)?;
+        lanes::Lanes::of(&plan).now(self.back, &clusters).await.map(drop).map_err(Trouble::passing)
     }
 }
 

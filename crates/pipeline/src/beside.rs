@@ -228,6 +228,6 @@ async fn links_on(client: &Client, id: &str, topics: &Topics) -> Vec<Found> {
             || members.is_ok_and(|members| members > 0);
         Some(Found { cluster: id.to_owned(), link, rules, runs })
     };
-    let found = stream::iter(named).map(one).buffered(AT_ONCE).filter_map(async |found| found);
-    found.collect().await
+    let found: Vec<Option<Found>> = stream::iter(named).map(one).buffered(AT_ONCE).collect().await;
+    found.into_iter().flatten().collect()
 }

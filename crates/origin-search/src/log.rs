@@ -35,13 +35,6 @@ pub enum Error {
     Nothing(TopicPartition, Offset),
 }
 
-impl Error {
-    /// Whether a cluster was not reached.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Kafka(_, error) if error.is_unreachable())
-    }
-}
-
 pub(crate) struct Log {
     client: Client,
     at: TopicPartition,

@@ -13,7 +13,7 @@ use cluster_admin::Topics;
 use control_topic::{ControlTopic, journal_of, link_of};
 use futures::{StreamExt as _, stream};
 use kafka_wire::{Client, Settings};
-use link_journal::{Journal, TopicState};
+use link_journal::{Journal, JournalState, TopicState};
 use offset_marks::{
     control::{ControlRecord, Keep, Key, Record, Rules},
     now_ms,
@@ -99,8 +99,9 @@ impl Beside {
         left_out: &BTreeSet<String>,
     ) -> Option<Self> {
         let source = Client::new(Settings::new(config.source.properties.iter()).ok()?);
-        let mut own = rules_of(config, ids)?;
-        own.started = started;
+        let all = rules_of(config, ids)?;
+        // What is refused is left out for others alone: here it has to be found again each time.
+        let mut own = Rules { started, ..all.clone() };
         own.exclude.extend(left_out.iter().map(|topic| Pattern::exactly(topic).as_str().to_owned()));
         let topic = ControlTopic::open(target, &config.link).await.ok()??;
         let on_record = topic.read_committed(PARTITION, Keep::Tails).await.ok()?;
@@ -131,7 +132,7 @@ impl Beside {
                     == (&own.target_cluster, &own.source_cluster)
         };
         let links = others.iter().filter(|rules| !is_partner(rules)).filter_map(OtherLink::new).collect();
-        Some(Self { own: OtherLink::new(&own)?, started, others, links, before, looked: Instant::now() })
+        Some(Self { own: OtherLink::new(&all)?, started, others, links, before, looked: Instant::now() })
     }
 
     /// Whether it is time to look again.
@@ -202,6 +203,12 @@ async fn write(topic: &ControlTopic, records: Vec<ControlRecord>) {
     }
 }
 
+/// Patterns of the topics that are stopped by what was decided.
+pub fn stopped_in(decided: &JournalState) -> Vec<String> {
+    let stopped = decided.topics().filter(|(_, state)| *state == TopicState::Stopped);
+    stopped.map(|(topic, _)| Pattern::exactly(topic).as_str().to_owned()).collect()
+}
+
 /// Patterns of the topics that somebody has stopped this link for.
 async fn stopped(client: &Client, link: &str, topics: &Topics) -> Vec<String> {
     if !topics.contains_key(&*journal_of(link)) {
@@ -209,8 +216,7 @@ async fn stopped(client: &Client, link: &str, topics: &Topics) -> Vec<String> {
     }
     let Ok(Some(journal)) = Journal::open(client, link).await else { return Vec::new() };
     let Ok(decided) = journal.read().await else { return Vec::new() };
-    let stopped = decided.topics().filter(|(_, state)| *state == TopicState::Stopped);
-    stopped.map(|(topic, _)| Pattern::exactly(topic).as_str().to_owned()).collect()
+    stopped_in(&decided)
 }
 
 /// The links whose target this cluster is, of this id.

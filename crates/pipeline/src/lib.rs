@@ -32,7 +32,7 @@ mod topics;
 mod trouble;
 mod wire;
 
-pub use beside::{Found, merged, rules_of};
+pub use beside::{Found, merged, rules_of, stopped_in};
 pub use chain::{CHAIN_FIX, Chain, OtherLink, comes_back};
 pub use clients::{BadProperty, check_properties};
 pub use config::{

@@ -79,11 +79,7 @@ pub fn of_pair(
     clients: bool,
 ) -> Option<Config> {
     // What is said of one link alone has come since.
-    for side in ["source", "target"] {
-        if let Some(table) = tree::at(&mut tree, &[side, "kafka"]) {
-            *table = kafka::flatten(std::mem::take(table), &mut problems.borrow_mut());
-        }
-    }
+    flatten(&mut tree, problems);
     link(tree, Some(file), variables, problems, clients, &ASK_FOR_SITES)
 }
 
@@ -195,12 +191,16 @@ pub fn clusters(
 
 /// Properties as they are called, and what variables lay over them.
 fn complete(tree: &mut Table, variables: &BTreeMap<String, String>, problems: &RefCell<Problems>) {
+    flatten(tree, problems);
+    env::overlay(tree, variables, &mut problems.borrow_mut());
+}
+
+fn flatten(tree: &mut Table, problems: &RefCell<Problems>) {
     for side in ["source", "target"] {
         if let Some(table) = tree::at(tree, &[side, "kafka"]) {
             *table = kafka::flatten(std::mem::take(table), &mut problems.borrow_mut());
         }
     }
-    env::overlay(tree, variables, &mut problems.borrow_mut());
 }
 
 fn lookup<'a>(file: Option<&'a Path>, variables: &'a BTreeMap<String, String>) -> Lookup<'a> {

@@ -13,8 +13,7 @@ use kafka_wire::Client;
 use link_journal::{Journal, TopicState};
 use mirror_types::Side;
 use offset_marks::control::{Keep, Rules};
-use pipeline::CHAIN_FIX;
-use topic_rename::Pattern;
+use pipeline::{CHAIN_FIX, stopped_in};
 
 use super::{Facts, Finding, Severity, Subject, TargetFacts, TopicFacts};
 
@@ -75,9 +74,7 @@ async fn other(
     };
     let states = topic.read_all_committed(Keep::Tails).await?;
     let lanes = states.iter().flat_map(|state| state.lanes()).filter(|lane| !is_stopped(&lane.source_topic));
-    let stopped = decided.iter().flat_map(|decided| decided.topics());
-    let stopped = stopped.filter(|(_, state)| *state == TopicState::Stopped);
-    let stopped: Vec<_> = stopped.map(|(topic, _)| Pattern::exactly(topic).as_str().to_owned()).collect();
+    let stopped = decided.as_ref().map(stopped_in).unwrap_or_default();
     let mut rules: Vec<Rules> = states.first().into_iter().flat_map(|state| state.rules().cloned()).collect();
     for own in rules.iter_mut().filter(|rules| rules.link == name) {
         own.exclude.extend(stopped.iter().cloned());

@@ -71,13 +71,13 @@ impl Topics {
             return Err(LoopError { id, loops });
         }
         for one in loops {
-            let Some(target) = routes.ready.remove(&one.topic) else { continue };
-            let partitions =
-                sources.get(one.topic.as_str()).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
             let reason = format!("{}: source and target are one cluster ({id}), and {one}", one.topic);
-            let stop = Stop::new(StopKind::Precondition, reason, LOOP_FIX);
-            self.refuse(&one.topic, &target, 0..partitions, stop);
-            routes.refused.insert(one.topic);
+            self.refuse_routed(
+                routes,
+                sources,
+                one.topic,
+                Stop::new(StopKind::Precondition, reason, LOOP_FIX),
+            );
         }
         Ok(())
     }
@@ -123,15 +123,20 @@ impl Topics {
             return Err(Error::Chain(chain.clone()));
         }
         for chain in chains {
-            let Some(target) = routes.ready.remove(&chain.topic) else { continue };
-            let partitions =
-                sources.get(chain.topic.as_str()).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
             let reason = format!("{}: it would come back over other links: {chain}", chain.topic);
             let stop = Stop::new(StopKind::Precondition, reason, CHAIN_FIX);
-            self.refuse(&chain.topic, &target, 0..partitions, stop);
-            routes.refused.insert(chain.topic);
+            self.refuse_routed(routes, sources, chain.topic, stop);
         }
         Ok(())
+    }
+
+    /// A topic that has a route is not mirrored all the same.
+    fn refuse_routed(&self, routes: &mut Routes, sources: &cluster_admin::Topics, topic: String, stop: Stop) {
+        let Some(target) = routes.ready.remove(&topic) else { return };
+        let partitions =
+            sources.get(topic.as_str()).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
+        self.refuse(&topic, &target, 0..partitions, stop);
+        routes.refused.insert(topic);
     }
 
     /// Topics that the configuration names and that are not there: told of once, and waited for.

@@ -43,6 +43,7 @@ public class Clients {
     private final String topic;
     private final PrintWriter seen;
     private final Properties common = new Properties();
+    private long stays;
 
     private Clients(String servers, String topic, String user, String seen) throws IOException {
         this.servers = Path.of(servers);
@@ -56,8 +57,8 @@ public class Clients {
     }
 
     /**
-     * ROLE SERVERS-FILE TOPIC SEEN-FILE, and of consumers: STATE (a group's name, or a file), PAUSE in ms; of one that writes:
-     * its group's name, and the topic that it writes to.
+     * ROLE SERVERS-FILE TOPIC SEEN-FILE, and of consumers: STATE (a group's name, or a file), PAUSE in ms, and of a group's for
+     * how many ms it stays after it is told to go; of one that writes: its group's name, and the topic that it writes to.
      */
     public static void main(String[] args) throws Exception {
         var main = Thread.currentThread();
@@ -73,7 +74,10 @@ public class Clients {
         var clients = new Clients(args[1], args[2], user, args[3]);
         switch (args[0]) {
             case "producer" -> clients.produce(Long.parseLong(args[4]));
-            case "group" -> clients.consume(() -> clients.new OfGroup(args[4]), Long.parseLong(args[5]));
+            case "group" -> {
+                clients.stays = args.length > 6 ? Long.parseLong(args[6]) : 0;
+                clients.consume(() -> clients.new OfGroup(args[4]), Long.parseLong(args[5]));
+            }
             case "own" -> clients.consume(() -> clients.new OfOwnOffsets(Path.of(args[4])), Long.parseLong(args[5]));
             case "time" -> clients.consume(() -> clients.new OfTime(Path.of(args[4])), Long.parseLong(args[5]));
             case "transform" -> clients.transform(args[4], args[5]);
@@ -177,7 +181,7 @@ public class Clients {
             var consumer = consumer(at, kind instanceof OfGroup group ? group.name : null);
             try {
                 kind.begin(consumer);
-                while (!stopped && at.equals(now())) {
+                for (long told = 0; !stopped && told <= stays; told += at.equals(now()) ? 0 : 100 + pause) {
                     for (var record : consumer.poll(Duration.ofMillis(100))) {
                         if (kind.isNext(record)) {
                             saw(record.partition(), record.offset(), record.value());

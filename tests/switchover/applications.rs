@@ -107,7 +107,8 @@ impl Sites {
 
     fn readers(&self) -> Readers {
         Readers {
-            group: self.app("group", "group", &[&self.groups[0], "0"]),
+            // It takes its time to go over, and reads on where it is.
+            group: self.app("group", "group", &[&self.groups[0], "0", "3000"]),
             own: self.keeper("own"),
             transform: self.app("transform", "transform", &[&self.groups[1], &self.topics[1]]),
         }

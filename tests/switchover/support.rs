@@ -18,8 +18,18 @@ use tempfile::TempDir;
 use crate::ledgers::ended;
 
 const USERS: [&str; 2] = ["app", "reader"];
-pub const STEPS: [&str; 9] =
-    ["preconditions", "block", "stragglers", "even", "groups", "flip", "follow", "release", "clients"];
+pub const STEPS: [&str; 10] = [
+    "preconditions",
+    "block",
+    "stragglers",
+    "even",
+    "groups",
+    "flip",
+    "follow",
+    "release",
+    "clients",
+    "leave",
+];
 
 /// Two clusters whose brokers have an authorizer; `admin` is a super user, and the mirror's.
 pub fn clusters() -> &'static [Cluster; 2] {

@@ -78,6 +78,14 @@ pub struct Runs {
     pub turn: u64,
     /// Its name; none: neither runs, until more is said.
     pub link: Option<String>,
+    /// It leads away from the active site already, and rests until more is said.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waits: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A step of something that takes several: of a cutover.
@@ -245,7 +253,7 @@ mod tests {
             by: decision().by,
             run: Process { pid: 77, started: 5, token: 9 },
             what: serde_json::json!({ "event": "entered", "step": "block" }),
-            runs: Some(Runs { turn: 4, link: None }),
+            runs: Some(Runs { turn: 4, link: None, waits: false }),
         };
         let ControlRecord { key, value } = note.encode();
         assert_eq!(key, b"operation/cutover/1763800000000/3");

@@ -57,11 +57,11 @@ impl Decisions {
         self.known.borrow().clone()
     }
 
-    /// Whether the link rests: of a pair, the other one runs, or neither does. By the journal on the cluster that it writes
+    /// Whether the link rests: of a pair, the other one runs, or neither does yet. By the journal on the cluster that it writes
     /// to: whoever turns a pair around says there first that it is to end, and last that it may begin.
     pub(crate) fn rests(&self) -> bool {
         match self.known.borrow().as_deref().and_then(JournalState::runs) {
-            Some(runs) => runs.link.as_deref() != Some(&*self.link),
+            Some(runs) => runs.waits || runs.link.as_deref() != Some(&*self.link),
             None => self.rests,
         }
     }

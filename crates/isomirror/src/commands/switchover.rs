@@ -168,6 +168,7 @@ pub fn request(pair: &config::Pair, args: &SwitchoverArgs) -> Result<Request, Fa
             },
             verify,
             clients: given.clients_hook.clone(),
+            leave_limit: given.leave_limit,
             step_limit: args.step_limit.unwrap_or(given.step_limit),
         },
         take_over: args.take_over,

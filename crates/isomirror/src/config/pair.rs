@@ -358,6 +358,10 @@ mod tests {
             ("[switchover]\nactiv = \"dc1\"\n", "pair.toml:10:1: unknown key `activ` in [switchover]"),
             ("[sites.dc1.kafak]\n", "unknown key `kafak` in [source]"),
             ("[switchover]\nactive = \"dc3\"\n", "`active`: there is no site \"dc3\""),
+            (
+                "[switchover]\nleave_limit = \"2m\"\n",
+                "`leave_limit`: a step takes no longer than `step_limit`",
+            ),
             ("[switchover]\nwriters = [\"User:*\"]\n", "\"User:*\" is everybody, the mirror too"),
             ("[sites.dc3.kafka]\n", "a pair has two sites, not 3"),
             ("[topics.rename]\n\"orders\" = \"o\"\n", "the same names on both sites"),

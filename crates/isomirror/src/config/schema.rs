@@ -117,6 +117,7 @@ pub const PAIR_SECTIONS: [(&str, &[(&str, Kind)]); 2] = [
             ("unblock_hook", Text),
             ("clients_hook", Text),
             ("consumers", Text),
+            ("leave_limit", Text),
             ("verify", Text),
             ("step_limit", Text),
         ],

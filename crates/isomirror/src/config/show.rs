@@ -154,6 +154,7 @@ pub struct ShownSwitchover<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     clients_hook: Option<&'a str>,
     consumers: Consumers,
+    leave_limit: String,
     verify: Depth,
     step_limit: String,
 }
@@ -250,6 +251,7 @@ impl Switchover {
             unblock_hook: self.unblock_hook.as_deref(),
             clients_hook: self.clients_hook.as_deref(),
             consumers: self.consumers,
+            leave_limit: units::show_duration(self.leave_limit),
             verify: self.verify,
             step_limit: units::show_duration(self.step_limit),
         }

@@ -6,8 +6,12 @@ use super::{
     cutover::{Depth, read_block, read_hook, read_max_lag, read_step_limit, read_writers as read_principals},
     error::Problems,
     section::Section,
+    units,
     values::{Block, Consumers},
 };
+
+/// For how long consumers are waited for, unless that is said.
+const LEAVE: Duration = Duration::from_secs(30);
 
 /// The `[switchover]` section.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ pub struct Switchover {
     pub clients_hook: Option<String>,
     /// What is waited for of consumers.
     pub consumers: Consumers,
+    /// For how long they are waited for, once clients may move, to leave the site that was active.
+    pub leave_limit: Duration,
     /// How much is compared while nobody writes.
     pub verify: Depth,
     /// How long a step may take.
@@ -52,6 +58,7 @@ pub fn read(mut section: Section<'_>, sites: &[String; 2], problems: &RefCell<Pr
     let max_lag = read_max_lag(&mut section, problems);
     let writers = read_writers(&mut section, problems);
     let (block, [block_hook, unblock_hook]) = read_block(&mut section, problems);
+    let step_limit = read_step_limit(&mut section, Duration::from_secs(120), problems);
     let switchover = Switchover {
         active,
         max_lag,
@@ -62,11 +69,28 @@ pub fn read(mut section: Section<'_>, sites: &[String; 2], problems: &RefCell<Pr
         unblock_hook,
         clients_hook: read_hook(&mut section, "clients_hook"),
         consumers: section.get_or("consumers", Consumers::CaughtUp),
+        leave_limit: read_leave_limit(&mut section, step_limit, problems),
         verify: section.get_or("verify", Depth::Tail),
-        step_limit: read_step_limit(&mut section, Duration::from_secs(120), problems),
+        step_limit,
     };
     section.finish();
     switchover
+}
+
+fn read_leave_limit(
+    section: &mut Section<'_>,
+    step_limit: Duration,
+    problems: &RefCell<Problems>,
+) -> Duration {
+    section.get::<Duration>("leave_limit").map_or(LEAVE.min(step_limit / 2), |found| {
+        if found.value >= step_limit {
+            let message = "`leave_limit`: a step takes no longer than `step_limit`";
+            let fix =
+                format!("write less than {}, or a longer `step_limit`", units::show_duration(step_limit));
+            problems.borrow_mut().add(&found.origin, message, fix);
+        }
+        found.value
+    })
 }
 
 fn read_writers(section: &mut Section<'_>, problems: &RefCell<Problems>) -> Option<Vec<String>> {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, Plan};
-use crate::operation::Steps;
+use super::{Course, Event};
+use crate::operation::{Running, Steps};
 
 /// A step, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl Steps for Step {
         matches!(self, Self::Rights | Self::Clients)
     }
 
-    fn runs(_: &Event, _: &Plan) -> Option<Option<String>> {
+    fn runs(_: &Event, _: &Course) -> Option<Running> {
         None
     }
 }

@@ -58,7 +58,9 @@ pub async fn failover(request: &Request, watcher: &Watcher) -> Result<Report, Er
     let notes = match stories.into_iter().find(|story| story.course.ended.is_none()) {
         Some(story) => Notes::resume(journals, story, &[], who(request), watcher).await?,
         None => {
-            let plan = plan(request, ran, &target, &to, &state, turning.first()).await?;
+            // Once writers were released, it is as good as done.
+            let open = turning.first().filter(|story| story.course.may_go_back());
+            let plan = plan(request, ran, &target, &to, &state, open).await?;
             abandon(request, &journals, turning).await?;
             Notes::begin(journals, plan, who(request), watcher).await?
         }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Event;
-use crate::operation::{Plan, Steps};
+use super::{Course, Event};
+use crate::operation::{Running, Steps};
 
 /// A step, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,11 +47,11 @@ impl Steps for Step {
     }
 
     /// Neither, until the other site is its standby again.
-    fn runs(event: &Event, plan: &Plan) -> Option<Option<String>> {
-        let turn = plan.turn.as_ref()?;
+    fn runs(event: &Event, course: &Course) -> Option<Running> {
+        let turn = course.plan.turn.as_ref()?;
         match event {
-            Event::Entered { step: Self::Rest, .. } => Some(None),
-            Event::Undone { step: Self::Rest, .. } => Some(Some(turn.link.clone())),
+            Event::Entered { step: Self::Rest, .. } => Some(Running::Neither),
+            Event::Undone { step: Self::Rest, .. } => Some(Running::Link(turn.link.clone())),
             _ => None,
         }
     }

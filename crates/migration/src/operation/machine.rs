@@ -40,13 +40,24 @@ pub trait Steps:
     /// Whether there is something to undo, whatever it was about to do.
     fn always_changes(self) -> bool;
 
-    /// Which link of a pair runs from this event on, if that changes; `Some(None)`: neither.
-    fn runs(event: &Event<Self>, plan: &Plan) -> Option<Option<String>>;
+    /// Which link of a pair runs from this event on, if that changes.
+    fn runs(event: &Event<Self>, course: &Course<Self>) -> Option<Running>;
 
     /// The one that follows.
     fn following(self) -> Option<Self> {
         Self::ALL.iter().copied().find(|step| *step > self)
     }
+}
+
+/// Which link of a pair runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Running {
+    /// None.
+    Neither,
+    /// This one.
+    Link(String),
+    /// This one, which leads away from the active site, once more is said.
+    Waits(String),
 }
 
 /// Something that has happened.

@@ -36,7 +36,7 @@ pub use self::{
     report::{Halted, StepReport, StepState},
 };
 pub(crate) use self::{
-    machine::Course,
+    machine::{Course, Running},
     report::steps,
     story::{Journals, Notes, Story, Who},
 };

@@ -12,7 +12,7 @@ use offset_marks::now_ms;
 use super::{
     Error, Plan, Told, Watcher,
     drive::Log,
-    machine::{Course, Event, Steps},
+    machine::{Course, Event, Running, Steps},
     process::is_gone,
 };
 
@@ -53,6 +53,17 @@ pub(crate) struct Who {
 pub(crate) struct Journals {
     first: Journal,
     copies: Vec<Journal>,
+}
+
+impl Running {
+    /// As it is on record.
+    fn from(self, turn: u64) -> Runs {
+        match self {
+            Self::Neither => Runs { turn, link: None, waits: false },
+            Self::Link(link) => Runs { turn, link: Some(link), waits: false },
+            Self::Waits(link) => Runs { turn, link: Some(link), waits: true },
+        }
+    }
 }
 
 /// An operation that this process goes on with.
@@ -286,7 +297,7 @@ impl<S: Steps> Notes<S> {
     pub(crate) async fn put(&mut self, event: Event<S>) -> Result<(), Error> {
         let when = now_ms();
         let (id, number, who) = (self.story.id.clone(), self.story.next, &self.who);
-        let runs = S::runs(&event, &self.story.course.plan);
+        let runs = S::runs(&event, &self.story.course);
         let state = self
             .journals
             .first
@@ -296,7 +307,7 @@ impl<S: Steps> Notes<S> {
                     (&note.id, note.number, note.when, note.run) == (&id, number, when, who.run)
                 };
                 let turn = state.runs().map_or(0, |runs| runs.turn) + 1;
-                let runs = runs.clone().map(|link| Runs { turn, link });
+                let runs = runs.clone().map(|runs| runs.from(turn));
                 match there {
                     Some(story) if story.next == number => {
                         Ok(vec![note(&id, number, when, who, &event, runs)])

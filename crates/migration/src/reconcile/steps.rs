@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Event;
-use crate::operation::{Plan, Steps};
+use super::{Course, Event};
+use crate::operation::{Running, Steps};
 
 /// A step, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,9 +46,9 @@ impl Steps for Step {
         false
     }
 
-    fn runs(event: &Event, plan: &Plan) -> Option<Option<String>> {
-        let turn = plan.turn.as_ref()?;
-        matches!(event, Event::Left { step: Self::Clear, .. }).then(|| Some(turn.back.clone()))
+    fn runs(event: &Event, course: &Course) -> Option<Running> {
+        let turn = course.plan.turn.as_ref()?;
+        matches!(event, Event::Left { step: Self::Clear, .. }).then(|| Running::Link(turn.back.clone()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! offsets are there, the mirror turns around, and clients go over. Nothing is copied again, as offsets are the same on both.
 //!
 //! ```text
-//! both journals ─► the course ─► operation::drive ─► world: block, stragglers, even, groups, flip, follow, release, clients
+//! both journals ─► the course ─► operation::drive ─► world: block, stragglers, even, groups, flip, follow, release, clients, leave
 //!       │                                                                              │
 //!       └──── what runs (Runs) ◄── written at the flip, on the standby first           └─► adopt: marks of the other link
 //!                 ▲
@@ -119,6 +119,8 @@ pub struct Settings {
     pub verify: Depth,
     /// The command that moves clients, if one does.
     pub clients: Option<String>,
+    /// For how long consumers are waited for, once clients may move, to leave the site that was active.
+    pub leave_limit: Duration,
     /// How long a step may take.
     pub step_limit: Duration,
 }

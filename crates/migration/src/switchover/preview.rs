@@ -106,6 +106,7 @@ impl Looking<'_> {
             Step::Flip | Step::Follow => (self.turns(step), Vec::new(), None),
             Step::Release => self.release().await,
             Step::Clients => (self.clients(), Vec::new(), None),
+            Step::Leave => (self.leave(), Vec::new(), None),
         };
         StepPreview { step, would, acls, trouble: trouble.map(|trouble| trouble.what) }
     }
@@ -226,6 +227,17 @@ impl Looking<'_> {
         match &self.request.settings.clients {
             Some(command) => format!("run {command:?}"),
             None => "nothing: no clients_hook; clients are yours to move".to_owned(),
+        }
+    }
+
+    fn leave(&self) -> String {
+        let Ok(turn) = turn(&self.course.plan) else { return String::new() };
+        match self.request.settings.consumers {
+            Consumers::Any => "nothing: consumers = \"any\"".to_owned(),
+            Consumers::CaughtUp => format!(
+                "wait until consumers have left {}, for {:?} at most; then link {} runs on",
+                turn.from, self.request.settings.leave_limit, turn.back
+            ),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Event;
-use crate::operation::{Plan, Steps};
+use super::{Course, Event};
+use crate::operation::{Running, Steps};
 
 /// A step, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +29,8 @@ pub enum Step {
     Release,
     /// Clients go there.
     Clients,
+    /// Consumers have left the site that was active, and what is written comes back there.
+    Leave,
 }
 
 impl Steps for Step {
@@ -43,6 +45,7 @@ impl Steps for Step {
         Self::Follow,
         Self::Release,
         Self::Clients,
+        Self::Leave,
     ];
     const BLOCKS: Self = Self::Block;
     const FIXES: Self = Self::Stragglers;
@@ -62,6 +65,7 @@ impl Steps for Step {
             Self::Follow => "follow",
             Self::Release => "release",
             Self::Clients => "clients",
+            Self::Leave => "leave",
         }
     }
 
@@ -69,16 +73,30 @@ impl Steps for Step {
         self == Self::Flip
     }
 
-    /// As long as the flip is being done or undone, neither runs.
-    fn runs(event: &Event, plan: &Plan) -> Option<Option<String>> {
-        let turn = plan.turn.as_ref()?;
+    /// As long as the flip is being done or undone, neither runs; and once writers are released, none until consumers have left,
+    /// if there are some: what came back meanwhile they would read there, and then once more where they go.
+    fn runs(event: &Event, course: &Course) -> Option<Running> {
+        let turn = course.plan.turn.as_ref()?;
         match event {
-            Event::Entered { step: Self::Flip, .. } | Event::Undoing { step: Self::Flip } => Some(None),
-            Event::Left { step: Self::Flip, .. } => Some(Some(turn.back.clone())),
-            Event::Undone { step: Self::Flip, .. } => Some(Some(turn.link.clone())),
+            Event::Entered { step: Self::Flip, .. } | Event::Undoing { step: Self::Flip } => {
+                Some(Running::Neither)
+            }
+            Event::Left { step: Self::Flip, .. } => Some(Running::Link(turn.back.clone())),
+            Event::Undone { step: Self::Flip, .. } => Some(Running::Link(turn.link.clone())),
+            Event::Entered { step: Self::Release, .. } if waits_for_consumers(course) => {
+                Some(Running::Waits(turn.back.clone()))
+            }
+            Event::Left { step: Self::Leave, .. } if waits_for_consumers(course) => {
+                Some(Running::Link(turn.back.clone()))
+            }
             _ => None,
         }
     }
+}
+
+/// Whether offsets of groups have gone over, whose consumers are to follow.
+pub(super) fn waits_for_consumers(course: &Course) -> bool {
+    course.facts(Step::Flip).is_some_and(|flip| !flip.groups.is_empty())
 }
 
 impl fmt::Display for Step {

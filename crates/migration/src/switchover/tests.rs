@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::{Cause, Course, Ending, Event, Facts, Intent, Plan, Route, Step, Turn, Why};
 use crate::operation::{
-    Next, Steps, acls,
+    GroupMoved, Next, Running, Steps, acls,
     drive::{Halt, Log, Trouble, World, drive},
 };
 
@@ -28,13 +28,20 @@ fn denial(writer: &str) -> AclRule {
     acls::denials(&plan(), &[writer.to_owned()]).pop_first().expect("one topic, one writer")
 }
 
+fn link(name: &str) -> Running {
+    Running::Link(name.to_owned())
+}
+
 /// What there is beside the process: it stays when that is killed.
 struct Outside {
     events: RefCell<Vec<Event>>,
     /// The site that was active, and the other one.
     denied: [RefCell<BTreeSet<AclRule>>; 2],
-    /// Which link runs; none: neither.
-    runs: RefCell<Option<String>>,
+    /// Which link runs.
+    runs: RefCell<Running>,
+    /// Whether there are consumers, who have to leave the site that was active.
+    consumers: bool,
+    left: Cell<bool>,
     marked: Cell<bool>,
     moved: Cell<bool>,
     /// Somebody writes behind the block.
@@ -52,7 +59,9 @@ impl Outside {
         Self {
             events: RefCell::default(),
             denied: [RefCell::new([denial("User:old")].into()), RefCell::new([denial("User:app")].into())],
-            runs: RefCell::new(Some("a-b".to_owned())),
+            runs: RefCell::new(link("a-b")),
+            consumers: true,
+            left: Cell::new(false),
             marked: Cell::new(false),
             moved: Cell::new(false),
             late: Cell::new(false),
@@ -87,6 +96,14 @@ impl Outside {
         }
     }
 
+    /// The link back, once it has turned and writers are released.
+    fn turned(&self) -> Running {
+        match self.consumers {
+            true => Running::Waits("b-a".to_owned()),
+            false => link("b-a"),
+        }
+    }
+
     fn course(&self) -> Course {
         let mut course = Course::new(plan(), 0);
         for (when, event) in (1..).zip(self.events.borrow().iter()) {
@@ -107,7 +124,7 @@ impl Log<Step> for Record<'_> {
 
     async fn note(&mut self, event: Event) -> Result<(), Self::Error> {
         self.0.moment().await;
-        if let Some(runs) = Step::runs(&event, &plan()) {
+        if let Some(runs) = Step::runs(&event, &self.1) {
             self.0.runs.replace(runs);
         }
         self.0.events.borrow_mut().push(event);
@@ -140,30 +157,45 @@ impl World<Step> for Outside {
                 self.denied[0].borrow_mut().extend(create.iter().cloned());
             }
             (Step::Flip, _) => {
-                assert_eq!(*self.runs.borrow(), None, "neither runs while it turns");
+                assert_eq!(*self.runs.borrow(), Running::Neither, "neither runs while it turns");
                 self.marked.set(true);
             }
-            (Step::Follow, _) => assert_eq!(self.runs.borrow().as_deref(), Some("b-a")),
+            (Step::Follow, _) => assert_eq!(*self.runs.borrow(), link("b-a")),
             (Step::Release, Intent::Acls { delete, .. }) => {
-                assert_eq!(self.runs.borrow().as_deref(), Some("b-a"), "the mirror has turned first");
+                assert_eq!(*self.runs.borrow(), self.turned(), "the mirror has turned first");
                 self.denied[1].borrow_mut().retain(|rule| !delete.contains(rule));
             }
-            (Step::Clients, _) => self.moved.set(true),
+            (Step::Clients, _) => {
+                assert_eq!(
+                    *self.runs.borrow(),
+                    self.turned(),
+                    "nothing comes back before consumers have left"
+                );
+                self.moved.set(true);
+            }
+            (Step::Leave, _) => {
+                assert!(self.moved.get(), "they have been told to");
+                self.left.set(true);
+            }
             _ => {}
         }
         self.moment().await;
         self.goes_wrong(step)?;
-        Ok(Facts::says(step.as_str()))
+        let groups = match step {
+            Step::Flip if self.consumers => vec![GroupMoved { group: "billing".to_owned(), partitions: 1 }],
+            _ => Vec::new(),
+        };
+        Ok(Facts { groups, ..Facts::says(step.as_str()) })
     }
 
     async fn undo(&self, step: Step, intent: &Intent, _: &Course) -> Result<Facts, Trouble> {
         self.moment().await;
         match (step, intent) {
             (Step::Block, Intent::Acls { create, .. }) => {
-                assert_ne!(self.runs.borrow().as_deref(), Some("b-a"), "the mirror has turned back first");
+                assert_ne!(*self.runs.borrow(), link("b-a"), "the mirror has turned back first");
                 self.denied[0].borrow_mut().retain(|rule| !create.contains(rule));
             }
-            (Step::Flip, _) => assert_eq!(*self.runs.borrow(), None),
+            (Step::Flip, _) => assert_eq!(*self.runs.borrow(), Running::Neither),
             _ => panic!("{step} has nothing to undo"),
         }
         self.moment().await;
@@ -220,26 +252,30 @@ fn check_end(outside: &Outside, ending: Ending) {
         "a rule of somebody else's was taken away"
     );
     let denied = |site: usize| outside.denied[site].borrow().contains(&denial("User:app"));
-    let (runs, moved) = (outside.runs.borrow().clone(), outside.moved.get());
-    let now = (denied(0), denied(1), runs.as_deref(), moved);
+    let now = (denied(0), denied(1), outside.runs.borrow().clone(), outside.moved.get(), outside.left.get());
     match ending {
         Ending::Abandoned => panic!("nobody gives it up"),
-        Ending::Back => assert_eq!(now, (false, true, Some("a-b"), false)),
-        Ending::Done => assert_eq!(now, (true, false, Some("b-a"), true)),
+        Ending::Back => assert_eq!(now, (false, true, link("a-b"), false, false)),
+        Ending::Done => assert_eq!(now, (true, false, link("b-a"), true, true)),
     }
 }
 
 #[test]
 fn without_trouble_the_mirror_turns_once_and_each_step_is_passed() {
-    let outside = Outside::new();
-    assert!(matches!(run(&outside, u32::MAX), Some(Ok(Ending::Done))));
-    check_end(&outside, Ending::Done);
-    assert!(outside.marked.get());
-    let left = outside.course().steps.into_iter().map(|passed| passed.step);
-    assert_eq!(left.collect::<Vec<_>>(), Step::ALL);
-    let runs: Vec<_> =
-        outside.events.borrow().iter().filter_map(|event| Step::runs(event, &plan())).collect();
-    assert_eq!(runs, [None, Some("b-a".to_owned())]);
+    for consumers in [false, true] {
+        let outside = Outside { consumers, ..Outside::new() };
+        assert!(matches!(run(&outside, u32::MAX), Some(Ok(Ending::Done))));
+        check_end(&outside, Ending::Done);
+        assert!(outside.marked.get());
+        let course = outside.course();
+        assert_eq!(course.steps.iter().map(|passed| passed.step).collect::<Vec<_>>(), Step::ALL);
+        let events = outside.events.borrow();
+        let runs: Vec<_> = events.iter().filter_map(|event| Step::runs(event, &course)).collect();
+        let waits = [outside.turned(), link("b-a")];
+        let expected =
+            [Running::Neither, link("b-a")].into_iter().chain(waits.into_iter().filter(|_| consumers));
+        assert_eq!(runs, expected.collect::<Vec<_>>());
+    }
 }
 
 #[test]
@@ -271,8 +307,9 @@ proptest! {
         wrong in prop::option::of((0_u32..80, (0..Step::ALL.len()).prop_map(|n| Step::ALL[n]))),
         late_at in prop::option::of(0_u32..120),
         back_after in prop::option::of(0_usize..12),
+        consumers: bool,
     ) {
-        let mut outside = Outside { wrong, late_at, ..Outside::new() };
+        let mut outside = Outside { wrong, late_at, consumers, ..Outside::new() };
         for (n, fuel) in kills.into_iter().enumerate() {
             if back_after == Some(n) {
                 ask_back(&outside);

@@ -6,12 +6,13 @@ use group_offsets::Rule;
 use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Topic};
 use link_journal::JournalState;
 use mirror_types::Side;
+use offset_marks::now_ms;
 use pipeline::LinkConfig;
 use tokio::time::Instant;
 
 use super::{
     Block, Consumers, Course, Error, Facts, Intent, Plan, Request, Step, Story, Watcher, adopt::adopt,
-    consumers::Ends,
+    consumers::Ends, steps::waits_for_consumers,
 };
 use crate::{
     operation::{
@@ -413,6 +414,9 @@ impl<'r> Acting<'r> {
     }
 
     async fn release(&self, intent: &Intent, course: &Course) -> Result<Facts, Trouble> {
+        if waits_for_consumers(course) {
+            self.rests(self.back, course).await?;
+        }
         match intent {
             Intent::Acls { create, there, delete } => {
                 self.ground.waits_because(format!("until every broker of {} allows it", self.turn.to));
@@ -436,10 +440,56 @@ impl<'r> Acting<'r> {
         }
     }
 
+    /// Waits until nobody is left on the site that was active of the groups that have gone over; not for long. The link back
+    /// rests meanwhile.
+    async fn leave(&self, course: &Course) -> Result<Facts, Trouble> {
+        let moved: BTreeSet<&str> = course
+            .facts(Step::Flip)
+            .map_or_else(BTreeSet::new, |flip| flip.groups.iter().map(|moved| &*moved.group).collect());
+        let settings = &self.request.settings;
+        if moved.is_empty() || settings.consumers == Consumers::Any {
+            return Ok(Facts::says("no consumers are waited for"));
+        }
+        let entered = course.step(Step::Leave).map_or_else(now_ms, |passed| passed.entered);
+        let until = entered.saturating_add(i64::try_from(self.leave_limit().as_millis()).unwrap_or(i64::MAX));
+        loop {
+            let readers = groups::readers(self.ran, self.clusters(), &course.plan).await?;
+            let stays = |reader: &&Reader| reader.side == Side::Source && moved.contains(&*reader.group);
+            let staying: BTreeSet<&str> = readers.iter().filter(stays).map(|reader| &*reader.group).collect();
+            if staying.is_empty() {
+                let says =
+                    format!("nobody of {} is left on {}", counted(moved.len(), "group"), self.turn.from);
+                return Ok(Facts::says(says));
+            }
+            if now_ms() >= until {
+                return Ok(Facts::says(format!(
+                    "{} not left {}: what is read there from now on is read again on {}",
+                    have(&staying),
+                    self.turn.from,
+                    self.turn.to
+                )));
+            }
+            self.ground.waits_because(format!("until {} left {}", have(&staying), self.turn.from));
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Before the step's own limit, at which nothing would go on.
+    fn leave_limit(&self) -> Duration {
+        let settings = &self.request.settings;
+        settings.leave_limit.min(settings.step_limit.mul_f64(0.8))
+    }
+
     async fn hook(&self, step: &str, command: &str, site: &str, course: &Course) -> Result<Facts, Trouble> {
         let variables = super::variables(self.request, &self.id, &course.plan, site, step);
         self.ground.hook(command, &variables).await
     }
+}
+
+/// Groups, and the verb that they need.
+fn have(groups: &BTreeSet<&str>) -> String {
+    let (what, have) = if groups.len() == 1 { ("group", "has") } else { ("groups", "have") };
+    format!("{what} {} {have}", few(groups.iter().map(|group| (*group).to_owned())))
 }
 
 /// The groups that have members on the standby.
@@ -564,6 +614,7 @@ impl World<Step> for Acting<'_> {
             Step::Follow => self.follow(course).await,
             Step::Release => self.release(intent, course).await,
             Step::Clients => self.clients(intent, course).await,
+            Step::Leave => self.leave(course).await,
         }
     }
 

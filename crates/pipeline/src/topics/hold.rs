@@ -283,7 +283,7 @@ impl Control {
 /// Tells which topics are not mirrored now.
 fn tell(held: &BTreeMap<String, TopicPlan>) {
     if !held.is_empty() && held.values().all(|plan| *plan == TopicPlan::Rest) {
-        return info!(topics = held.len(), "the link rests: its pair's other one runs, or neither does");
+        return info!(topics = held.len(), "the link rests: its pair's other one runs, or neither does yet");
     }
     let kinds = [
         (TopicPlan::Wait, "wait to be asked for (isomirror topics CONFIG start NAME)"),

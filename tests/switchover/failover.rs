@@ -176,4 +176,16 @@ fn a_site_that_is_lost_in_the_middle_of_a_switchover_is_gone_on_without_whicheve
     let (said, _) = ended(pair.config.command("reconcile", &export), 0);
     assert!(said.contains("nothing to export") && said.contains("nothing to delete"), "{said}");
     same("nothing was to be made good", &clusters, &topics, &daemon);
+
+    // The site that has just become active, after writers were let go to it.
+    pair.killed_at(&["--yes", "--to", "dc1"], "leave.entered");
+    one.kill(broker).unwrap();
+    let (_, error) = pair.switchover(&["--back", "--force"], 3);
+    assert!(error.contains("--force makes the other site active"), "{error}");
+    let (report, told) = pair.switchover(&["--force", "--yes", "--to", "dc2"], 0);
+    assert_eq!((&report["ended"], &report["turn"]["to"]), (&"done".into(), &"dc2".into()), "{report} {told}");
+    produce(two, torn, 0, "newer", 9);
+    one.start(broker).unwrap();
+    ended(pair.config.command("reconcile", &export), 0);
+    same("it is a standby again", &clusters, &topics, &daemon);
 }

@@ -42,7 +42,7 @@ impl<F: Fn() -> LinkStatus + Send + Sync + 'static> Sites<F> {
         if runs.is_none() {
             report.ready = false;
             report.not_ready.push(
-                "neither link of the pair runs: a switchover is at its turn, or a site is active alone"
+                "neither link of the pair runs: a switchover is under way, or a site is active alone"
                     .to_owned(),
             );
         }

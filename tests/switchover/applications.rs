@@ -190,6 +190,11 @@ fn numbers(seen: &[Seen]) -> BTreeSet<u64> {
 fn go(pair: &Pair, daemon: &Daemon, args: &[&str]) -> Value {
     let (report, told) = pair.switchover(&[&["--yes"][..], args].concat(), 0);
     assert_eq!(report["ended"], "done", "{report}\n{told}\n{}", daemon.log());
+    if let Some(step) = report["steps"].as_array().unwrap().iter().find(|step| step["step"] == "leave") {
+        let since = &step["since_turn"];
+        assert_eq!((&since["lost"], &since["repeated"]), (&0.into(), &0.into()), "{report}");
+        assert!(since["written"].as_u64() > Some(0), "writers did not wait: {report}");
+    }
     eprintln!("{args:?}: nobody could write for {} ms", report["without_writes_ms"]);
     report
 }

@@ -83,6 +83,9 @@ pub struct Facts {
     /// What was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
+    /// What became of records since the pair has turned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_turn: Option<SinceTurn>,
     /// The last of what a command printed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -123,6 +126,17 @@ pub struct GroupMoved {
     pub group: String,
     /// For how many partitions it has an offset there.
     pub partitions: usize,
+}
+
+/// What became of records since a pair has turned, by where the logs end on both sites.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinceTurn {
+    /// Offsets that were written on the site that is active now.
+    pub written: u64,
+    /// Offsets that were on both sites, and are missing on one.
+    pub lost: u64,
+    /// Offsets that came to the site that was active, and lie on no other: copied again, or a stranger's.
+    pub repeated: u64,
 }
 
 /// What was compared.

@@ -29,7 +29,9 @@ use self::drive::{Halt, World, drive};
 #[cfg(test)]
 pub(crate) use self::machine::Next;
 pub use self::{
-    facts::{Facts, GroupMoved, Intent, Lacking, LaneDigest, LaneEnd, Plan, Route, Turn, Verified},
+    facts::{
+        Facts, GroupMoved, Intent, Lacking, LaneDigest, LaneEnd, Plan, Route, SinceTurn, Turn, Verified,
+    },
     ground::{Block, Depth, Hook},
     machine::{Cause, Ending, Event, Steps, Why},
     process::this_process,

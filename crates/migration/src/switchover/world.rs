@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use group_offsets::Rule;
 use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, Topic};
 use link_journal::JournalState;
-use mirror_types::Side;
+use mirror_types::{Offset, Side};
 use offset_marks::now_ms;
 use pipeline::LinkConfig;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     operation::{
-        Cause, Turn, acls,
+        Cause, SinceTurn, Turn, acls,
         drive::{Trouble, World},
         ground::{Ground, LOOK, acls_say, no_authorizer},
         groups::{self, Reader},
@@ -440,15 +440,22 @@ impl<'r> Acting<'r> {
         }
     }
 
-    /// Waits until nobody is left on the site that was active of the groups that have gone over; not for long. The link back
-    /// rests meanwhile.
+    /// Waits until consumers have left the site that was active, not for long; then looks once more whether both sites have all.
     async fn leave(&self, course: &Course) -> Result<Facts, Trouble> {
+        let says = self.consumers_leave(course).await?;
+        // What can't be told now is no reason to stay here.
+        let since_turn = self.since_turn(course).await.ok();
+        Ok(Facts { since_turn, ..Facts::says(says) })
+    }
+
+    /// Waits until nobody is left there of the groups that have gone over. The link back rests meanwhile.
+    async fn consumers_leave(&self, course: &Course) -> Result<String, Trouble> {
         let moved: BTreeSet<&str> = course
             .facts(Step::Flip)
             .map_or_else(BTreeSet::new, |flip| flip.groups.iter().map(|moved| &*moved.group).collect());
         let settings = &self.request.settings;
         if moved.is_empty() || settings.consumers == Consumers::Any {
-            return Ok(Facts::says("no consumers are waited for"));
+            return Ok("no consumers are waited for".to_owned());
         }
         let entered = course.step(Step::Leave).map_or_else(now_ms, |passed| passed.entered);
         let until = entered.saturating_add(i64::try_from(self.leave_limit().as_millis()).unwrap_or(i64::MAX));
@@ -457,21 +464,39 @@ impl<'r> Acting<'r> {
             let stays = |reader: &&Reader| reader.side == Side::Source && moved.contains(&*reader.group);
             let staying: BTreeSet<&str> = readers.iter().filter(stays).map(|reader| &*reader.group).collect();
             if staying.is_empty() {
-                let says =
-                    format!("nobody of {} is left on {}", counted(moved.len(), "group"), self.turn.from);
-                return Ok(Facts::says(says));
+                return Ok(format!(
+                    "nobody of {} is left on {}",
+                    counted(moved.len(), "group"),
+                    self.turn.from
+                ));
             }
             if now_ms() >= until {
-                return Ok(Facts::says(format!(
+                return Ok(format!(
                     "{} not left {}: what is read there from now on is read again on {}",
                     have(&staying),
                     self.turn.from,
                     self.turn.to
-                )));
+                ));
             }
             self.ground.waits_because(format!("until {} left {}", have(&staying), self.turn.from));
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// By where the logs ended when nothing was missing, and where they end now.
+    async fn since_turn(&self, course: &Course) -> Result<SinceTurn, Trouble> {
+        let ends = &course.facts(Step::Even).ok_or_else(|| Trouble::failed("it was never even"))?.ends;
+        let now = self.standing().await?;
+        let offsets = |more: Offset| u64::try_from(more).unwrap_or(0);
+        let mut since = SinceTurn::default();
+        for lane in &now {
+            let then = ends.iter().find(|end| (&end.topic, end.partition) == (&lane.topic, lane.partition));
+            let Some(then) = then else { continue };
+            since.written += offsets(lane.target - then.target);
+            since.lost += offsets(then.target - lane.target.min(lane.source));
+            since.repeated += offsets(lane.source - lane.target);
+        }
+        Ok(since)
     }
 
     /// Before the step's own limit, at which nothing would go on.

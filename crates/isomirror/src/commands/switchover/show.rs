@@ -28,6 +28,15 @@ pub fn report<S: Steps>(report: &Report<S>, done: impl Fn(&str, &str) -> String)
     if let Some(ms) = report.without_writes_ms.filter(|_| S::KIND == "switchover") {
         let _ = writeln!(out, "Nobody could write for {}.", human::duration(seconds(ms)));
     }
+    if let Some(since) = report.steps.iter().find_map(|step| step.facts.since_turn) {
+        let _ = writeln!(
+            out,
+            "Since the turn: {} written on {to}; {} lost, {} repeated.",
+            human::plural(usize::try_from(since.written).unwrap_or(usize::MAX), "offset", "offsets"),
+            human::count(since.lost),
+            human::count(since.repeated)
+        );
+    }
     // What was seen first is told again, with what is missing of it, by the step that ends here.
     let fixed = report.steps.iter().find(|step| step.step == S::FIXES && !step.facts.lacking.is_empty());
     if let Some(step) = fixed {

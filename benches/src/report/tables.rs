@@ -33,7 +33,7 @@ pub fn shape(shape: &Shape, of: &ByMirror<Run>) -> String {
         shape.title,
         shape.name,
         shape.about(),
-        turns(of)
+        turns(of, 1)
     );
     text += &figures(of, FIGURES.map(|figure| (figure.title.to_owned(), Box::new(figure.of) as Box<_>)));
     if let Some(ours) = of.get(&Mirror::Batches).filter(|_| of.len() > 1) {
@@ -68,7 +68,7 @@ pub fn latency(of: &std::collections::BTreeMap<Load, ByMirror<latency::Run>>) ->
     );
     for (load, of) in of {
         let rate = of.values().flat_map(|series| &series.runs).map(|run| run.rate).next().unwrap_or_default();
-        write!(text, "\n{}: {rate:.0} records/s.{}\n\n", load.title(), turns(of)).expect("to a string");
+        write!(text, "\n{}: {rate:.0} records/s.{}\n\n", load.title(), turns(of, 1)).expect("to a string");
         let millis = LATENCIES.into_iter().chain([("longest", (|run| run.max) as fn(&latency::Run) -> f64)]);
         let millis = millis.map(|(name, figure)| -> Row<latency::Run> {
             (format!("{name}, ms"), Box::new(move |run| figure(run) * 1e3))
@@ -87,7 +87,7 @@ pub fn idle(of: &ByMirror<idle::Run>) -> String {
     let [few, many] = idle::PARTITIONS;
     let mut text = format!(
         "\n## Idle partitions\n\nMirrored to the end, and then left alone: {few} partition and {many}, one record in each.{}\n\n",
-        turns(of)
+        turns(of, idle::PARTITIONS.len())
     );
     type Of = fn(&idle::Run) -> f64;
     let parts: [(&str, Of); 4] = [
@@ -142,9 +142,9 @@ fn head<'a>(mirrors: impl Iterator<Item = &'a Mirror>) -> String {
     format!("| | {} |\n|---|{}\n", titles.join(" | "), "---:|".repeat(titles.len()))
 }
 
-/// How many runs there were, and whether they took turns.
-fn turns<T>(of: &ByMirror<T>) -> String {
-    let counts: BTreeSet<usize> = of.values().map(|series| series.runs.len()).collect();
+/// How many runs there were, each with so many figures on record, and whether they took turns.
+fn turns<T>(of: &ByMirror<T>, figures: usize) -> String {
+    let counts: BTreeSet<usize> = of.values().map(|series| series.runs.len() / figures).collect();
     let counts: Vec<String> = counts.iter().map(usize::to_string).collect();
     let sessions: BTreeSet<u64> = of.values().map(|series| series.session).collect();
     let apart = if sessions.len() > 1 { ", of more than one command: not all took turns" } else { "" };

@@ -304,3 +304,62 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(link: &str, topic: &str, since: i64) -> Rules {
+        let (from, to) = link.split_once('-').expect("two clusters");
+        Rules {
+            link: link.to_owned(),
+            source_cluster: from.to_owned(),
+            target_cluster: to.to_owned(),
+            group: String::new(),
+            include: vec![topic.to_owned()],
+            exclude: Vec::new(),
+            rename: Vec::new(),
+            origin_headers: Vec::new(),
+            started: 0,
+            since,
+        }
+    }
+
+    fn found(link: &str, runs: bool, rules: Vec<Rules>) -> Found {
+        let cluster = link.split_once('-').expect("two clusters").1.to_owned();
+        Found { cluster, link: link.to_owned(), rules, runs }
+    }
+
+    /// Which topics the link from a to b leads, by what was found.
+    fn leads(found: &[Found]) -> Vec<String> {
+        let of_it = merged(found).into_iter().filter(|rules| rules.link == "a-b");
+        of_it.flat_map(|rules| rules.include).collect()
+    }
+
+    #[test]
+    fn what_a_link_says_of_itself_counts_and_nothing_of_one_that_does_not_run() {
+        let now = now_ms();
+        let passed_on = found("b-c", true, vec![rules("b-c", "x", now), rules("a-b", "seen", now)]);
+        assert_eq!(leads(std::slice::from_ref(&passed_on)), ["seen"]);
+        let own = |runs| found("a-b", runs, vec![rules("a-b", "own", now - 1000)]);
+        assert_eq!(leads(&[passed_on.clone(), own(true)]), ["own"]);
+        assert!(
+            leads(&[passed_on.clone(), own(false)]).is_empty(),
+            "it was stopped, and b-c has not looked since"
+        );
+        let stopped = Found { runs: false, ..passed_on };
+        assert!(leads(&[stopped]).is_empty());
+    }
+
+    #[test]
+    fn of_what_was_passed_on_the_newest_counts_and_is_forgotten_after_a_while() {
+        let now = now_ms();
+        let passed_on =
+            |link, topic, since| found(link, true, vec![rules(link, "x", now), rules("a-b", topic, since)]);
+        let both = [passed_on("b-c", "older", now - 2000), passed_on("b-d", "newer", now - 1000)];
+        assert_eq!(leads(&both), ["newer"]);
+        let [older, newer] = both;
+        assert_eq!(leads(&[newer, older]), ["newer"]);
+        assert!(leads(&[passed_on("b-c", "old", now - 2 * PASSED_ON.as_millis() as i64)]).is_empty());
+    }
+}

@@ -5,15 +5,16 @@ use kafka_harness::{
     shared::unique,
 };
 
-use crate::sites::{Site, link, sites};
+use crate::sites::{Site, link, sites, wait_for};
 
-fn plain(from: &Site, to: &Site, include: &str) -> Config {
+/// A link whose target it alone writes.
+pub fn plain(from: &Site, to: &Site, include: &str) -> Config {
     Config::new(&from.cluster, &to.cluster, include).target_property("session.timeout.ms", "2000")
 }
 
 /// Starts it, which must be refused; what it says.
 #[track_caller]
-fn refused(link: &Config) -> String {
+pub fn refused(link: &Config) -> String {
     link.run().wait().expect(3).log
 }
 
@@ -94,5 +95,33 @@ fn topics_of_each_sites_own_may_have_any_names_but_patterns_that_match_what_the_
     there.wait_ready();
     let said = refused(&rename(plain(b, a, &format!(".*{name}\\..*")), "y"));
     assert!(said.contains("each time round another topic"), "{said}");
+    there.stop().expect(0);
+}
+
+#[test]
+fn within_one_cluster_a_shared_topic_is_refused_whatever_the_cluster_is_called() {
+    let [a, ..] = sites();
+    let (topic, copy) = (unique("same"), unique("same-copy"));
+    a.create(&topic, 1);
+    a.create(&copy, 1);
+    let alias = [("bootstrap.servers".to_owned(), a.cluster.bootstrap().replace("127.0.0.1", "localhost"))];
+    let within = |topic: &str| link(a, a, topic).target(alias.to_vec());
+    let same = within(&topic);
+    let said = refused(&same);
+    assert!(said.contains("source and target are one cluster"), "{said}");
+    let checked = same.command("check", &["--output", "json"]);
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(3), "{text}");
+    assert!(text.contains("it would be mirrored onto itself"), "{text}");
+    // Under another name it is a copy, and no loop; nor do records say where they come from, so that one back is one.
+    let rename =
+        |from: &str, to: &str| within(from).section(&format!("[topics.rename]\n\"{from}\" = \"{to}\""));
+    let there = rename(&topic, &copy).run();
+    there.wait_ready();
+    let said = refused(&rename(&copy, &topic));
+    assert!(said.contains(&format!("{copy} → {topic} (link ")), "{said}");
+    a.produce(&topic, 0, 0..10);
+    wait_for(&[a], &copy, 10);
+    assert_eq!(a.count(&topic), 10);
     there.stop().expect(0);
 }

@@ -4,6 +4,7 @@
 #[path = "../exact/dice.rs"]
 mod dice;
 mod four;
+mod gives_way;
 mod groups;
 mod loops;
 #[expect(dead_code, reason = "no member is needed here")]

@@ -8,29 +8,9 @@ use kafka_harness::{
 };
 use serde_json::{Value, json};
 
-use crate::sites::{ORIGIN, assert_exact, header, link, name, sites, wait_for};
-
-/// Produces at sites in turns, some records at a time.
-fn produce_in_turns(
-    sites: &[&'static crate::sites::Site],
-    topic: &str,
-    partitions: i32,
-    rounds: u64,
-    each: u64,
-) {
-    thread::scope(|scope| {
-        for site in sites {
-            scope.spawn(move || {
-                for round in 0..rounds {
-                    for partition in 0..partitions {
-                        site.produce(topic, partition, round * each..(round + 1) * each);
-                    }
-                    thread::sleep(Duration::from_millis(30));
-                }
-            });
-        }
-    });
-}
+use crate::sites::{
+    ORIGIN, assert_exact, header, link, mesh, name, produce_in_turns, sites, wait_for, wait_for_some,
+};
 
 fn produced(names: &[&'static str], partitions: i32, each: u64) -> BTreeMap<(&'static str, i32), u64> {
     let all = names.iter().flat_map(|name| (0..partitions).map(move |partition| ((*name, partition), each)));
@@ -147,11 +127,7 @@ fn over_three_sites_in_a_ring_each_has_every_record_once() {
 fn where_all_sites_are_linked_with_each_other_each_link_brings_its_own() {
     let [a, b, c] = sites();
     let topic = unique("mesh");
-    for site in [a, b, c] {
-        site.create(&topic, 1);
-    }
-    let pairs = [(a, b), (b, a), (b, c), (c, b), (c, a), (a, c)];
-    let links = pairs.map(|(from, to)| link(from, to, &topic).topics("origins = \"own\""));
+    let links = mesh(&topic, |link, _| link);
     let daemons = links.each_ref().map(|link| link.run());
     produce_in_turns(&[a, b, c], &topic, 1, 10, 20);
     wait_for(&[a, b, c], &topic, 3 * 200);
@@ -162,6 +138,35 @@ fn where_all_sites_are_linked_with_each_other_each_link_brings_its_own() {
     let text = String::from_utf8_lossy(&all.stdout);
     assert_eq!(all.status.code(), Some(3), "{text}");
     assert!(text.contains("records-come-twice"), "{text}");
+    for daemon in daemons {
+        daemon.stop().expect(0);
+    }
+}
+
+#[test]
+fn what_a_link_that_was_down_has_missed_comes_over_it_alone_and_once() {
+    let [a, b, c] = sites();
+    let topic = unique("mesh-down");
+    let links = mesh(&topic, |link, _| link);
+    let mut daemons: Vec<Daemon> = links.iter().map(|link| link.run()).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| produce_in_turns(&[a, b, c], &topic, 2, 30, 10));
+        // Somewhere in the middle of that.
+        wait_for_some(b, &topic, 100);
+        daemons.remove(0).stop().expect(0);
+    });
+    let all = 3 * 2 * 300;
+    wait_for(&[a, c], &topic, all);
+    // Over c it does not come: with what is to come it would be there twice.
+    thread::sleep(Duration::from_secs(2));
+    let lacks = all - b.count(&topic);
+    assert!((1..2 * 300).contains(&lacks), "b lacks {lacks} records of a");
+    let of_a = b.read(&topic).values().flatten().filter(|record| name(record).0 == "a").count() as u64;
+    assert_eq!(of_a + lacks, 2 * 300, "it lacks none of the others");
+    daemons.push(links[0].run());
+    wait_for(&[b], &topic, all);
+    thread::sleep(Duration::from_secs(1));
+    assert_exact(&[a, b, c], &topic, &produced(&["a", "b", "c"], 2, 300));
     for daemon in daemons {
         daemon.stop().expect(0);
     }

@@ -3,6 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use kafka_harness::{
@@ -87,6 +89,35 @@ pub fn link(from: &Site, to: &Site, include: &str) -> Config {
         .topics("writers = \"shared\"")
 }
 
+/// A topic that all three sites write, of two partitions, and a link from each site to each other that brings what was
+/// produced on its source, the first from a to b; with what `more` does to each, by its source.
+pub fn mesh(topic: &str, more: impl Fn(Config, &Site) -> Config) -> [Config; 6] {
+    let [a, b, c] = sites();
+    for site in [a, b, c] {
+        site.create(topic, 2);
+    }
+    [(a, b), (b, a), (b, c), (c, b), (c, a), (a, c)].map(|(from, to)| {
+        let link = link(from, to, topic).topics("origins = \"own\"");
+        more(link, from)
+    })
+}
+
+/// Produces at sites in turns, some records at a time.
+pub fn produce_in_turns(sites: &[&'static Site], topic: &str, partitions: i32, rounds: u64, each: u64) {
+    thread::scope(|scope| {
+        for site in sites {
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    for partition in 0..partitions {
+                        site.produce(topic, partition, round * each..(round + 1) * each);
+                    }
+                    thread::sleep(Duration::from_millis(30));
+                }
+            });
+        }
+    });
+}
+
 /// What a record is called.
 pub fn name(record: &ReadRecord) -> Name {
     let value = String::from_utf8(record.value.clone().expect("a value")).expect("text");
@@ -110,6 +141,14 @@ pub fn wait_for(sites: &[&Site], topic: &str, records: u64) {
             (there == records).then_some(())
         });
     }
+}
+
+/// Waits until a site has so many records of the topic, or more.
+#[track_caller]
+pub fn wait_for_some(site: &Site, topic: &str, records: u64) {
+    eventually(&format!("site {} has {records} records of {topic}", site.name), || {
+        (site.count(topic) >= records).then_some(())
+    });
 }
 
 /// Every site has every record once, those of one origin in their order, and each says truly where it comes from; `produced`:

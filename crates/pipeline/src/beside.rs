@@ -46,7 +46,9 @@ type Known = BTreeMap<Key, Rules>;
 /// What other links lead where.
 pub(crate) struct Beside {
     own: OtherLink,
-    started: i64,
+    /// What this link has on record.
+    said: Rules,
+    found: Vec<Found>,
     others: Vec<Rules>,
     links: Vec<OtherLink>,
     /// What an earlier start had on record, or another instance has.
@@ -55,6 +57,7 @@ pub(crate) struct Beside {
 }
 
 /// A control topic that is on one of the clusters.
+#[derive(Debug, Clone)]
 pub struct Found {
     /// The id of the cluster.
     pub cluster: String,
@@ -89,20 +92,20 @@ pub fn merged(found: &[Found]) -> Vec<Rules> {
 }
 
 impl Beside {
-    /// Puts this link's rules on record, and looks for those of others that run. `left_out`: topics that are refused. None
-    /// where they are not to be had now.
+    /// Puts this link's rules on record, and looks for those of others that run. `left_out`: topics that are refused;
+    /// `earlier`: what was seen before, which still counts of a link that can't be looked at now. None where they are not to
+    /// be had now.
     pub(crate) async fn look(
         config: &LinkConfig,
         (ids, started): (&ClusterIds, i64),
         target: &Client,
         (sources, targets): (&Topics, &Topics),
         left_out: &BTreeSet<String>,
+        earlier: Option<&Self>,
     ) -> Option<Self> {
         let source = Client::new(Settings::new(config.source.properties.iter()).ok()?);
         let all = rules_of(config, ids)?;
-        // What is refused is left out for others alone: here it has to be found again each time.
-        let mut own = Rules { started, ..all.clone() };
-        own.exclude.extend(left_out.iter().map(|topic| Pattern::exactly(topic).as_str().to_owned()));
+        let own = said(config, (ids, started), left_out)?;
         let topic = ControlTopic::open(target, &config.link).await.ok()??;
         let on_record = topic.read_committed(PARTITION, Keep::Tails).await.ok()?;
         let on_record: Known = on_record.rules().map(keyed).collect();
@@ -114,10 +117,11 @@ impl Beside {
         if !before.as_ref().is_some_and(is_same) {
             write(&topic, vec![Record::Rules(own.clone()).encode()]).await;
         }
-        let mut found = links_on(target, &own.target_cluster, targets).await;
+        let known = earlier.map_or(&[][..], |earlier| &earlier.found);
+        let mut found = links_on(target, &own.target_cluster, targets, known).await;
         found.retain(|found| found.link != config.link);
         if own.source_cluster != own.target_cluster {
-            found.extend(links_on(&source, &own.source_cluster, sources).await);
+            found.extend(links_on(&source, &own.source_cluster, sources, known).await);
         }
         let others: Vec<Rules> = merged(&found).into_iter().filter(|rules| keyed(rules).0 != key).collect();
         let known: Known = others.iter().map(keyed).collect();
@@ -132,7 +136,27 @@ impl Beside {
                     == (&own.target_cluster, &own.source_cluster)
         };
         let links = others.iter().filter(|rules| !is_partner(rules)).filter_map(OtherLink::new).collect();
-        Some(Self { own: OtherLink::new(&all)?, started, others, links, before, looked: Instant::now() })
+        let (all, looked) = (OtherLink::new(&all)?, Instant::now());
+        Some(Self { own: all, said: own, found, others, links, before, looked })
+    }
+
+    /// Puts on record which topics are refused, if those are others than before: no other link is to be refused for them, or
+    /// each is again.
+    pub(crate) async fn leave_out(
+        &mut self,
+        config: &LinkConfig,
+        ids: &ClusterIds,
+        target: &Client,
+        left_out: &BTreeSet<String>,
+    ) {
+        let Some(own) = said(config, (ids, self.said.started), left_out) else { return };
+        if own.exclude == self.said.exclude {
+            return;
+        }
+        if let Ok(Some(topic)) = ControlTopic::open(target, &config.link).await {
+            write(&topic, vec![Record::Rules(own.clone()).encode()]).await;
+            self.said = own;
+        }
     }
 
     /// Whether it is time to look again.
@@ -148,7 +172,7 @@ impl Beside {
     /// Whether this link is the one of a chain to give way: it has started last.
     pub(crate) fn gives_way(&self, chain: &Chain) -> bool {
         let in_chain = |rules: &&Rules| chain.hops.iter().any(|(link, _)| *link == rules.link);
-        self.others.iter().filter(in_chain).all(|rules| rules.started <= self.started)
+        self.others.iter().filter(in_chain).all(|rules| rules.started <= self.said.started)
     }
 
     /// The link does not start, and must not be in others' way. Another instance of it may run, with what was on record.
@@ -184,6 +208,17 @@ pub fn rules_of(config: &LinkConfig, ids: &ClusterIds) -> Option<Rules> {
     })
 }
 
+/// What a link has on record. What is refused is left out for others alone: here it has to be found again each time.
+fn said(
+    config: &LinkConfig,
+    (ids, started): (&ClusterIds, i64),
+    left_out: &BTreeSet<String>,
+) -> Option<Rules> {
+    let mut own = Rules { started, ..rules_of(config, ids)? };
+    own.exclude.extend(left_out.iter().map(|topic| Pattern::exactly(topic).as_str().to_owned()));
+    Some(own)
+}
+
 fn keyed(rules: &Rules) -> (Key, Rules) {
     (Record::Rules(rules.clone()).key(), rules.clone())
 }
@@ -210,30 +245,121 @@ pub fn stopped_in(decided: &JournalState) -> Vec<String> {
 }
 
 /// Patterns of the topics that somebody has stopped this link for.
-async fn stopped(client: &Client, link: &str, topics: &Topics) -> Vec<String> {
+async fn stopped(client: &Client, link: &str, topics: &Topics) -> Result<Vec<String>, Error> {
     if !topics.contains_key(&*journal_of(link)) {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let Ok(Some(journal)) = Journal::open(client, link).await else { return Vec::new() };
-    let Ok(decided) = journal.read().await else { return Vec::new() };
-    stopped_in(&decided)
+    let Some(journal) = Journal::open(client, link).await? else { return Ok(Vec::new()) };
+    Ok(stopped_in(&journal.read().await?))
 }
 
-/// The links whose target this cluster is, of this id.
-async fn links_on(client: &Client, id: &str, topics: &Topics) -> Vec<Found> {
+/// The links whose target this cluster is, of this id. Of one that does not answer now, what is `known` of it still counts;
+/// one that may not be seen is left out.
+async fn links_on(client: &Client, id: &str, topics: &Topics, known: &[Found]) -> Vec<Found> {
     let named: Vec<String> = topics.keys().filter_map(|topic| link_of(topic)).map(str::to_owned).collect();
     let one = |link: String| async move {
-        let topic = ControlTopic::open(client, &link).await.ok()??;
-        let state = topic.read_committed(PARTITION, Keep::Tails).await;
-        let state = state.inspect_err(|error| debug!("link {link} is not looked at: {error}")).ok()?;
-        let mut rules: Vec<Rules> = state.rules().cloned().collect();
-        let own = rules.iter_mut().find(|rules| rules.link == link)?;
-        own.exclude.extend(stopped(client, &link, topics).await);
-        let members = client.group_members(&own.group).await;
-        let runs = age(own) <= JUST_STARTED && own.started >= own.since - JUST_STARTED.as_millis() as i64
-            || members.is_ok_and(|members| members > 0);
-        Some(Found { cluster: id.to_owned(), link, rules, runs })
+        found(client, id, &link, topics).await.unwrap_or_else(|error| {
+            debug!("link {link} is not looked at: {error}");
+            let known = known.iter().find(|known| (&*known.cluster, &known.link) == (id, &link));
+            known.filter(|_| error.is_retriable()).cloned()
+        })
     };
     let found: Vec<Option<Found>> = stream::iter(named).map(one).buffered(AT_ONCE).collect().await;
     found.into_iter().flatten().collect()
+}
+
+async fn found(client: &Client, id: &str, link: &str, topics: &Topics) -> Result<Option<Found>, Error> {
+    let Some(topic) = ControlTopic::open(client, link).await? else { return Ok(None) };
+    let state = topic.read_committed(PARTITION, Keep::Tails).await?;
+    let mut rules: Vec<Rules> = state.rules().cloned().collect();
+    let Some(own) = rules.iter_mut().find(|rules| rules.link == link) else { return Ok(None) };
+    own.exclude.extend(stopped(client, link, topics).await?);
+    let just_started = age(own) <= JUST_STARTED && own.started >= own.since - JUST_STARTED.as_millis() as i64;
+    let runs = just_started || has_members(client, &own.group).await?;
+    Ok(Some(Found { cluster: id.to_owned(), link: link.to_owned(), rules, runs }))
+}
+
+/// Whether a group has members, as far as that may be seen.
+async fn has_members(client: &Client, group: &str) -> Result<bool, Error> {
+    match client.group_members(group).await {
+        Err(error) if error.is_retriable() => Err(error.into()),
+        members => Ok(members.is_ok_and(|members| members > 0)),
+    }
+}
+
+/// What can't be seen of another link.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Topic(#[from] control_topic::Error),
+    #[error(transparent)]
+    Group(#[from] kafka_wire::Error),
+}
+
+impl Error {
+    fn is_retriable(&self) -> bool {
+        match self {
+            Self::Topic(error) => error.is_retriable(),
+            Self::Group(error) => error.is_retriable(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(link: &str, topic: &str, since: i64) -> Rules {
+        let (from, to) = link.split_once('-').expect("two clusters");
+        Rules {
+            link: link.to_owned(),
+            source_cluster: from.to_owned(),
+            target_cluster: to.to_owned(),
+            group: String::new(),
+            include: vec![topic.to_owned()],
+            exclude: Vec::new(),
+            rename: Vec::new(),
+            origin_headers: Vec::new(),
+            started: 0,
+            since,
+        }
+    }
+
+    fn found(link: &str, runs: bool, rules: Vec<Rules>) -> Found {
+        let cluster = link.split_once('-').expect("two clusters").1.to_owned();
+        Found { cluster, link: link.to_owned(), rules, runs }
+    }
+
+    /// Which topics the link from a to b leads, by what was found.
+    fn leads(found: &[Found]) -> Vec<String> {
+        let of_it = merged(found).into_iter().filter(|rules| rules.link == "a-b");
+        of_it.flat_map(|rules| rules.include).collect()
+    }
+
+    #[test]
+    fn what_a_link_says_of_itself_counts_and_nothing_of_one_that_does_not_run() {
+        let now = now_ms();
+        let passed_on = found("b-c", true, vec![rules("b-c", "x", now), rules("a-b", "seen", now)]);
+        assert_eq!(leads(std::slice::from_ref(&passed_on)), ["seen"]);
+        let own = |runs| found("a-b", runs, vec![rules("a-b", "own", now - 1000)]);
+        assert_eq!(leads(&[passed_on.clone(), own(true)]), ["own"]);
+        assert!(
+            leads(&[passed_on.clone(), own(false)]).is_empty(),
+            "it was stopped, and b-c has not looked since"
+        );
+        let stopped = Found { runs: false, ..passed_on };
+        assert!(leads(&[stopped]).is_empty());
+    }
+
+    #[test]
+    fn of_what_was_passed_on_the_newest_counts_and_is_forgotten_after_a_while() {
+        let now = now_ms();
+        let passed_on =
+            |link, topic, since| found(link, true, vec![rules(link, "x", now), rules("a-b", topic, since)]);
+        let both = [passed_on("b-c", "older", now - 2000), passed_on("b-d", "newer", now - 1000)];
+        assert_eq!(leads(&both), ["newer"]);
+        let [older, newer] = both;
+        assert_eq!(leads(&[newer, older]), ["newer"]);
+        assert!(leads(&[passed_on("b-c", "old", now - 2 * PASSED_ON.as_millis() as i64)]).is_empty());
+    }
 }

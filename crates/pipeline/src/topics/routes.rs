@@ -6,6 +6,7 @@ use std::{
 };
 
 use mirror_types::{Offset, Side, SourceChange, Stop, StopKind, TopicPartition};
+use offset_marks::now_ms;
 use topic_rename::RouteError;
 use tracing::{debug, info, warn};
 
@@ -96,31 +97,45 @@ impl Topics {
             return Ok(());
         }
         let ids = control.book().cluster_ids();
-        if self.beside.as_ref().is_none_or(Beside::is_old) {
-            let left_out = self.judged.iter().filter(|(_, chain)| chain.is_some());
-            let left_out = left_out.map(|(topic, _)| topic.clone()).collect();
-            let (since, both) = ((&ids, self.started), (sources, targets));
-            match Beside::look(live, since, &control.wire, both, &left_out).await {
-                Some(beside) => self.beside = Some(beside),
-                None if self.beside.is_none() => debug!("other links can't be looked at now"),
-                None => {}
-            }
-            self.judged.clear();
+        self.judged.retain(|topic, _| !routes.resting.contains(topic));
+        let begins_again =
+            |topic: &String| !self.judged.contains_key(topic) && self.given_up.contains(topic.as_str());
+        let again = !first && routes.ready.keys().any(begins_again);
+        if again {
+            // As if the link were started with it: whoever has taken its place goes on.
+            self.started = now_ms();
         }
-        let Some(beside) = &self.beside else { return Ok(()) };
-        for topic in routes.ready.keys() {
-            if !self.judged.contains_key(topic) {
-                // Later on, the link of the chain that has started last gives way, and the others go on.
-                let chain = beside.comes_back(topic).filter(|chain| first || beside.gives_way(chain));
-                self.judged.insert(topic.clone(), chain);
+        let left_out = self.left_out();
+        if again || self.beside.as_ref().is_none_or(Beside::is_old) {
+            let (since, both) = ((&ids, self.started), (sources, targets));
+            match Beside::look(live, since, &control.wire, both, &left_out, self.beside.as_ref()).await {
+                Some(beside) => {
+                    self.beside = Some(beside);
+                    self.judged.clear();
+                }
+                None => debug!("other links can't be looked at now"),
+            }
+        }
+        if let Some(beside) = &self.beside {
+            for topic in routes.ready.keys() {
+                // Later on, the link of the chain that has started last gives way, and the others go on; one that has given
+                // way stays so, whoever starts again.
+                let gives_way = |chain: &Chain| first || left_out.contains(topic) || beside.gives_way(chain);
+                let judge = || beside.comes_back(topic).filter(gives_way);
+                self.judged.entry(topic.clone()).or_insert_with(judge);
             }
         }
         let judged = |topic: &String| self.judged.get(topic).cloned().flatten();
         let chains: Vec<Chain> = routes.ready.keys().filter_map(judged).collect();
         if first && let Some(chain) = chains.first() {
-            let beside = self.beside.take().expect("it was looked at");
-            beside.withdraw(live, &ids, &control.wire).await;
+            if let Some(beside) = self.beside.take() {
+                beside.withdraw(live, &ids, &control.wire).await;
+            }
             return Err(Error::Chain(chain.clone()));
+        }
+        let left_out = self.left_out();
+        if let Some(beside) = &mut self.beside {
+            beside.leave_out(live, &ids, &control.wire, &left_out).await;
         }
         for chain in chains {
             let reason = format!("{}: it would come back over other links: {chain}", chain.topic);
@@ -130,11 +145,26 @@ impl Topics {
         Ok(())
     }
 
-    /// A topic that has a route is not mirrored all the same.
+    /// Topics that would come back over other links.
+    fn left_out(&self) -> BTreeSet<String> {
+        let left_out = self.judged.iter().filter(|(_, chain)| chain.is_some());
+        left_out.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// A topic that has a route is not mirrored all the same, or no more.
     fn refuse_routed(&self, routes: &mut Routes, sources: &cluster_admin::Topics, topic: String, stop: Stop) {
         let Some(target) = routes.ready.remove(&topic) else { return };
         let partitions =
             sources.get(topic.as_str()).and_then(|s| s.as_ref().ok()).map_or(0, |s| s.partitions);
+        {
+            let mut book = self.control.book();
+            let runs = |(at, lane): &(&TopicPartition, &mut LaneEntry)| {
+                *at.topic == *topic && lane.state == LaneState::Running
+            };
+            for (at, lane) in book.lanes.iter_mut().filter(runs) {
+                self.control.stop(at, lane, stop.clone());
+            }
+        }
         self.refuse(&topic, &target, 0..partitions, stop);
         routes.refused.insert(topic);
     }

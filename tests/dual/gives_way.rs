@@ -1,0 +1,331 @@
+//! Links that feed a topic into itself and did not see each other when they started, or of which one has come since: one
+//! of them gives the topic up, says why, and the others go on.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use kafka_harness::{
+    client::end_offsets,
+    daemon::{Config, Daemon, eventually, isomirror},
+    shared::unique,
+};
+use serde_json::Value;
+
+use crate::{
+    loops::{plain, refused},
+    sites::{Site, sites, wait_for},
+};
+
+/// Links look for others every minute; two looks, and some time to spare.
+const LOOKS: Duration = Duration::from_secs(150);
+/// A look, and some time to spare.
+const LOOK: Duration = Duration::from_secs(70);
+
+/// What a daemon says of the first lane of a topic.
+fn lane(daemon: &Daemon, topic: &str) -> Option<Value> {
+    let status = daemon.status();
+    status["lanes"].as_array()?.iter().find(|lane| lane["topic"] == topic).cloned()
+}
+
+/// Why a daemon has given a topic up because of other links, if it has.
+fn given_up(daemon: &Daemon, topic: &str) -> Option<String> {
+    let lane = lane(daemon, topic)?;
+    let reason = lane["reason"].as_str().unwrap_or_default();
+    let is_chain = lane["state"] == "stopped" && reason.contains("it would come back over other links: ");
+    is_chain.then(|| reason.to_owned())
+}
+
+/// It has given it up because of these links.
+#[track_caller]
+fn assert_given_up(daemon: &Daemon, topic: &str, links: &[String]) {
+    let reason = given_up(daemon, topic);
+    let reason = reason.unwrap_or_else(|| panic!("it has not: {:?}", lane(daemon, topic)));
+    for link in links {
+        assert!(reason.contains(&format!("(link {link})")), "{reason}");
+    }
+}
+
+/// Waits until it has.
+#[track_caller]
+fn wait_given_up(daemon: &Daemon, topic: &str, links: &[String]) {
+    eventually("it gives the topic up", || given_up(daemon, topic));
+    assert_given_up(daemon, topic, links);
+}
+
+/// Tries for so long; links look for others only now and then.
+#[track_caller]
+fn within(time: Duration, what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + time;
+    while !done() {
+        assert!(Instant::now() < end, "not within {time:?}: {what}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn end(site: &Site, topic: &str) -> i64 {
+    end_offsets(&site.cluster.props(), topic).unwrap()[&0]
+}
+
+/// The log ends of a topic at these sites, once they stand still.
+#[track_caller]
+fn still(sites: &[Site], topic: &str) -> Vec<i64> {
+    let ends = || sites.iter().map(|site| end(site, topic)).collect::<Vec<_>>();
+    eventually("log ends stand still", || {
+        let before = ends();
+        thread::sleep(Duration::from_secs(2));
+        (ends() == before).then_some(before)
+    })
+}
+
+/// Has a daemon read its configuration again, with this refresh: then it looks for other links at once.
+fn reload(daemon: &Daemon, link: &Config, refresh: &str) {
+    let reloads = || daemon.metric("isomirror_config_reloads_total", &[("result", "applied")]);
+    let before = reloads();
+    daemon.rewrite(&link.clone().topics(&format!("refresh = \"{refresh}\"")).text());
+    daemon.signal("HUP");
+    eventually("it has read its configuration again", || (reloads() > before).then_some(()));
+}
+
+/// A topic that goes round over three sites: of its links, none that starts sees the two others.
+struct Ring {
+    topic: String,
+    names: [String; 3],
+    links: [Config; 3],
+    daemons: [Daemon; 3],
+}
+
+impl Ring {
+    fn start(topic: &str) -> Self {
+        let [a, b, c] = sites();
+        let topic = unique(topic);
+        for site in [a, b, c] {
+            site.create(&topic, 1);
+        }
+        a.produce(&topic, 0, 0..20);
+        let pairs = [(b, c), (a, b), (c, a)];
+        let names = pairs.map(|(from, to)| format!("{topic}-{}{}", from.name, to.name));
+        let links = [0, 1, 2].map(|which| {
+            let (from, to) = pairs[which];
+            plain(from, to, &topic).link_name(&names[which]).topics("offsets = \"translated\"")
+        });
+        let daemons = links.each_ref().map(|link| {
+            let daemon = link.run();
+            daemon.wait_ready();
+            daemon
+        });
+        eventually("records go round", || (end(a, &topic) > 60).then_some(()));
+        Self { topic, names, links, daemons }
+    }
+
+    /// The link that came last has given the topic up, and the others go on.
+    #[track_caller]
+    fn assert_broken(&self) {
+        let [bc, ab, ca] = &self.daemons;
+        assert_given_up(ca, &self.topic, &self.names);
+        for other in [bc, ab] {
+            assert_eq!(lane(other, &self.topic).expect("a lane")["state"], "running");
+        }
+    }
+
+    fn stop(self) {
+        for daemon in self.daemons {
+            daemon.stop().expect(0);
+        }
+    }
+}
+
+#[test]
+fn a_ring_that_nobody_saw_is_given_up_by_the_link_that_started_last_and_stays_so() {
+    let [a, ..] = sites();
+    let ring = Ring::start("unseen");
+    let [bc, _, ca] = &ring.daemons;
+    let [of_bc, _, of_ca] = &ring.links;
+    // It sees what leads to its source, and passes that on.
+    reload(bc, of_bc, "900ms");
+    eventually("`check` sees the ring", || {
+        let out = of_ca.command("check", &["--output", "json"]);
+        String::from_utf8_lossy(&out.stdout).contains("loop-of-links").then_some(())
+    });
+    reload(ca, of_ca, "900ms");
+    wait_given_up(ca, &ring.topic, &ring.names);
+    ring.assert_broken();
+    let ends = still(sites(), &ring.topic);
+    // At the next look it is a ring as before, though by what this link has on record now it would be none.
+    reload(ca, of_ca, "800ms");
+    thread::sleep(Duration::from_secs(3));
+    ring.assert_broken();
+    assert_eq!(still(sites(), &ring.topic), ends);
+    a.produce(&ring.topic, 0, 20..30);
+    let more: Vec<i64> = ends.iter().map(|end| end + 10).collect();
+    eventually("b and c have it", || (still(sites(), &ring.topic) == more).then_some(()));
+    ring.stop();
+}
+
+#[test]
+#[ignore = "links look for others every minute: takes six"]
+fn a_ring_is_given_up_within_two_minutes_and_stays_so_whoever_starts_again() {
+    let mut ring = Ring::start("minutes");
+    let topic = ring.topic.clone();
+    within(LOOKS, "the last gives it up", || given_up(&ring.daemons[2], &topic).is_some());
+    ring.assert_broken();
+    let ends = still(sites(), &topic);
+    thread::sleep(LOOK);
+    ring.assert_broken();
+    // Now it is another that has started last: it is not refused, and the one that has given way stays so.
+    let [bc, ab, ca] = ring.daemons;
+    ab.stop().expect(0);
+    let ab = ring.links[1].run();
+    ab.wait_ready();
+    ring.daemons = [bc, ab, ca];
+    ring.assert_broken();
+    thread::sleep(LOOK);
+    ring.assert_broken();
+    assert_eq!(still(sites(), &topic), ends);
+    // Where there is no ring any more, it goes on.
+    let [bc, ab, ca] = ring.daemons;
+    ab.stop().expect(0);
+    within(LOOKS, "it is taken up again", || {
+        lane(&ca, &topic).is_some_and(|lane| lane["state"] == "running")
+    });
+    for daemon in [bc, ca] {
+        daemon.stop().expect(0);
+    }
+}
+
+/// Two links that lead to each other: topics that match come only when both run.
+struct Pair {
+    topic: String,
+    names: [String; 2],
+    links: [Config; 2],
+    daemons: [Daemon; 2],
+}
+
+impl Pair {
+    /// The second sees the first, and gives the topic up that the first brings to it.
+    fn start() -> Self {
+        let [a, b, _] = sites();
+        let name = unique("both");
+        let topic = format!("{name}.x");
+        let names = ["there", "back"].map(|way| format!("{name}-{way}"));
+        let pairs = [(a, b), (b, a)];
+        let links = [0, 1].map(|which| {
+            let (from, to) = pairs[which];
+            plain(from, to, &format!("{name}\\..*")).link_name(&names[which])
+        });
+        let daemons = links.each_ref().map(|link| {
+            let daemon = link.run();
+            daemon.wait_ready();
+            daemon
+        });
+        a.create(&topic, 1);
+        a.produce(&topic, 0, 0..20);
+        wait_for(&[b], &topic, 20);
+        let pair = Self { topic, names, links, daemons };
+        wait_given_up(&pair.daemons[1], &pair.topic, &pair.names);
+        pair
+    }
+}
+
+#[test]
+fn a_link_that_starts_again_is_not_refused_for_what_another_was_refused_for_because_of_it() {
+    let [a, b, _] = sites();
+    let Pair { topic, names, links: [of_ab, _], daemons: [mut ab, ba] } = Pair::start();
+    for again in 1..3 {
+        match again {
+            1 => ab.stop().expect(0),
+            _ => ab.kill(),
+        };
+        ab = of_ab.run();
+        ab.wait_ready();
+        a.produce(&topic, 0, again * 20..(again + 1) * 20);
+        wait_for(&[b], &topic, (again + 1) * 20);
+        assert_given_up(&ba, &topic, &names);
+        assert_eq!(a.count(&topic), (again + 1) * 20, "nothing has come back");
+    }
+    for daemon in [ab, ba] {
+        daemon.stop().expect(0);
+    }
+}
+
+#[test]
+#[ignore = "links look for others every minute: takes three"]
+fn a_link_that_has_given_way_stays_so_when_the_other_starts_again_and_goes_on_when_that_is_gone() {
+    let [a, b, _] = sites();
+    let Pair { topic, links: [of_ab, _], daemons: [ab, ba], .. } = Pair::start();
+    ab.stop().expect(0);
+    let ab = of_ab.run();
+    ab.wait_ready();
+    thread::sleep(LOOK);
+    assert!(given_up(&ba, &topic).is_some(), "{:?}", lane(&ba, &topic));
+    assert_eq!(lane(&ab, &topic).expect("a lane")["state"], "running");
+    a.produce(&topic, 0, 20..40);
+    wait_for(&[b], &topic, 40);
+    ab.stop().expect(0);
+    within(LOOK, "it is taken up", || lane(&ba, &topic).is_some_and(|lane| lane["state"] == "running"));
+    b.produce(&topic, 0, 0..5);
+    wait_for(&[a], &topic, 45);
+    ba.stop().expect(0);
+}
+
+#[test]
+fn of_a_topic_that_was_stopped_for_a_link_the_other_way_the_one_that_starts_it_again_gives_way() {
+    let [a, b, _] = sites();
+    let topic = unique("turned");
+    a.create(&topic, 1);
+    b.create(&topic, 1);
+    let translated = |from, to| plain(from, to, &topic).topics("offsets = \"translated\"");
+    let names = ["there", "back"].map(|way| format!("{topic}-{way}"));
+    let of_ab = translated(a, b).link_name(&names[0]);
+    let ab = of_ab.run();
+    a.produce(&topic, 0, 0..10);
+    wait_for(&[b], &topic, 10);
+    let (_dir, path) = of_ab.write();
+    let topics = |what: &str| {
+        let out = isomirror().arg("topics").arg(&path).args([what, &topic]).output().unwrap();
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    topics("stop");
+    let ba = translated(b, a).link_name(&names[1]).topics("start = \"latest\"").run();
+    ba.wait_ready();
+    b.produce(&topic, 0, 0..10);
+    wait_for(&[a], &topic, 20);
+    topics("start");
+    wait_given_up(&ab, &topic, &names);
+    assert_eq!(lane(&ba, &topic).expect("a lane")["state"], "running");
+    assert_eq!(still(&sites()[..2], &topic), [20, 20], "nothing has gone round");
+    b.produce(&topic, 0, 10..15);
+    wait_for(&[a], &topic, 25);
+    for daemon in [ab, ba] {
+        daemon.stop().expect(0);
+    }
+}
+
+#[test]
+#[ignore = "a link that was stopped counts for a minute: takes more than that"]
+fn a_link_that_was_stopped_is_in_no_ones_way_and_gives_way_when_it_starts_again() {
+    let [a, b, _] = sites();
+    let topic = unique("stopped");
+    a.create(&topic, 1);
+    b.create(&topic, 1);
+    let (there, back) = (plain(a, b, &topic), plain(b, a, &topic).link_name(&format!("{topic}-back")));
+    let started = Instant::now();
+    let daemon = there.run();
+    daemon.wait_ready();
+    daemon.stop().expect(0);
+    let said = refused(&back);
+    assert!(said.contains("a link that does not run any more counts for a minute"), "{said}");
+    thread::sleep((started + LOOK).saturating_duration_since(Instant::now()));
+    let daemon = back.run();
+    daemon.wait_ready();
+    let said = refused(&there);
+    assert!(said.contains(&format!("(link {topic}-back)")), "{said}");
+    // Nor is it after that.
+    daemon.stop().expect(0);
+    let daemon = back.run();
+    daemon.wait_ready();
+    b.produce(&topic, 0, 0..10);
+    wait_for(&[a], &topic, 10);
+    daemon.stop().expect(0);
+}

@@ -73,6 +73,8 @@ const SHORT: usize = 13;
 
 /// A record of a topic, where it lies.
 type Place = (String, Seen);
+/// An offset of each lane.
+type Lanes = BTreeMap<(String, i32), i64>;
 
 /// What writers know.
 #[derive(Default)]
@@ -105,7 +107,7 @@ struct Day {
     pair: Pair,
     daemon: Option<Daemon>,
     /// Up to where the group has read each partition.
-    read: BTreeMap<(String, i32), i64>,
+    read: Lanes,
     lost: usize,
 }
 
@@ -270,6 +272,25 @@ impl Sites {
 
     fn ends(&self, site: usize, topic: &str) -> BTreeMap<i32, i64> {
         client::end_offsets(&self.clusters[site].props(), topic).unwrap_or_default()
+    }
+
+    /// Where all lanes end that have something.
+    fn lanes(&self, site: usize, book: &Book) -> Lanes {
+        let of = |topic: &String| {
+            let ends = without_empty(self.ends(site, topic));
+            ends.into_iter().map(|(partition, end)| ((topic.clone(), partition), end)).collect::<Vec<_>>()
+        };
+        book.topics.keys().flat_map(of).collect()
+    }
+
+    /// What the group has committed.
+    fn offsets(&self, site: usize, book: &Book) -> Lanes {
+        let of = |(topic, partitions): (&String, &i32)| {
+            let offsets = committed(&self.clusters[site], &self.group, topic, *partitions);
+            let lanes = (0..).zip(offsets).filter_map(|(partition, offset)| Some((partition, offset?)));
+            lanes.map(|(partition, offset)| ((topic.clone(), partition), offset)).collect::<Vec<_>>()
+        };
+        book.topics.iter().flat_map(of).collect()
     }
 
     /// All records of these topics on a site.
@@ -589,16 +610,21 @@ impl Day {
             }
         }
         (0..dice.within(1..4)).for_each(|_| self.write(dice));
-        let exactly = missing == 2;
-        let still = exactly.then(|| self.has_seen(from));
-        self.sites.kill(from);
-        drop(still);
+        let seen = (missing == 2).then(|| {
+            let book = self.has_seen(from);
+            let ends = self.sites.lanes(from, &book);
+            self.sites.kill(from);
+            ends
+        });
         match missing {
-            0 => {}
-            1 => self.daemon().signal("CONT"),
+            0 => self.sites.kill(from),
+            1 => {
+                self.sites.kill(from);
+                self.daemon().signal("CONT");
+            }
             _ => self.sites.set_down(to, false),
         }
-        self.fail_over(dice, exactly);
+        self.fail_over(dice, seen.as_ref());
     }
 
     /// Waits until all topics are on both sites: one that has not begun to be mirrored stays behind.
@@ -631,8 +657,8 @@ impl Day {
     }
 
     /// The active site is gone: makes the other one active, writes there, and makes a standby of the one that was gone.
-    /// `exactly`: the daemon has seen all that was there.
-    fn fail_over(&mut self, dice: &mut Dice, exactly: bool) {
+    /// `seen`: where its lanes ended, where the daemon has seen all that was there.
+    fn fail_over(&mut self, dice: &mut Dice, seen: Option<&Lanes>) {
         let (from, to) = (self.sites.active(), 1 - self.sites.active());
         self.sites.alone.store(true, Relaxed);
         let force = ["--force", "--yes", "--to", SITES[to]];
@@ -647,10 +673,8 @@ impl Day {
             self.kill_a_daemon(dice);
         }
         self.sites.start(from);
-        let seen = self.sites.still();
-        let mut orphans = self.orphans(&seen, from, to);
-        assert_named(&report, &orphans, exactly);
-        drop(seen);
+        let mut orphans = self.orphans(&self.sites.still(), from, to);
+        assert_named(&report, &orphans, seen);
         if dice.percent(40) {
             // One who has not heard of it.
             let producer = producer(&self.sites.app(from), Duration::from_secs(15));
@@ -716,7 +740,7 @@ impl Day {
         {
             // It was the active one by then.
             fs::write(self.sites.gateway.path(), SITES[to]).unwrap();
-            return self.fail_over(dice, false);
+            return self.fail_over(dice, None);
         }
         assert!(status.code() == Some(0) || said.contains("no switchover is under way"), "{status}: {said}");
         self.sites.start(to);
@@ -781,35 +805,26 @@ impl Day {
     /// The group reads all there is; both sites have its offsets then, and neither is ahead of what it has read.
     fn check_group(&mut self, what: &str, active: usize, book: &Book) {
         let sites = self.sites.clone();
+        let offsets = |site: usize| sites.offsets(site, book);
+        [0, 1].into_iter().for_each(|site| self.is_not_ahead(what, site, &offsets(site)));
         let reader = Reader::start(&sites, Duration::ZERO);
-        let offsets = |site: usize| -> BTreeMap<(String, i32), i64> {
-            let of = |topic: &String, partitions: i32| {
-                let offsets = committed(&sites.clusters[site], &sites.group, topic, partitions);
-                let lanes = (0..).zip(offsets).filter_map(|(partition, offset)| Some((partition, offset?)));
-                lanes.map(|(partition, offset)| ((topic.clone(), partition), offset)).collect::<Vec<_>>()
-            };
-            book.topics.iter().flat_map(|(topic, partitions)| of(topic, *partitions)).collect()
-        };
-        let ends = || -> BTreeMap<(String, i32), i64> {
-            let of = |topic: &String| without_empty(sites.ends(active, topic));
-            let lanes = book
-                .topics
-                .keys()
-                .flat_map(|topic| of(topic).into_iter().map(|(p, end)| (topic.clone(), p, end)));
-            lanes.map(|(topic, partition, end)| ((topic, partition), end)).collect()
-        };
         eventually(&format!("after {what} the group has read all"), || {
-            (offsets(active) == ends()).then_some(())
+            (offsets(active) == sites.lanes(active, book)).then_some(())
         });
         let read = reader.stop();
         self.has_read(&read);
         eventually(&format!("after {what} its offsets are on the standby; {}", self.daemon().log()), || {
             let there = offsets(1 - active);
-            let ahead =
-                there.iter().find(|(lane, offset)| self.read.get(*lane).is_none_or(|read| read < *offset));
-            assert_eq!(ahead, None, "after {what} the standby is ahead of what the group has read");
+            self.is_not_ahead(what, 1 - active, &there);
             (there == offsets(active)).then_some(())
         });
+    }
+
+    fn is_not_ahead(&self, what: &str, site: usize, offsets: &Lanes) {
+        let ahead =
+            |(lane, offset): &(&(String, i32), &i64)| self.read.get(*lane).is_none_or(|read| read < *offset);
+        let ahead = offsets.iter().find(ahead);
+        assert_eq!(ahead, None, "after {what}, on {}, the group has read {:?}", SITES[site], self.read);
     }
 }
 
@@ -825,19 +840,24 @@ fn moment(dice: &mut Dice, steps: &[&str]) -> String {
 }
 
 /// What was named of each lane is where the tail begins, and no more than it; all of it, where all had been seen.
-fn assert_named(report: &Value, orphans: &BTreeSet<Place>, exactly: bool) {
+fn assert_named(report: &Value, orphans: &BTreeSet<Place>, seen: Option<&Lanes>) {
     let lacking = found(report, "assess")["lacking"].as_array().cloned().unwrap_or_default();
-    let mut named = 0;
+    let mut named: BTreeSet<((String, i32), i64)> = BTreeSet::new();
     for lane in &lacking {
         let number = |key: &str| lane[key].as_i64().expect("a number");
-        let (partition, from, to) = (number("partition") as i32, number("end"), number("seen"));
-        let is_it = |place: &&Place| lane["topic"] == *place.0 && place.1.partition == partition;
-        let tail: BTreeSet<i64> = orphans.iter().filter(is_it).map(|place| place.1.offset).collect();
-        assert!((from..to).all(|offset| tail.contains(&offset)), "{lane} is named, and {tail:?} is missing");
-        named += to - from;
+        let at = (lane["topic"].as_str().expect("a name").to_owned(), number("partition") as i32);
+        named.extend((number("end")..number("seen")).map(|offset| (at.clone(), offset)));
     }
-    if exactly {
-        assert_eq!(named, orphans.len() as i64, "all that is missing is named: {report}");
+    let tail: BTreeSet<_> =
+        orphans.iter().map(|(topic, seen)| ((topic.clone(), seen.partition), seen.offset)).collect();
+    let others: Vec<_> = named.difference(&tail).collect();
+    assert!(others.is_empty(), "{others:?} are named, and not missing: {report}");
+    if let Some(seen) = seen {
+        let not_named = tail.difference(&named);
+        // Some came in when it was back, and nobody had been told of that.
+        let not_named: Vec<_> =
+            not_named.filter(|(lane, offset)| seen.get(lane).is_some_and(|end| offset < end)).collect();
+        assert!(not_named.is_empty(), "{not_named:?} are missing, and not named: {report}");
     }
 }
 

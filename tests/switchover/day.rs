@@ -601,6 +601,11 @@ impl Day {
         let (from, to) = (self.sites.active(), 1 - self.sites.active());
         self.all_begun();
         let missing = dice.within(0..3);
+        if missing < 2 && dice.percent(30) {
+            // In the middle of a turn, which is given up.
+            let moment = moment(dice, &STEPS[..7]);
+            self.kill_at("switchover", &["--yes", "--to", SITES[to]], &moment);
+        }
         match missing {
             0 => {}
             1 => self.daemon().signal("STOP"),

@@ -121,10 +121,19 @@ enum Outcome {
 
 // === what is written ===
 
-fn producer(props: &Props, patience: Duration) -> FutureProducer {
-    client::config(props)
-        .set("enable.idempotence", "true")
-        .set("message.timeout.ms", patience.as_millis().to_string())
+fn producer(props: &Props) -> FutureProducer {
+    producer_with(props, &[("enable.idempotence", "true"), ("message.timeout.ms", "15000")])
+}
+
+/// One that asks once: where it may not write it is told so, and not that it may not be idempotent.
+fn asker(props: &Props) -> FutureProducer {
+    producer_with(props, &[("retries", "0"), ("message.timeout.ms", "2000")])
+}
+
+fn producer_with(props: &Props, more: &[(&str, &str)]) -> FutureProducer {
+    let mut config = client::config(props);
+    more.iter().for_each(|(key, value)| drop(config.set(*key, *value)));
+    config
         .set("topic.metadata.propagation.max.ms", "3000")
         .set("reconnect.backoff.max.ms", "500")
         .set_log_level(RDKafkaLogLevel::Emerg)
@@ -135,16 +144,20 @@ fn producer(props: &Props, patience: Duration) -> FutureProducer {
 impl Book {
     /// Writes so many records to a partition, and notes what is said of each.
     fn write(&mut self, producer: &FutureProducer, topic: &str, partition: i32, count: u64) -> Outcome {
-        let numbers: Vec<u64> = (self.next..self.next + count).collect();
-        self.next += count;
-        let sent = numbers.iter().map(|number| {
+        let mut sent = Vec::new();
+        for number in self.next..self.next + count {
             let (key, value) = (format!("k{}", number % 7), format!("{number:016x} of the day"));
             let record = FutureRecord::to(topic).partition(partition).key(&key).payload(&value);
-            producer.send_result(record).map_err(|(error, _)| error).expect("it is queued")
-        });
-        let told = block_on(join_all(sent.collect::<Vec<_>>()));
+            match producer.send_result(record) {
+                Ok(told) => sent.push((number, told)),
+                // One that was refused before may take no more.
+                Err(_) => break,
+            }
+        }
+        self.next += count;
+        let (numbers, told): (Vec<u64>, Vec<_>) = sent.into_iter().unzip();
         let mut outcome = Outcome::Acknowledged;
-        for (number, told) in numbers.into_iter().zip(told) {
+        for (number, told) in numbers.into_iter().zip(block_on(join_all(told))) {
             match told.expect("the producer is there") {
                 Ok(there) => {
                     let seen = Seen { partition: there.partition, offset: there.offset, number };
@@ -229,28 +242,28 @@ impl Sites {
     fn write(&self, dice: &mut Dice, count: u64) {
         let mut book = self.still();
         let (topic, partition) = book.any_lane(dice);
-        let producer = producer(&self.app(self.active()), Duration::from_secs(15));
-        book.write(&producer, &topic, partition, count);
+        book.write(&producer(&self.app(self.active())), &topic, partition, count);
     }
 
     /// Writes all the while, a little at a time, where the gateway leads; now and then it tries the other site, too, which must
     /// not take it while this one does.
     fn keep_writing(&self, mut dice: Dice) {
-        let there = |site: usize, patience| (site, producer(&self.app(site), Duration::from_secs(patience)));
-        let (mut here, mut other) = (there(self.active(), 15), there(1 - self.active(), 2));
+        let there = |site: usize| (site, producer(&self.app(site)));
+        let (mut at, mut own) = there(self.active());
         while !self.stop.load(Relaxed) {
             thread::sleep(dice.millis(20..150));
             let mut book = self.still();
-            if self.active() != here.0 {
-                (here, other) = (there(self.active(), 15), there(1 - self.active(), 2));
-            }
             let (topic, partition) = book.any_lane(&mut dice);
             let count = dice.within(1..20);
-            let took_it = book.write(&here.1, &topic, partition, count) == Outcome::Acknowledged;
+            let took_it = book.write(&own, &topic, partition, count) == Outcome::Acknowledged;
             if took_it && dice.percent(20) && !self.alone.load(Relaxed) {
-                let both = book.write(&other.1, &topic, partition, 1) == Outcome::Acknowledged
-                    && book.write(&here.1, &topic, partition, 1) == Outcome::Acknowledged;
+                let other = asker(&self.app(1 - at));
+                let both = book.write(&other, &topic, partition, 1) == Outcome::Acknowledged
+                    && book.write(&own, &topic, partition, 1) == Outcome::Acknowledged;
                 assert!(!both, "{topic}[{partition}] could be written to on both sites at once");
+            }
+            if !took_it || self.active() != at {
+                (at, own) = there(self.active());
             }
         }
     }
@@ -682,7 +695,7 @@ impl Day {
         assert_named(&report, &orphans, seen);
         if dice.percent(40) {
             // One who has not heard of it.
-            let producer = producer(&self.sites.app(from), Duration::from_secs(15));
+            let producer = producer(&self.sites.app(from));
             let mut book = self.sites.still();
             let first = self.sites.first.clone();
             book.write(&producer, &first, 0, dice.within(1..20));
@@ -788,8 +801,8 @@ impl Day {
         self.check_group(what, active, &book);
         let first = sites.first.clone();
         for (site, expected) in [(1 - active, Outcome::Refused), (active, Outcome::Acknowledged)] {
-            let producer = producer(&sites.app(site), Duration::from_secs(15));
-            assert_eq!(book.write(&producer, &first, 0, 1), expected, "after {what}, on {}", SITES[site]);
+            let told = book.write(&asker(&sites.app(site)), &first, 0, 1);
+            assert_eq!(told, expected, "after {what}, on {}", SITES[site]);
         }
     }
 

@@ -12,8 +12,7 @@ use std::{
 };
 
 use kafka_harness::{
-    Cluster, Security,
-    client::{self, Isolation, value_number},
+    Cluster, Security, client,
     daemon::{Daemon, eventually},
     shared::unique,
 };
@@ -26,7 +25,7 @@ use crate::{
     count::{Counts, Seen, by_consumer, on_target},
     ledgers::ended,
     members,
-    support::{Pair, clusters_of, found},
+    support::{Pair, clusters_of, exported, found, seen_of},
 };
 
 const PARTITIONS: i32 = 4;
@@ -116,20 +115,7 @@ impl Sites {
 
     /// What a consumer sees there.
     fn there(&self, site: usize, topic: &str) -> Vec<Seen> {
-        let all =
-            client::read_all(&self.clusters[site].props(), topic, Isolation::Committed).expect("it is read");
-        let records = all
-            .into_iter()
-            .flat_map(|(partition, records)| records.into_iter().map(move |record| (partition, record)));
-        let number =
-            |value: Option<Vec<u8>>| value_number(&value.unwrap_or_default()).expect("all are numbered");
-        records
-            .map(|(partition, record)| Seen {
-                partition,
-                offset: record.offset,
-                number: number(record.value),
-            })
-            .collect()
+        seen_of(&self.clusters[site], topic)
     }
 
     /// Waits until both sites end alike, and claims that they have the same; what the topics hold.
@@ -147,18 +133,8 @@ impl Sites {
 
     /// Records in the files that `reconcile` has written, of a topic.
     fn exported(&self, topic: &str) -> BTreeSet<u64> {
-        let mut numbers = BTreeSet::new();
-        for file in fs::read_dir(self.path("orphaned")).into_iter().flatten() {
-            let file = file.unwrap().path();
-            if file.file_name().unwrap().to_str().unwrap().starts_with(topic) {
-                for line in fs::read_to_string(file).unwrap().lines() {
-                    let record: Value = serde_json::from_str(line).unwrap();
-                    let value = kafka_wire::base64::decode(record["value"].as_str().unwrap()).unwrap();
-                    numbers.insert(value_number(&value).unwrap());
-                }
-            }
-        }
-        numbers
+        let all = exported(&self.path("orphaned")).into_iter();
+        all.filter(|(of, _)| of == topic).map(|(_, seen)| seen.number).collect()
     }
 }
 
@@ -183,7 +159,7 @@ impl Readers {
     }
 }
 
-fn numbers(seen: &[Seen]) -> BTreeSet<u64> {
+pub fn numbers(seen: &[Seen]) -> BTreeSet<u64> {
     seen.iter().map(|seen| seen.number).collect()
 }
 
@@ -200,7 +176,7 @@ fn go(pair: &Pair, daemon: &Daemon, args: &[&str]) -> Value {
 }
 
 /// Of each partition's records, how many times each was written too often.
-fn repeated(seen: &[Seen]) -> usize {
+pub fn repeated(seen: &[Seen]) -> usize {
     seen.len() - numbers(seen).len()
 }
 

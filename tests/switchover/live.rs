@@ -28,21 +28,21 @@ type Values = BTreeMap<i32, Vec<String>>;
 
 /// Where clients are told to go: the clients_hook writes a site's name here.
 #[derive(Clone)]
-struct Gateway(PathBuf);
+pub struct Gateway(PathBuf);
 
 impl Gateway {
-    fn new(folder: &TempDir) -> Self {
+    pub fn new(folder: &TempDir) -> Self {
         let file = folder.path().join("active");
         fs::write(&file, "dc1").unwrap();
         Self(file)
     }
 
-    fn hook(&self) -> String {
+    pub fn hook(&self) -> String {
         let file = self.0.display();
         format!("clients_hook = \"printf $ISOMIRROR_TO > {file}.new; mv {file}.new {file}\"\n")
     }
 
-    fn site(&self) -> usize {
+    pub fn site(&self) -> usize {
         usize::from(fs::read_to_string(&self.0).unwrap_or_default() == "dc2")
     }
 
@@ -51,7 +51,7 @@ impl Gateway {
         (site, clusters()[site].client_properties(user))
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

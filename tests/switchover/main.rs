@@ -10,6 +10,9 @@ mod applications;
 mod apps;
 #[path = "../support/count.rs"]
 mod count;
+mod day;
+#[path = "../exact/dice.rs"]
+mod dice;
 #[expect(dead_code, reason = "no lane is written by hand here")]
 #[path = "../support/ledgers.rs"]
 mod ledgers;

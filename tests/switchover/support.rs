@@ -1,12 +1,18 @@
 //! Two sites, a pair's file, and commands about it.
 
 use std::{
-    collections::BTreeSet, fs, net::TcpListener, path::PathBuf, sync::OnceLock, thread, time::Duration,
+    collections::BTreeSet,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use kafka_harness::{
-    Cluster, Props, Security, TestRecord,
-    client::{self, Isolation},
+    Builder, Cluster, Props, Security, TestRecord,
+    client::{self, Isolation, value_number},
     daemon::{Config, Daemon, eventually, isomirror},
     process::Process,
     shared::unique,
@@ -15,7 +21,7 @@ use kafka_wire::{AclOperation, AclPattern, AclPermission, AclResource, AclRule, 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::ledgers::ended;
+use crate::{count::Seen, ledgers::ended};
 
 const USERS: [&str; 2] = ["app", "reader"];
 pub const STEPS: [&str; 10] = [
@@ -39,10 +45,14 @@ pub fn clusters() -> &'static [Cluster; 2] {
 
 /// Two of a test's own: it takes them away.
 pub fn clusters_of(security: Security) -> [Cluster; 2] {
-    let start = || Cluster::builder().security(security.clone()).start().expect("a cluster");
+    started([(); 2].map(|()| Cluster::builder().security(security.clone())))
+}
+
+/// The same of these.
+pub fn started([one, two]: [Builder; 2]) -> [Cluster; 2] {
     thread::scope(|scope| {
-        let one = scope.spawn(start);
-        let two = start();
+        let one = scope.spawn(|| one.start().expect("a cluster"));
+        let two = two.start().expect("a cluster");
         [one.join().expect("a cluster"), two]
     })
 }
@@ -118,6 +128,40 @@ pub fn contents(cluster: &Cluster, topic: &str) -> Vec<String> {
     records.iter().map(|record| format!("{record:?}")).collect()
 }
 
+/// The same of numbered records: where each lies.
+pub fn seen_of(cluster: &Cluster, topic: &str) -> Vec<Seen> {
+    let all = client::read_all(&cluster.props(), topic, Isolation::Committed).expect("it is read");
+    let records = all
+        .into_iter()
+        .flat_map(|(partition, records)| records.into_iter().map(move |record| (partition, record)));
+    records
+        .map(|(partition, record)| Seen {
+            partition,
+            offset: record.offset,
+            number: value_number(&record.value.unwrap_or_default()).expect("all are numbered"),
+        })
+        .collect()
+}
+
+/// The numbered records in the files that `reconcile` has written into a folder, and where they lay.
+pub fn exported(folder: &Path) -> Vec<(String, Seen)> {
+    let mut all = Vec::new();
+    for file in fs::read_dir(folder).into_iter().flatten() {
+        for line in fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let value = kafka_wire::base64::decode(record["value"].as_str().unwrap()).unwrap();
+            let number = |key: &str| record[key].as_i64().unwrap();
+            let seen = Seen {
+                partition: number("partition") as i32,
+                offset: number("offset"),
+                number: value_number(&value).unwrap(),
+            };
+            all.push((record["topic"].as_str().unwrap().to_owned(), seen));
+        }
+    }
+    all
+}
+
 /// Records that a link's lanes of a topic have mirrored since they run.
 pub fn mirrored(daemon: &Daemon, link: &str, topic: &str) -> u64 {
     let status = daemon.status();
@@ -169,6 +213,13 @@ impl Pair {
     pub fn link(&self, from: usize) -> String {
         let names = ["dc1", "dc2"];
         format!("{}{}-{}", self.prefix, names[from], names[1 - from])
+    }
+
+    /// The same file for a daemon that is asked elsewhere.
+    pub fn elsewhere(&self) -> Config {
+        let text = self.config.text();
+        let (rest, _) = text.rsplit_once("listen = ").expect("it has one");
+        Config::of(format!("{rest}listen = \"127.0.0.1:0\"\n"))
     }
 
     /// Its daemon, once so many records are mirrored.
@@ -223,7 +274,7 @@ impl Running {
         Self::of(pair, "switchover", args, hold)
     }
 
-    fn of(pair: &Pair, command: &str, args: &[&str], hold: Option<&str>) -> Self {
+    pub fn of(pair: &Pair, command: &str, args: &[&str], hold: Option<&str>) -> Self {
         let (folder, path) = pair.config.write();
         let out = TempDir::new().unwrap();
         let log = out.path().join("log");
@@ -234,6 +285,10 @@ impl Running {
             command.env("ISOMIRROR_TEST_HOLD", hold);
         }
         Self { process: Process::spawn(command, &log).unwrap(), log, _folders: (folder, out) }
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
     }
 
     pub fn log(&self) -> String {

@@ -108,6 +108,9 @@ pub struct Note {
     /// Which link of the pair runs from now on, where that changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
+    /// It counts in the place of another one with its number, which came to nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub instead: bool,
 }
 
 /// A record of the journal.
@@ -254,6 +257,7 @@ mod tests {
             run: Process { pid: 77, started: 5, token: 9 },
             what: serde_json::json!({ "event": "entered", "step": "block" }),
             runs: Some(Runs { turn: 4, link: None, waits: false }),
+            instead: false,
         };
         let ControlRecord { key, value } = note.encode();
         assert_eq!(key, b"operation/cutover/1763800000000/3");

@@ -100,8 +100,12 @@ impl JournalState {
                 self.decisions.push(decision);
             }
             // Whoever was second with the same number has not said anything: the first one counts.
-            Entry::Note(note) if self.notes.iter().any(|known| known.key() == note.key()) => {}
-            Entry::Note(note) => self.notes.push(note),
+            Entry::Note(note)
+                if !note.instead && self.notes.iter().any(|known| known.key() == note.key()) => {}
+            Entry::Note(note) => {
+                self.notes.retain(|known| known.key() != note.key());
+                self.notes.push(note);
+            }
             Entry::Removed(key) => {
                 self.notes.retain(|note| note.key() != key);
                 self.decisions.retain(|decision| decision.key() != key);
@@ -126,7 +130,7 @@ impl JournalState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Author;
+    use crate::{Author, Process};
 
     fn header(producer_id: i64, base_sequence: i32, count: i32) -> BatchHeader {
         BatchHeader {
@@ -166,6 +170,27 @@ mod tests {
         assert_eq!(next(&state), Some((7, 4)));
         state.follow_writer(&header(7, i32::MAX, 1));
         assert_eq!(next(&state), Some((7, 0)), "they wrap");
+    }
+
+    #[test]
+    fn the_first_note_of_a_number_counts_but_for_one_that_says_it_stands_in_its_place() {
+        let mut state = JournalState::new(0);
+        let note = |when, turn, instead| Note {
+            kind: "switchover".to_owned(),
+            id: "1".to_owned(),
+            number: 3,
+            when,
+            by: Author { host: "h".to_owned(), user: None },
+            run: Process { pid: 1, started: 1, token: 1 },
+            what: serde_json::Value::Null,
+            runs: Some(Runs { turn, link: None, waits: false }),
+            instead,
+        };
+        for one in [note(10, 7, false), note(11, 8, false), note(12, 6, true)] {
+            state.enter(Entry::Note(one), &header(7, 0, 1));
+        }
+        let there: Vec<_> = state.notes("switchover").map(|note| note.when).collect();
+        assert_eq!((there, state.runs().map(|runs| runs.turn)), (vec![12], Some(6)));
     }
 
     #[test]

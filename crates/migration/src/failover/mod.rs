@@ -11,14 +11,14 @@ use std::collections::BTreeSet;
 
 use control_topic::ControlTopic;
 use kafka_wire::Client;
-use link_journal::{Journal, JournalState};
+use link_journal::{Journal, JournalState, Note};
 use offset_marks::control::Keep;
 use pipeline::LinkConfig;
 
 pub use self::steps::Step;
 use self::world::Acting;
 use crate::{
-    operation::{self, Ending, Journals, Plan, Route, Turn},
+    operation::{self, Ending, Journals, Plan, Route, Steps, Turn},
     sides::Error,
     switchover::{self, GONE, Request, client, turn, who},
 };
@@ -181,10 +181,12 @@ async fn plan(
 /// Whether a site is active alone, by what was said last: the one that a failover has led to.
 pub(crate) fn alone(states: &[JournalState]) -> Result<Option<Turn>, Error> {
     let last = states.iter().filter_map(JournalState::runs).max_by_key(|runs| runs.turn);
-    if last.is_none_or(|runs| runs.link.is_some()) {
-        return Ok(None);
-    }
+    let mut notes = states.iter().flat_map(|state| state.notes(Step::KIND));
+    // A switchover at its flip, too, says that neither runs.
+    let said =
+        |note: &&Note| note.runs.as_ref().is_some_and(|runs| runs.link.is_none() && Some(runs) == last);
+    let Some(said) = notes.find(said) else { return Ok(None) };
     let stories = Story::of_all(states)?;
-    let story = stories.last().filter(|story| matches!(story.course.ended, Some((_, Ending::Done))));
-    story.map(|story| turn(&story.course.plan).cloned()).transpose()
+    let is_it = |story: &&Story| story.id == said.id && matches!(story.course.ended, Some((_, Ending::Done)));
+    stories.iter().find(is_it).map(|story| turn(&story.course.plan).cloned()).transpose()
 }

@@ -159,7 +159,9 @@ impl Lanes {
                 return Ok((starts.clone(), BTreeMap::new()));
             }
         }
-        let ledgers = begun(link, clusters, &self.topics).await.map_err(Trouble::of)?;
+        // One of the topics may have been made a moment ago.
+        let mut ledgers = begun(link, clusters, &[]).await.map_err(Trouble::of)?;
+        ledgers.retain(|ledger| self.topics.contains(&ledger.start().source_topic));
         let starts: Vec<LaneStart> = ledgers.iter().map(|ledger| ledger.start().clone()).collect();
         self.known.borrow_mut().0.clone_from(&starts);
         let translated = ledgers.into_iter().filter(|ledger| !identical(ledger.start()));

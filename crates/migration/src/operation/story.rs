@@ -79,22 +79,12 @@ pub(crate) struct Notes<S> {
 impl<S: Steps> Story<S> {
     /// All that a journal tells of, in their order.
     pub(crate) fn all(state: &JournalState) -> Result<Vec<Self>, Error> {
-        Self::of_notes(state.notes(S::KIND))
+        Self::of_all([state])
     }
 
     /// All that several journals tell of together.
     pub(crate) fn of_all<'s>(states: impl IntoIterator<Item = &'s JournalState>) -> Result<Vec<Self>, Error> {
-        Self::of_notes(states.into_iter().flat_map(|state| state.notes(S::KIND)))
-    }
-
-    fn of_notes<'n>(all: impl Iterator<Item = &'n Note>) -> Result<Vec<Self>, Error> {
-        let mut notes: BTreeMap<&str, BTreeMap<u32, &Note>> = BTreeMap::new();
-        for note in all {
-            let there = notes.entry(&note.id).or_default().entry(note.number).or_insert(note);
-            if (there.run, there.when) != (note.run, note.when) {
-                return Err(unclear::<S>(&note.id, "two journals tell different stories".to_owned()));
-            }
-        }
+        let notes = together::<S>(states)?;
         let stories = notes.into_iter().map(|(id, notes)| Self::read(id, notes.values().copied()));
         let mut stories = stories.collect::<Result<Vec<_>, _>>()?;
         stories.sort_by_key(|story| story.course.began);
@@ -169,6 +159,56 @@ impl<S: Steps> Story<S> {
     }
 }
 
+/// The notes of an operation, by their numbers.
+type Numbered<'n> = BTreeMap<u32, &'n Note>;
+
+/// What journals tell together, by operation.
+fn together<'n, S: Steps>(
+    states: impl IntoIterator<Item = &'n JournalState>,
+) -> Result<BTreeMap<&'n str, Numbered<'n>>, Error> {
+    let mut all: BTreeMap<&str, Numbered<'_>> = BTreeMap::new();
+    for state in states {
+        let mut here: BTreeMap<&str, Numbered<'_>> = BTreeMap::new();
+        for note in state.notes(S::KIND) {
+            here.entry(&note.id).or_default().insert(note.number, note);
+        }
+        for (id, notes) in here {
+            let known = all.remove(id).unwrap_or_default();
+            let both = united(known, notes)
+                .ok_or_else(|| unclear::<S>(id, "two journals tell different stories".to_owned()))?;
+            all.insert(id, both);
+        }
+    }
+    Ok(all)
+}
+
+/// What two journals tell of an operation. A note that came to one of them when its site was about to be gone, and not to the
+/// other one any more, is the last one there, and nothing was done because of it: that comes after both. Whoever has resumed the
+/// operation without that site had not heard of it, and counts.
+fn united<'n>(one: Numbered<'n>, mut other: Numbered<'n>) -> Option<Numbered<'n>> {
+    let differ = |(number, note): (&u32, &&Note)| {
+        other.get(number).is_some_and(|there| !is_same(there, note)).then_some(*number)
+    };
+    let Some(fork) = one.iter().find_map(differ) else {
+        other.extend(one);
+        return Some(other);
+    };
+    let gives_way = |notes: &Numbered<'_>, to: &Numbered<'_>| {
+        notes.keys().max() == Some(&fork) && to[&fork].what["event"] == "resumed"
+    };
+    let written = |notes: &Numbered<'_>| (notes[&fork].when, notes[&fork].run.token);
+    match (gives_way(&one, &other), gives_way(&other, &one)) {
+        (true, true) if written(&one) > written(&other) => Some(one),
+        (true, _) => Some(other),
+        (false, true) => Some(one),
+        (false, false) => None,
+    }
+}
+
+fn is_same(one: &Note, other: &Note) -> bool {
+    (one.run, one.when) == (other.run, other.when)
+}
+
 fn unclear<S: Steps>(id: &str, what: String) -> Error {
     Error::Refused {
         what: format!("what is on record of {} {id} makes no sense: {what}", S::KIND),
@@ -200,12 +240,13 @@ impl Journals {
         let states = self.read().await?;
         // What makes no sense together is not spread.
         Story::<S>::of_all(&states)?;
-        let mut all: BTreeMap<(&str, u32), &Note> = BTreeMap::new();
-        for note in states.iter().flat_map(|state| state.notes(S::KIND)) {
-            all.entry((&note.id, note.number)).or_insert(note);
-        }
-        for journal in self.all() {
-            journal.note::<Error>(|state| Ok(missing::<S>(state, all.values().copied()))).await?;
+        let told = together::<S>(&states)?;
+        let all = || told.values().flat_map(|notes| notes.values().copied());
+        for (journal, before) in self.all().zip(&states) {
+            let due = |state: &JournalState| {
+                [missing::<S>(state, all()), wrong::<S>(state, before, all())].concat()
+            };
+            journal.note::<Error>(|state| Ok(due(state))).await?;
         }
         Ok(())
     }
@@ -228,6 +269,21 @@ fn missing<'n, S: Steps>(state: &JournalState, notes: impl Iterator<Item = &'n N
     let is_there =
         |note: &&Note| state.notes(S::KIND).any(|there| (&there.id, there.number) == (&note.id, note.number));
     notes.filter(|note| !is_there(note)).cloned().collect()
+}
+
+/// What has to stand in the place of notes that came to nothing: those that stood there before.
+fn wrong<'n, S: Steps>(
+    state: &JournalState,
+    before: &JournalState,
+    notes: impl Iterator<Item = &'n Note>,
+) -> Vec<Note> {
+    let stands = |note: &&Note| {
+        let there = |of: &JournalState| {
+            of.notes(S::KIND).find(|there| (&there.id, there.number) == (&note.id, note.number)).cloned()
+        };
+        there(state).is_some_and(|now| !is_same(&now, note) && there(before) == Some(now))
+    };
+    notes.filter(stands).map(|note| Note { instead: true, ..note.clone() }).collect()
 }
 
 // === impl Notes ===
@@ -360,10 +416,63 @@ fn note<S: Steps>(id: &str, number: u32, when: i64, who: &Who, event: &Event<S>,
         run: who.run,
         what,
         runs,
+        instead: false,
     }
 }
 
 /// A time for people.
 fn time(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| format!("{time:.0}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note_of(run: u64, number: u32, event: &str) -> Note {
+        Note {
+            kind: "switchover".to_owned(),
+            id: "1".to_owned(),
+            number,
+            when: i64::from(number),
+            by: Author { host: "h".to_owned(), user: None },
+            run: Process { pid: 1, started: 1, token: run },
+            what: serde_json::json!({ "event": event }),
+            runs: None,
+            instead: false,
+        }
+    }
+
+    fn numbered(notes: &[Note]) -> Numbered<'_> {
+        notes.iter().map(|note| (note.number, note)).collect()
+    }
+
+    /// What is told together by journals that tell this: what happened, as it was written by which process.
+    fn told(one: &[(u64, &str)], other: &[(u64, &str)]) -> Option<Vec<u64>> {
+        let notes = |told: &[(u64, &str)]| -> Vec<Note> {
+            (0..).zip(told).map(|(number, (run, event))| note_of(*run, number, event)).collect()
+        };
+        let (one, other) = (notes(one), notes(other));
+        let both = united(numbered(&one), numbered(&other));
+        assert_eq!(both, united(numbered(&other), numbered(&one)), "whichever comes first");
+        Some(both?.values().map(|note| note.run.token).collect())
+    }
+
+    #[test]
+    fn a_note_that_did_not_come_to_the_other_journal_gives_way_to_what_went_on_there_without_it() {
+        let begun = [(1, "began"), (1, "entered")];
+        let with = |more: &[(u64, &'static str)]| [&begun[..], more].concat();
+        // One may lack the end.
+        assert_eq!(told(&begun, &with(&[(1, "left")])), Some(vec![1, 1, 1]));
+        assert_eq!(told(&[], &begun), Some(vec![1, 1]));
+        // Written when its site was about to be gone: the other one has gone on.
+        let back = with(&[(2, "resumed"), (2, "back"), (2, "ended")]);
+        assert_eq!(told(&with(&[(1, "left")]), &back), Some(vec![1, 1, 2, 2, 2]));
+        assert_eq!(told(&with(&[(1, "left")]), &with(&[(2, "resumed")])), Some(vec![1, 1, 2]));
+        // Both have only been resumed: the same counts for everybody.
+        assert_eq!(told(&with(&[(3, "resumed")]), &with(&[(2, "resumed")])), Some(vec![1, 1, 3]));
+        // Both have gone on, or nobody has resumed it: that is for somebody to see.
+        assert_eq!(told(&with(&[(3, "resumed"), (3, "ended")]), &back), None);
+        assert_eq!(told(&with(&[(1, "left")]), &with(&[(2, "left"), (2, "entered")])), None);
+    }
 }

@@ -162,9 +162,13 @@ pub async fn switchover(request: &Request, watcher: &Watcher) -> Result<Report, 
         }
         return go_on(request, &journals, story.clone(), &states, watcher).await;
     }
+    let mut states = states;
+    if let Some(last) = stories.last() {
+        request.ordered(&journals, turn(&last.course.plan)?).complete::<Step>().await?;
+        states = [journals[0].read().await?, journals[1].read().await?];
+    }
     let plan = choose(request, &states).await?;
     let journals = request.ordered(&journals, turn(&plan)?);
-    journals.complete::<Step>().await?;
     let notes = Notes::begin(journals, plan, who(request), watcher).await?;
     run(request, notes, &states, watcher).await
 }

@@ -74,7 +74,7 @@ fn still(sites: &[Site], topic: &str) -> Vec<i64> {
     let ends = || sites.iter().map(|site| end(site, topic)).collect::<Vec<_>>();
     eventually("log ends stand still", || {
         let before = ends();
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(Duration::from_secs(1));
         (ends() == before).then_some(before)
     })
 }

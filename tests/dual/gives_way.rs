@@ -37,21 +37,19 @@ fn given_up(daemon: &Daemon, topic: &str) -> Option<String> {
     is_chain.then(|| reason.to_owned())
 }
 
-/// It has given it up because of these links.
+/// It has given it up because of these links, or does so. Other tests kill brokers meanwhile: then its lanes are let go for a
+/// moment, and refused again.
 #[track_caller]
-fn assert_given_up(daemon: &Daemon, topic: &str, links: &[String]) {
-    let reason = given_up(daemon, topic);
-    let reason = reason.unwrap_or_else(|| panic!("it has not: {:?}", lane(daemon, topic)));
+fn wait_given_up(daemon: &Daemon, topic: &str, links: &[String]) {
+    let reason = eventually("it gives the topic up", || given_up(daemon, topic));
     for link in links {
         assert!(reason.contains(&format!("(link {link})")), "{reason}");
     }
 }
 
-/// Waits until it has.
 #[track_caller]
-fn wait_given_up(daemon: &Daemon, topic: &str, links: &[String]) {
-    eventually("it gives the topic up", || given_up(daemon, topic));
-    assert_given_up(daemon, topic, links);
+fn wait_running(daemon: &Daemon, topic: &str) {
+    eventually("the lane runs", || (lane(daemon, topic)?["state"] == "running").then_some(()));
 }
 
 /// Tries for so long; links look for others only now and then.
@@ -74,7 +72,7 @@ fn still(sites: &[Site], topic: &str) -> Vec<i64> {
     let ends = || sites.iter().map(|site| end(site, topic)).collect::<Vec<_>>();
     eventually("log ends stand still", || {
         let before = ends();
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(Duration::from_secs(1));
         (ends() == before).then_some(before)
     })
 }
@@ -123,9 +121,9 @@ impl Ring {
     #[track_caller]
     fn assert_broken(&self) {
         let [bc, ab, ca] = &self.daemons;
-        assert_given_up(ca, &self.topic, &self.names);
+        wait_given_up(ca, &self.topic, &self.names);
         for other in [bc, ab] {
-            assert_eq!(lane(other, &self.topic).expect("a lane")["state"], "running");
+            wait_running(other, &self.topic);
         }
     }
 
@@ -149,7 +147,6 @@ fn a_ring_that_nobody_saw_is_given_up_by_the_link_that_started_last_and_stays_so
         String::from_utf8_lossy(&out.stdout).contains("loop-of-links").then_some(())
     });
     reload(ca, of_ca, "900ms");
-    wait_given_up(ca, &ring.topic, &ring.names);
     ring.assert_broken();
     let ends = still(sites(), &ring.topic);
     // At the next look it is a ring as before, though by what this link has on record now it would be none.
@@ -241,7 +238,7 @@ fn a_link_that_starts_again_is_not_refused_for_what_another_was_refused_for_beca
         ab.wait_ready();
         a.produce(&topic, 0, again * 20..(again + 1) * 20);
         wait_for(&[b], &topic, (again + 1) * 20);
-        assert_given_up(&ba, &topic, &names);
+        wait_given_up(&ba, &topic, &names);
         assert_eq!(a.count(&topic), (again + 1) * 20, "nothing has come back");
     }
     for daemon in [ab, ba] {
@@ -253,13 +250,13 @@ fn a_link_that_starts_again_is_not_refused_for_what_another_was_refused_for_beca
 #[ignore = "links look for others every minute: takes three"]
 fn a_link_that_has_given_way_stays_so_when_the_other_starts_again_and_goes_on_when_that_is_gone() {
     let [a, b, _] = sites();
-    let Pair { topic, links: [of_ab, _], daemons: [ab, ba], .. } = Pair::start();
+    let Pair { topic, names, links: [of_ab, _], daemons: [ab, ba] } = Pair::start();
     ab.stop().expect(0);
     let ab = of_ab.run();
     ab.wait_ready();
     thread::sleep(LOOK);
-    assert!(given_up(&ba, &topic).is_some(), "{:?}", lane(&ba, &topic));
-    assert_eq!(lane(&ab, &topic).expect("a lane")["state"], "running");
+    wait_given_up(&ba, &topic, &names);
+    wait_running(&ab, &topic);
     a.produce(&topic, 0, 20..40);
     wait_for(&[b], &topic, 40);
     ab.stop().expect(0);
@@ -293,7 +290,7 @@ fn of_a_topic_that_was_stopped_for_a_link_the_other_way_the_one_that_starts_it_a
     wait_for(&[a], &topic, 20);
     topics("start");
     wait_given_up(&ab, &topic, &names);
-    assert_eq!(lane(&ba, &topic).expect("a lane")["state"], "running");
+    wait_running(&ba, &topic);
     assert_eq!(still(&sites()[..2], &topic), [20, 20], "nothing has gone round");
     b.produce(&topic, 0, 10..15);
     wait_for(&[a], &topic, 25);

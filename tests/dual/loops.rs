@@ -7,9 +7,12 @@ use kafka_harness::{
 
 use crate::sites::{Site, link, sites, wait_for};
 
-/// A link whose target it alone writes.
+/// A link whose target it alone writes; around the network between the sites, which other tests cut.
 pub fn plain(from: &Site, to: &Site, include: &str) -> Config {
-    Config::new(&from.cluster, &to.cluster, include).target_property("session.timeout.ms", "2000")
+    Config::new(&from.cluster, &to.cluster, include)
+        .source(from.cluster.props())
+        .target(to.cluster.props())
+        .target_property("session.timeout.ms", "2000")
 }
 
 /// Starts it, which must be refused; what it says.

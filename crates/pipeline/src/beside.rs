@@ -273,7 +273,10 @@ async fn found(client: &Client, id: &str, link: &str, topics: &Topics) -> Result
     let state = topic.read_committed(PARTITION, Keep::Tails).await?;
     let mut rules: Vec<Rules> = state.rules().cloned().collect();
     let Some(own) = rules.iter_mut().find(|rules| rules.link == link) else { return Ok(None) };
-    own.exclude.extend(stopped(client, link, topics).await?);
+    match stopped(client, link, topics).await {
+        Err(error) if error.is_retriable() => return Err(error),
+        stopped => own.exclude.extend(stopped.unwrap_or_default()),
+    }
     let just_started = age(own) <= JUST_STARTED && own.started >= own.since - JUST_STARTED.as_millis() as i64;
     let runs = just_started || has_members(client, &own.group).await?;
     Ok(Some(Found { cluster: id.to_owned(), link: link.to_owned(), rules, runs }))

@@ -167,8 +167,9 @@ impl Book {
             }
         }
         self.next += count;
+        let all = sent.len() as u64 == count;
         let (numbers, told): (Vec<u64>, Vec<_>) = sent.into_iter().unzip();
-        let mut outcome = Outcome::Acknowledged;
+        let mut outcome = if all { Outcome::Acknowledged } else { Outcome::Refused };
         for (number, told) in numbers.into_iter().zip(block_on(join_all(told))) {
             match told.expect("the producer is there") {
                 Ok(there) => {

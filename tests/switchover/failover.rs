@@ -192,6 +192,11 @@ fn a_site_that_is_lost_in_the_middle_of_a_switchover_is_gone_on_without_whicheve
 
     // The site that has just become active, after writers were let go to it.
     pair.killed_at(&["--yes", "--to", "dc1"], "leave.entered");
+    let old = two.broker_ids()[0];
+    two.kill(old).unwrap();
+    let (_, error) = pair.switchover(&["--force", "--yes", "--to", "dc1"], 3);
+    assert!(error.contains("clients_hook may not have run"), "{error}");
+    two.start(old).unwrap();
     one.kill(broker).unwrap();
     let (_, error) = pair.switchover(&["--back", "--force"], 3);
     assert!(error.contains("--force makes the other site active"), "{error}");

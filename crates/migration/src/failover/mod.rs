@@ -59,7 +59,12 @@ pub async fn failover(request: &Request, watcher: &Watcher) -> Result<Report, Er
         Some(story) => Notes::resume(journals, story, &[], who(request), watcher).await?,
         None => {
             // Once writers were released, it is as good as done.
-            let open = turning.first().filter(|story| story.course.may_go_back());
+            let (open, released): (Vec<_>, Vec<_>) =
+                turning.iter().partition(|story| story.course.may_go_back());
+            if let Some(story) = released.first() {
+                led_there(turn(&story.course.plan)?, &to)?;
+            }
+            let open = open.first().copied();
             let plan = plan(request, ran, &target, &to, &state, open).await?;
             abandon(request, &journals, turning).await?;
             Notes::begin(journals, plan, who(request), watcher).await?
@@ -91,6 +96,20 @@ async fn abandon(
         notes.put(operation::Event::Ended { how: Ending::Abandoned }).await?;
     }
     Ok(())
+}
+
+/// Whether a switchover that has released writers has made this site active; what is left to do then.
+fn led_there(turn: &Turn, to: &str) -> Result<(), Error> {
+    if turn.to != to {
+        return Ok(());
+    }
+    Err(Error::Refused {
+        what: format!("{to} is the active site already: a switchover has let writers go there"),
+        fix: format!(
+            "have clients go there, as clients_hook may not have run; once {} is back, isomirror switchover PAIR finishes it",
+            turn.from
+        ),
+    })
 }
 
 async fn the_one_that_answers(request: &Request) -> Result<String, Error> {

@@ -191,6 +191,13 @@ fn a_ring_is_given_up_within_two_minutes_and_stays_so_whoever_starts_again() {
     }
 }
 
+/// A topic that the first two sites have.
+fn on_both(what: &str) -> String {
+    let topic = unique(what);
+    sites()[..2].iter().for_each(|site| site.create(&topic, 1));
+    topic
+}
+
 /// Two links that lead to each other: topics that match come only when both run.
 struct Pair {
     topic: String,
@@ -269,9 +276,7 @@ fn a_link_that_has_given_way_stays_so_when_the_other_starts_again_and_goes_on_wh
 #[test]
 fn of_a_topic_that_was_stopped_for_a_link_the_other_way_the_one_that_starts_it_again_gives_way() {
     let [a, b, _] = sites();
-    let topic = unique("turned");
-    a.create(&topic, 1);
-    b.create(&topic, 1);
+    let topic = on_both("turned");
     let translated = |from, to| plain(from, to, &topic).topics("offsets = \"translated\"");
     let names = ["there", "back"].map(|way| format!("{topic}-{way}"));
     let of_ab = translated(a, b).link_name(&names[0]);
@@ -303,9 +308,7 @@ fn of_a_topic_that_was_stopped_for_a_link_the_other_way_the_one_that_starts_it_a
 #[ignore = "a link that was stopped counts for a minute: takes more than that"]
 fn a_link_that_was_stopped_is_in_no_ones_way_and_gives_way_when_it_starts_again() {
     let [a, b, _] = sites();
-    let topic = unique("stopped");
-    a.create(&topic, 1);
-    b.create(&topic, 1);
+    let topic = on_both("stopped");
     let (there, back) = (plain(a, b, &topic), plain(b, a, &topic).link_name(&format!("{topic}-back")));
     let started = Instant::now();
     let daemon = there.run();

@@ -1,8 +1,8 @@
 //! Links one behind the other: whether a topic that this link mirrors comes back to it. Pure.
 //!
 //! A link has its rules on record on its target, beside those of the links that it has seen itself (`beside`); so whoever
-//! starts last in a ring mostly sees all of it, and otherwise does soon. Where every link of a ring writes on records where they come from, under one name,
-//! none goes round: that is no loop.
+//! starts last in a ring mostly sees all of it, and otherwise does soon. Where every link of a ring writes on records where they
+//! come from, under one name, none goes round: that is no loop.
 
 use std::fmt;
 

@@ -55,17 +55,6 @@ pub(crate) struct Journals {
     copies: Vec<Journal>,
 }
 
-impl Running {
-    /// As it is on record.
-    fn from(self, turn: u64) -> Runs {
-        match self {
-            Self::Neither => Runs { turn, link: None, waits: false },
-            Self::Link(link) => Runs { turn, link: Some(link), waits: false },
-            Self::Waits(link) => Runs { turn, link: Some(link), waits: true },
-        }
-    }
-}
-
 /// An operation that this process goes on with.
 pub(crate) struct Notes<S> {
     journals: Journals,
@@ -286,6 +275,19 @@ fn wrong<'n, S: Steps>(
     notes.filter(stands).map(|note| Note { instead: true, ..note.clone() }).collect()
 }
 
+// === impl Running ===
+
+impl Running {
+    /// As it is on record.
+    fn on_record(self, turn: u64) -> Runs {
+        match self {
+            Self::Neither => Runs { turn, link: None, waits: false },
+            Self::Link(link) => Runs { turn, link: Some(link), waits: false },
+            Self::Waits(link) => Runs { turn, link: Some(link), waits: true },
+        }
+    }
+}
+
 // === impl Notes ===
 
 impl<S: Steps> Notes<S> {
@@ -363,7 +365,7 @@ impl<S: Steps> Notes<S> {
                     (&note.id, note.number, note.when, note.run) == (&id, number, when, who.run)
                 };
                 let turn = state.runs().map_or(0, |runs| runs.turn) + 1;
-                let runs = runs.clone().map(|runs| runs.from(turn));
+                let runs = runs.clone().map(|runs| runs.on_record(turn));
                 match there {
                     Some(story) if story.next == number => {
                         Ok(vec![note(&id, number, when, who, &event, runs)])

@@ -93,21 +93,22 @@ pub fn merged(found: &[Found]) -> Vec<Rules> {
 
 impl Beside {
     /// Puts this link's rules on record, and looks for those of others that run. `left_out`: topics that are refused;
-    /// `earlier`: what was seen before, which still counts of a link that can't be looked at now. None where they are not to
-    /// be had now.
+    /// `earlier`: what was seen before, which still counts of a link that can't be looked at now. None where a cluster has no
+    /// id.
     pub(crate) async fn look(
         config: &LinkConfig,
         (ids, started): (&ClusterIds, i64),
-        target: &Client,
+        (target, topic): (&Client, &ControlTopic),
         (sources, targets): (&Topics, &Topics),
         left_out: &BTreeSet<String>,
         earlier: Option<&Self>,
-    ) -> Option<Self> {
-        let source = Client::new(Settings::new(config.source.properties.iter()).ok()?);
-        let all = rules_of(config, ids)?;
-        let own = said(config, (ids, started), left_out)?;
-        let topic = ControlTopic::open(target, &config.link).await.ok()??;
-        let on_record = topic.read_committed(PARTITION, Keep::Tails).await.ok()?;
+    ) -> Result<Option<Self>, control_topic::Error> {
+        let Ok(source) = Settings::new(config.source.properties.iter()).map(Client::new) else {
+            return Ok(None);
+        };
+        let Some(all) = rules_of(config, ids) else { return Ok(None) };
+        let Some(own) = said(config, (ids, started), left_out) else { return Ok(None) };
+        let on_record = topic.read_committed(PARTITION, Keep::Tails).await?;
         let on_record: Known = on_record.rules().map(keyed).collect();
         let key = keyed(&own).0;
         let before = on_record.get(&key).cloned();
@@ -115,7 +116,7 @@ impl Beside {
             |before: &Rules| age(before) <= AGAIN && *before == Rules { since: before.since, ..own.clone() };
         // On record before others are looked for: of two that start together, at least one sees the other.
         if !before.as_ref().is_some_and(is_same) {
-            write(&topic, vec![Record::Rules(own.clone()).encode()]).await;
+            topic.write(PARTITION, vec![Record::Rules(own.clone()).encode()]).await?;
         }
         let known = earlier.map_or(&[][..], |earlier| &earlier.found);
         let mut found = links_on(target, &own.target_cluster, targets, known).await;
@@ -128,7 +129,10 @@ impl Beside {
         let gone = on_record.keys().filter(|before| **before != key && !known.contains_key(before));
         let news = known.iter().filter(|(key, rules)| on_record.get(key) != Some(rules));
         let news = news.map(|(_, rules)| Record::Rules(rules.clone()).encode());
-        write(&topic, gone.map(Key::tombstone).chain(news).collect()).await;
+        let news: Vec<ControlRecord> = gone.map(Key::tombstone).chain(news).collect();
+        if !news.is_empty() {
+            topic.write(PARTITION, news).await?;
+        }
         // Of a pair, one of the two rests.
         let is_partner = |rules: &&Rules| {
             config.reverse.as_ref() == Some(&rules.link)
@@ -136,8 +140,8 @@ impl Beside {
                     == (&own.target_cluster, &own.source_cluster)
         };
         let links = others.iter().filter(|rules| !is_partner(rules)).filter_map(OtherLink::new).collect();
-        let (all, looked) = (OtherLink::new(&all)?, Instant::now());
-        Some(Self { own: all, said: own, found, others, links, before, looked })
+        let looked = Instant::now();
+        Ok(OtherLink::new(&all).map(|all| Self { own: all, said: own, found, others, links, before, looked }))
     }
 
     /// Puts on record which topics are refused, if those are others than before: no other link is to be refused for them, or
@@ -146,16 +150,16 @@ impl Beside {
         &mut self,
         config: &LinkConfig,
         ids: &ClusterIds,
-        target: &Client,
+        topic: &ControlTopic,
         left_out: &BTreeSet<String>,
     ) {
         let Some(own) = said(config, (ids, self.said.started), left_out) else { return };
         if own.exclude == self.said.exclude {
             return;
         }
-        if let Ok(Some(topic)) = ControlTopic::open(target, &config.link).await {
-            write(&topic, vec![Record::Rules(own.clone()).encode()]).await;
-            self.said = own;
+        match topic.write(PARTITION, vec![Record::Rules(own.clone()).encode()]).await {
+            Ok(_) => self.said = own,
+            Err(error) => not_on_record(&error),
         }
     }
 
@@ -176,14 +180,14 @@ impl Beside {
     }
 
     /// The link does not start, and must not be in others' way. Another instance of it may run, with what was on record.
-    pub(crate) async fn withdraw(self, config: &LinkConfig, ids: &ClusterIds, target: &Client) {
+    pub(crate) async fn withdraw(self, config: &LinkConfig, ids: &ClusterIds, topic: &ControlTopic) {
         let Some(own) = rules_of(config, ids) else { return };
         let record = match self.before {
             Some(before) => Record::Rules(before).encode(),
             None => Record::Rules(own).key().tombstone(),
         };
-        if let Ok(Some(topic)) = ControlTopic::open(target, &config.link).await {
-            write(&topic, vec![record]).await;
+        if let Err(error) = topic.write(PARTITION, vec![record]).await {
+            not_on_record(&error);
         }
     }
 }
@@ -227,15 +231,8 @@ fn age(rules: &Rules) -> Duration {
     Duration::from_millis(now_ms().saturating_sub(rules.since).unsigned_abs())
 }
 
-async fn write(topic: &ControlTopic, records: Vec<ControlRecord>) {
-    if records.is_empty() {
-        return;
-    }
-    if let Err(error) = topic.write(PARTITION, records).await {
-        warn!(
-            "what this link mirrors can't be put on record for other links, which may lead it back: {error}"
-        );
-    }
+fn not_on_record(error: &control_topic::Error) {
+    warn!("what this link mirrors can't be put on record for other links, which may lead it back: {error}");
 }
 
 /// Patterns of the topics that are stopped by what was decided.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use cluster_admin::Cluster;
+use control_topic::ControlTopic;
 use mirror_types::{Acked, Budget, TopicPartition};
 use offset_marks::{
     MarkStore, ProgressBoard, StoreError,
@@ -120,9 +121,9 @@ impl Control {
     }
 
     /// The control topic; the clusters' ids are known by now.
-    pub(crate) async fn open_marks(&self) -> Result<(), NotOpened> {
+    pub(crate) async fn open_marks(&self) -> Result<ControlTopic, NotOpened> {
         let ids = self.book().cluster_ids();
-        self.marks.open(&ids).await.map(drop)
+        Ok(self.marks.open(&ids).await?.topic)
     }
 
     /// Lets a lane run out: nothing new is read or sent. What is in flight is through when the answer comes.

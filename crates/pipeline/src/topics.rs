@@ -216,9 +216,10 @@ impl Topics {
         if let Some(swapped) = self.swapped(&sources, &targets).await {
             return Err(swapped);
         }
-        if let Err(trouble) = self.control.open_marks().await {
-            return Ok(Err(trouble.into()));
-        }
+        let on_record = match self.control.open_marks().await {
+            Ok(topic) => topic,
+            Err(trouble) => return Ok(Err(trouble.into())),
+        };
         if !control.marks.is_member() {
             // Which lanes are ours is not known yet; whoever learns it rings.
             return Ok(Ok(()));
@@ -249,7 +250,10 @@ impl Topics {
             Ok(trouble) => trouble,
             Err(trouble) => return Ok(Err(trouble)),
         };
-        self.without_chains(first, &live, &mut routes, (&sources, &targets)).await?;
+        let others = (&on_record, &sources, &targets);
+        if let Err(trouble) = self.without_chains(first, &live, &mut routes, others).await? {
+            return Ok(Err(trouble));
+        }
         self.forget_gone(&routes);
         self.stop_without_target(&routes, &sources, &targets);
         let brought_up = self.bring_up(first, &routes.ready, &sources, &targets).await;

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use control_topic::ControlTopic;
 use mirror_types::{Offset, Side, SourceChange, Stop, StopKind, TopicPartition};
 use offset_marks::now_ms;
 use topic_rename::RouteError;
@@ -83,18 +84,19 @@ impl Topics {
         Ok(())
     }
 
-    /// Topics that would come back over other links: at the start they end the link, later each is refused.
+    /// Topics that would come back over other links: at the start they end the link, later each is refused. Nothing starts
+    /// before other links were looked for.
     pub(super) async fn without_chains(
         &mut self,
         first: bool,
         live: &LinkConfig,
         routes: &mut Routes,
-        (sources, targets): (&cluster_admin::Topics, &cluster_admin::Topics),
-    ) -> Result<(), Error> {
+        (on_record, sources, targets): (&ControlTopic, &cluster_admin::Topics, &cluster_admin::Topics),
+    ) -> Result<Result<(), Trouble>, Error> {
         let control = self.control.clone();
         // In the demo there is no other.
         if live.alone {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let ids = control.book().cluster_ids();
         self.judged.retain(|topic, _| !routes.resting.contains(topic));
@@ -108,12 +110,15 @@ impl Topics {
         let left_out = self.left_out();
         if again || self.beside.as_ref().is_none_or(Beside::is_old) {
             let (since, both) = ((&ids, self.started), (sources, targets));
-            match Beside::look(live, since, &control.wire, both, &left_out, self.beside.as_ref()).await {
-                Some(beside) => {
+            let at = (&control.wire, on_record);
+            match Beside::look(live, since, at, both, &left_out, self.beside.as_ref()).await {
+                Ok(Some(beside)) => {
                     self.beside = Some(beside);
                     self.judged.clear();
                 }
-                None => debug!("other links can't be looked at now"),
+                Ok(None) => {}
+                Err(error) if self.beside.is_none() => return Ok(Err(error.into())),
+                Err(error) => debug!("other links can't be looked at now: {error}"),
             }
         }
         if let Some(beside) = &self.beside {
@@ -129,20 +134,20 @@ impl Topics {
         let chains: Vec<Chain> = routes.ready.keys().filter_map(judged).collect();
         if first && let Some(chain) = chains.first() {
             if let Some(beside) = self.beside.take() {
-                beside.withdraw(live, &ids, &control.wire).await;
+                beside.withdraw(live, &ids, on_record).await;
             }
             return Err(Error::Chain(chain.clone()));
         }
         let left_out = self.left_out();
         if let Some(beside) = &mut self.beside {
-            beside.leave_out(live, &ids, &control.wire, &left_out).await;
+            beside.leave_out(live, &ids, on_record, &left_out).await;
         }
         for chain in chains {
             let reason = format!("{}: it would come back over other links: {chain}", chain.topic);
             let stop = Stop::new(StopKind::Precondition, reason, CHAIN_FIX);
             self.refuse_routed(routes, sources, chain.topic, stop);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Topics that would come back over other links.

@@ -10,7 +10,7 @@ use kafka_harness::{
     terminal::answered,
 };
 
-use crate::support::{Work, cluster, moving, replicas, throttles, topic, wait_in_sync};
+use crate::support::{Work, cluster, moving, nothing_left, replicas, throttles, topic, wait_in_sync};
 
 fn tool(cluster: &Cluster, class: &str, args: &[&str]) -> String {
     let bootstrap = cluster.internal_bootstrap();
@@ -105,7 +105,7 @@ fn a_rollback_in_mid_way_restores_exactly_what_was() {
     let said = work.said(&["apply", "plan", "--rollback"], 0);
     assert!(said.contains("a throttle was left behind on 1 topic, and is taken off"), "{said}");
     assert_eq!(replicas(cluster, &name), before);
-    assert!(throttles(cluster).is_empty() && !moving(cluster));
+    nothing_left(cluster);
     work.said(&["verify", "plan", "--rollback"], 0);
     assert_eq!(work.json(&["verify", "plan"], 3)["not_done"].as_array().unwrap()[0][1], "before");
     cluster.delete_topic(&name).unwrap();

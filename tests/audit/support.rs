@@ -208,3 +208,11 @@ pub fn throttles(cluster: &Cluster) -> BTreeSet<String> {
 pub fn moving(cluster: &Cluster) -> bool {
     block_on(async { !client(cluster).list_reassignments().await.unwrap().is_empty() })
 }
+
+/// No trace of a throttle is left, and nothing is on its way. Brokers learn what was changed a moment later, each for itself.
+#[track_caller]
+pub fn nothing_left(cluster: &Cluster) {
+    eventually("neither throttle nor reassignment is left", || {
+        (throttles(cluster).is_empty() && !moving(cluster)).then_some(())
+    });
+}

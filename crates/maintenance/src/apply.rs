@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -110,7 +111,8 @@ pub async fn apply(
             done.before += 1;
             continue;
         }
-        let batch = Batch { cluster, order, options, number: (at + 1, orders.len()), todo };
+        let number = (at + 1, orders.len());
+        let batch = Batch { cluster, order, options, number, todo, set: OnceLock::new() };
         let outcome = batch.run(&left, stop.as_mut(), &on).await;
         // Whatever it was: what is set is taken off, and so is what is still on its way.
         let ended = batch.end(outcome).await;
@@ -294,6 +296,8 @@ struct Batch<'a> {
     options: &'a ApplyOptions,
     number: (usize, usize),
     todo: Todo,
+    /// The throttle that it sets: brokers may not show it yet when it has to go.
+    set: OnceLock<LeftOver>,
 }
 
 /// How a batch ended that is not done.
@@ -320,7 +324,8 @@ impl Batch<'_> {
         let throttle = Throttle::of(&self.todo.moves);
         if let Some(rate) = self.options.throttle.filter(|_| !throttle.is_empty()) {
             let live = self.brokers().await?;
-            throttle.set(self.cluster, rate, &live, left).await?;
+            let set = throttle.to_set(self.cluster, &live, left).await?;
+            throttle.set(self.cluster, rate, &self.set.get_or_init(|| set).brokers).await?;
         }
         self.begin().await?;
         let mut last = (0, 0, 0);
@@ -430,7 +435,7 @@ impl Batch<'_> {
             Ok(_) => Ok(0),
             Err(_) => self.cancel().await,
         };
-        let off = async { take_off(self.cluster, &left_over(self.cluster).await?).await }.await;
+        let off = self.take_off().await;
         let mut said = match undone {
             Ok(0) => String::new(),
             Ok(count) => format!("on their way were {}: taken back. ", partitions(count)),
@@ -450,6 +455,14 @@ impl Batch<'_> {
             Err(Ended::Trouble(what)) => Err(Error::Trouble { what, done: said }),
             Err(Ended::Failed(error)) => Err(Error::Trouble { what: error.to_string(), done: said }),
         }
+    }
+
+    /// Takes off the throttle that was set, and any that was left behind.
+    async fn take_off(&self) -> Result<(), Error> {
+        let seen = left_over(self.cluster).await;
+        let left = seen.as_ref().map_or_else(|_| LeftOver::default(), LeftOver::clone);
+        let left = self.set.get().into_iter().fold(left, LeftOver::and);
+        take_off(self.cluster, &left).await.and(seen.map(drop))
     }
 
     /// Takes back what is on its way; how many partitions.

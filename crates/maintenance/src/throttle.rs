@@ -35,6 +35,13 @@ impl LeftOver {
     pub fn is_empty(&self) -> bool {
         self.topics.is_empty() && self.brokers.is_empty()
     }
+
+    /// With another.
+    pub(crate) fn and(mut self, other: &Self) -> Self {
+        self.topics.extend(other.topics.iter().cloned());
+        self.brokers.extend(&other.brokers);
+        self
+    }
 }
 
 /// Partitions and brokers.
@@ -107,28 +114,31 @@ impl Throttle {
         lists.collect()
     }
 
-    /// Sets it, at so many bytes a second. A broker that has a rate keeps it, unless it is of a throttle `before` of ours.
-    pub(crate) async fn set(
+    /// What there is to take off once it is set. A broker that has a rate keeps it, unless it is of a throttle `before` of ours.
+    pub(crate) async fn to_set(
         &self,
         cluster: &Cluster,
-        rate: u64,
         live: &BTreeSet<i32>,
         before: &LeftOver,
-    ) -> Result<(), Error> {
-        let mut ours = BTreeSet::new();
-        for broker in self.brokers.intersection(live) {
-            if before.brokers.contains(broker) || !has_rate(cluster, *broker).await? {
-                ours.insert(*broker);
+    ) -> Result<LeftOver, Error> {
+        // What an earlier run has set and this one does not need still has to be taken off.
+        let mut brokers = before.brokers.clone();
+        for broker in self.brokers.intersection(live).filter(|broker| !before.brokers.contains(broker)) {
+            if !has_rate(cluster, *broker).await? {
+                brokers.insert(*broker);
             }
         }
-        // What an earlier run has set and this one does not need still has to be taken off.
-        ours.extend(&before.brokers);
-        for outcome in cluster.client.set_topic_configs(&self.lists(&ours)).await.into_values() {
+        Ok(LeftOver { topics: self.topics.keys().cloned().collect(), brokers })
+    }
+
+    /// Sets it on these brokers, at so many bytes a second.
+    pub(crate) async fn set(&self, cluster: &Cluster, rate: u64, ours: &BTreeSet<i32>) -> Result<(), Error> {
+        for outcome in cluster.client.set_topic_configs(&self.lists(ours)).await.into_values() {
             outcome.map_err(|error| cluster.error(error))?;
         }
         let rate = Some(rate.to_string());
         let changes = [(LEADER_RATE.to_owned(), rate.clone()), (FOLLOWER_RATE.to_owned(), rate)].into();
-        for broker in &ours {
+        for broker in ours {
             let set = cluster.client.set_broker_configs(*broker, &changes).await;
             set.map_err(|error| cluster.error(error))?;
         }

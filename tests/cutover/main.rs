@@ -556,7 +556,7 @@ fn a_super_user_who_writes_after_the_block_is_noticed_and_it_goes_back() {
 fn an_active_member_and_an_open_transaction_are_waited_for_and_named_and_then_it_goes_back() {
     let (source, target) = clusters();
     let (topic, group) = (topic("active", 1), unique("active-readers"));
-    let config = link(&topic, "step_limit = \"12s\"\nverify = \"none\"")
+    let config = link(&topic, "step_limit = \"20s\"\nverify = \"none\"")
         .section(&format!("[groups]\ninclude = [\"{group}\"]"));
     let _daemon = running(&config, 50);
     let before = acls(source, &topic);

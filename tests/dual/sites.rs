@@ -22,26 +22,32 @@ pub struct Site {
     pub cluster: Cluster,
 }
 
-/// The sites; they live as long as the test process.
+/// The sites; they live as long as the test process, and nobody stops them.
 pub fn sites() -> &'static [Site; 3] {
     static SITES: OnceLock<[Site; 3]> = OnceLock::new();
-    SITES.get_or_init(|| {
-        ["a", "b", "c"].map(|name| {
-            let cluster = Cluster::builder()
-                .proxied()
-                .broker_config("group.min.session.timeout.ms", "500")
-                // A transaction of a mirror that was killed must not hold up readers for a minute.
-                .broker_config("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500")
-                .start();
-            Site { name, cluster: cluster.expect("a cluster") }
-        })
-    })
+    SITES.get_or_init(|| ["a", "b", "c"].map(Site::start))
+}
+
+/// Two more, whose brokers go down and whose network is cut while they are used.
+pub fn rough_sites() -> &'static [Site; 2] {
+    static SITES: OnceLock<[Site; 2]> = OnceLock::new();
+    SITES.get_or_init(|| ["a", "b"].map(Site::start))
 }
 
 /// A record, by what its value says: the site that it was produced at, and its number among those of its partition there.
 pub type Name = (String, u64);
 
 impl Site {
+    fn start(name: &'static str) -> Self {
+        let cluster = Cluster::builder()
+            .proxied()
+            .broker_config("group.min.session.timeout.ms", "500")
+            // A transaction of a mirror that was killed must not hold up readers for a minute.
+            .broker_config("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500")
+            .start();
+        Self { name, cluster: cluster.expect("a cluster") }
+    }
+
     /// The id of its cluster.
     pub fn id(&self) -> String {
         let settings = self.cluster.props();

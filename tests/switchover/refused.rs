@@ -21,7 +21,7 @@ use crate::{
 #[test]
 fn a_straggler_is_named_with_its_topic_and_producer_and_the_switchover_backs_out_by_itself() {
     let topic = topic("straggler", 2);
-    let pair = Pair::new(&topic, "[switchover]\nstep_limit = \"6s\"\n");
+    let pair = Pair::new(&topic, "[switchover]\nstep_limit = \"20s\"\n");
     let daemon = pair.run(100);
     let before = [0, 1].map(|site| acls(&clusters()[site], &topic));
     // A super user is bound by no ACL.
@@ -66,8 +66,10 @@ fn a_straggler_is_named_with_its_topic_and_producer_and_the_switchover_backs_out
 #[test]
 fn an_open_transaction_and_a_consumer_that_is_behind_are_waited_for_and_named() {
     let (topic, group) = (topic("open", 1), unique("behind"));
-    let pair =
-        Pair::new(&topic, &format!("[groups]\ninclude = [\"{group}\"]\n[switchover]\nstep_limit = \"8s\"\n"));
+    let pair = Pair::new(
+        &topic,
+        &format!("[groups]\ninclude = [\"{group}\"]\n[switchover]\nstep_limit = \"20s\"\n"),
+    );
     let _daemon = pair.run(50);
     let open: BaseProducer = client::config(&clusters()[0].client_properties("admin"))
         .set("transactional.id", unique("open"))

@@ -460,9 +460,11 @@ fn the_daemon_keeps_configs_and_acls_in_step() {
 
     let daemons = [config.run(), config.run()];
     daemons.iter().for_each(Daemon::wait_ready);
-    source.alter_topic_config(&topic, &[("retention.ms", "7654321")]).unwrap();
     let logs = || daemons.iter().map(Daemon::log).collect::<String>();
     let until = |what: &str| eventually(what, || logs().contains(what).then_some(()));
+    // A topic is made with the configs that its source has then.
+    until("lanes started");
+    source.alter_topic_config(&topic, &[("retention.ms", "7654321")]).unwrap();
     until("topic configs are not kept in step");
     until("ACLs are not kept in step");
     assert!(logs().contains("fix: grant ALTER_CONFIGS on topic"), "{}", logs());

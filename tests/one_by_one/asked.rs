@@ -50,7 +50,7 @@ fn topics_begin_one_by_one_and_each_leaves_its_start_mark() {
         json!([{"partition": 0, "first": 0, "end": 10}, {"partition": 1, "first": 0, "end": 10}]);
     assert_eq!(started["source"], source_now);
     wait_for_state(&daemon, &first, "running");
-    assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(6), "{:?}", asked.elapsed());
     eventually("all of it is there", || (count(target, &first) == 20).then_some(()));
     assert_identical(source, target, &first);
     assert_eq!(daemon.status()["held"], json!({ second.clone(): "waiting" }));

@@ -57,7 +57,7 @@ fn paused_and_resumed(config: &Config, topic: &str, daemons: &[&Daemon]) {
             let asked = Instant::now();
             let report = topics(config, &["pause", topic], 0);
             assert_eq!(report["done"], "yes", "{report:#}");
-            assert!(asked.elapsed() < Duration::from_secs(12), "round {round}: {:?}", asked.elapsed());
+            assert!(asked.elapsed() < Duration::from_secs(8), "round {round}: {:?}", asked.elapsed());
             // It is done when the command says so, and not a moment later.
             let ends = client::end_offsets(&target.props(), topic).unwrap();
             assert!(is_still(target, topic), "round {round}");

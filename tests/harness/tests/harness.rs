@@ -245,7 +245,7 @@ fn a_proxy_makes_the_network_bad() {
     assert!((2.8..15.0).contains(&took), "3 MB at 1 MB/s took {took:.2} s");
     let begun = Instant::now();
     load(&cluster.props(), &topic, &noise).expect("loaded around the proxy");
-    assert!(begun.elapsed().as_secs_f64() < took, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     proxy.set_rate(0);
 
     proxy.set_latency(Duration::from_millis(300));
